@@ -1,0 +1,141 @@
+"""Train a GAN on MNIST, or draw from a trained one: the command line, and nothing else.
+
+    python demo.py                                     train on the digits in data/
+    python demo.py sample RUN_DIR --out digits.png     draw new ones
+"""
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minigan.backend import BackendError, load_backend
+from minigan.data import SHIPPED, DataError, load_images
+from minigan.plots import save_grid
+from minigan.recipes import RECIPES, replace
+from minigan.runs import RunError, default_path, make_settings, new_folder, sample
+from minigan.training import train
+
+DEFAULT = RECIPES["default"]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that complains in one sentence."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def whole(text):
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def seed(text):
+    """A whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def rate(text):
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def train_parser():
+    parser = Parser(prog="demo.py", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
+                    epilog="other commands, each with its own --help:\n  sample   draw new images from a trained run")
+    add = parser.add_argument
+    add("--backend", default="numpy", metavar="numpy|cupy",
+        help="where to compute (default numpy, which needs nothing else; cupy needs an NVIDIA card)")
+    add("--epochs", type=whole, default=DEFAULT.epochs, metavar="N",
+        help=f"how often every image is shown (default {DEFAULT.epochs}: some two minutes on two cores; more is better)")
+    add("--batch-size", type=whole, default=DEFAULT.batch_size, metavar="N",
+        help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: small steps learn most per minute on a CPU)")
+    add("--seed", type=seed, default=0, metavar="N",
+        help="all randomness follows from it (default 0: the same run every time)")
+    add("--data", type=Path, default=SHIPPED, metavar="DIR",
+        help="a folder with IDX files named like MNIST's (default: the MNIST shipped in data/)")
+    add("--out", type=Path, metavar="DIR",
+        help="the run folder, new or empty (default runs/<time>-<recipe>, so that no run overwrites another)")
+    add("--latent-dim", type=whole, default=DEFAULT.latent_dim, metavar="N",
+        help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
+    add("--learning-rate", type=rate, default=DEFAULT.learning_rate, metavar="X",
+        help=f"of Adam at the first step, falling to 0 (default {DEFAULT.learning_rate}: fast, and still stable with beta1 = 0.5)")
+    return parser
+
+
+def sample_parser():
+    parser = Parser(prog="demo.py sample", description="Draw new images from a trained run.")
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN_DIR", help="the folder that training has filled")
+    add("--count", type=whole, default=100, metavar="N", help="how many (default 100: a grid of 10 x 10)")
+    add("--out", type=Path, default=Path("samples.png"), metavar="FILE",
+        help="FILE.png: a grid; FILE.npy: float32 (N, height, width) in [0, 1] (default samples.png)")
+    add("--seed", type=seed, default=0, metavar="N", help="of the noise (default 0: the same images every time)")
+    return parser
+
+
+def run_train(args):
+    if args.latent_dim > 4096 or args.batch_size > 1_000_000:
+        raise RunError("--latent-dim goes up to 4096 and --batch-size up to a million")
+    xp = load_backend(args.backend)
+    images = load_images(args.data)
+    if args.batch_size > len(images):
+        raise RunError(f"--batch-size {args.batch_size} is more than the {len(images)} images in {args.data}")
+    recipe = replace(DEFAULT, epochs=args.epochs, batch_size=args.batch_size, latent_dim=args.latent_dim,
+                     learning_rate=args.learning_rate)
+    folder = new_folder(args.out or default_path(recipe.name))
+    print(f"training on {len(images):,} images of {images.shape[1]} x {images.shape[2]} with {xp.__name__};"
+          f" Ctrl-C saves and stops; everything goes to {folder}", flush=True)
+    began = time.perf_counter()
+    complete = train(recipe, images, folder, make_settings(recipe, args.seed, images, args.data, args.backend), args.seed, xp)
+    seconds = time.perf_counter() - began
+    print(f"{'done' if complete else 'interrupted, and saved'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"
+          f" {folder / 'progress.gif'} shows how it learned,")
+    print(f"python demo.py sample {folder} --out digits.png draws new ones")
+    return 0 if complete else 130
+
+
+def run_sample(args):
+    if args.out.suffix not in (".png", ".npy"):
+        raise RunError(f"--out {args.out} should end in .png or .npy")
+    if args.out.exists():
+        raise RunError(f"{args.out} exists: choose another --out, nothing was overwritten")
+    images = sample(args.run, args.count, args.seed)
+    try:
+        np.save(args.out, images) if args.out.suffix == ".npy" else save_grid(images, args.out)
+    except OSError as error:
+        raise RunError(f"cannot write {args.out} ({error.strerror}): choose another --out") from None
+    print(f"{args.count} new images in {args.out}")
+    return 0
+
+
+def main(argv):
+    try:
+        if argv and argv[0] == "sample":
+            return run_sample(sample_parser().parse_args(argv[1:]))
+        if argv and not argv[0].startswith("-"):
+            raise RunError(f"there is no command {argv[0]!r}: there is `sample`, or none at all, to train")
+        return run_train(train_parser().parse_args(argv))
+    except (BackendError, DataError, RunError) as error:
+        print(f"demo.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("demo.py: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""minigan: a GAN that you can read in an afternoon and train in a coffee break.
+
+Every derivative on these pages was worked out by hand and stands next to the code that computes
+it. There is no autograd, and no framework underneath: NumPy on a CPU, CuPy on a GPU.
+
+Read the pages in this order. A page uses only what stands above it, with one exception:
+`array_module`, which asks an array whether NumPy or CuPy made it, is explained in backend.py.
+
+     1  layer            the contract: what forward returns, what backward gives back
+     2  initial_weights  where learning starts
+     3  dense            y = xW + b, fully derived; the model for every other page
+     4  activations      LeakyReLU, ReLU, Tanh, Sigmoid: the local slope times dy
+     5  gradcheck        how a page proves itself: central differences
+     6  dropout          forgetting on purpose
+     7  losses           binary cross-entropy, twice: naive and stable
+     8  network          layers in a row; all their parameters in one flat vector
+     9  optim            SGD, Adam, and the average of weights
+    10  gan              generator against discriminator: the two training steps
+                         -- here the core ends; around it stand --
+    11  backend          NumPy or CuPy: choose, place, bring home
+    12  data             MNIST, the IDX format, and the one place that scales pixels
+    13  recipes          complete settings, by name
+    14  plots            every picture
+    15  runs             the run folder: settings, history, model; drawing from a saved one
+    16  training         the loop: epochs, batches, noise, and what is written when
+
+The letters
+    N   batch: how many examples go through at once
+    K   how many numbers go into a layer, per example
+    M   how many come out
+    Z   latent: how many random numbers the generator starts from
+    x   what goes into a layer, shape (N, K)
+    y   what comes out, shape (N, M)
+    W   a weight matrix, shape (K, M);   b   a bias, shape (M,)
+    L   the loss: one number, the smaller the better
+    dx  short for the derivative of L with respect to x. A `d` in front of any name means the
+        same, and dx always has the shape of x. So dW has the shape of W.
+    theta   all parameters of a network in one long vector;   dtheta   its gradient
+    G, D    the generator and the discriminator
+    xᵀ      x with rows and columns exchanged, `x.T` in the code
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,122 @@
+"""Backend: NumPy or CuPy.
+
+The idea
+    CuPy is NumPy on a graphics card: the same names, the same arithmetic, arrays that live in
+    the card's memory. If networks, data and noise are put there once, everything on the pages
+    above runs there without knowing it, because *arrays decide*: a + b and a @ b run where a and
+    b are, and where a page needs a function by name, it asks the array at hand for its module:
+
+        xp = array_module(x);  xp.tanh(x)
+
+    Host data goes to the device in one place (`xp.asarray`), and comes home in one (`to_host`).
+
+What differs between the two
+    - Mixing them is an error, and `float(x)` or `print(x)` makes the host wait for the card. So
+      a training step does neither: losses are brought home only now and then.
+    - Sums and means are arrays of shape (), not numbers.
+    - Random numbers: the card's are not NumPy's. Initial weights are therefore drawn on the host
+      and copied, noise is drawn where it is used: the two backends start from the same network
+      and then see different noise.
+
+>>> import numpy as np
+>>> array_module(np.ones(3)).__name__
+'numpy'
+>>> to_host(np.float32(1.5)).tolist()
+1.5
+>>> load_backend("numpy").__name__
+'numpy'
+>>> load_backend("abacus")
+Traceback (most recent call last):
+    ...
+minigan.backend.BackendError: there is no backend 'abacus': choose numpy or cupy
+"""
+import importlib
+import sys
+
+import numpy as np
+
+BACKENDS = ("numpy", "cupy")
+
+
+class BackendError(RuntimeError):
+    """A backend cannot be used; the message says in one sentence why, and what to do."""
+
+
+def array_module(x):
+    """The module that made the array x: numpy or cupy."""
+    return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+def to_host(x):
+    """x as a NumPy array; from a device it is copied, and the host waits for that."""
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def random_generator(xp, seed):
+    """A random generator of the module xp; seed is an int or a numpy SeedSequence."""
+    if xp.__name__ != "cupy":
+        return xp.random.default_rng(seed)
+    # CuPy's default has states for every core of the card at hand, which costs time at each call
+    # and makes the numbers depend on the card; 65536 states are enough, and the same on all.
+    words = seed.generate_state(2) if isinstance(seed, np.random.SeedSequence) else [seed]
+    return xp.random.Generator(xp.random.XORWOW([int(w) for w in words], size=65536))
+
+
+def load_backend(name):
+    """The module numpy or cupy, tried out; raises BackendError if it cannot work here."""
+    if name == "numpy":
+        return np
+    if name != "cupy":
+        raise BackendError(f"there is no backend {name!r}: choose {' or '.join(BACKENDS)}")
+    try:
+        cupy = importlib.import_module("cupy")
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            raise BackendError("CuPy is not installed: pip install -e \".[cuda12]\" or \".[cuda13]\","
+                               " whichever CUDA version nvidia-smi shows") from None
+        raise BackendError(f"CuPy cannot be imported ({error}): install it again") from None
+    except ImportError:
+        raise BackendError("CuPy is installed but broken: remove every cupy package that `pip list` shows,"
+                           " then pip install -e \".[cuda12]\" or \".[cuda13]\"") from None
+    return try_cupy(cupy)
+
+
+def try_cupy(cupy):
+    """Importing CuPy proves nothing: use the card, step by step, to say what is missing."""
+    runtime = cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        driver, built = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+        if driver == 0:
+            raise BackendError("there is no NVIDIA driver on this machine: --backend cupy needs"
+                               " an NVIDIA graphics card and its driver") from None
+        if driver < built:
+            raise BackendError(f"the NVIDIA driver is too old: it supports CUDA {version(driver)}, but this CuPy is"
+                               f" built for CUDA {version(built)}; update the driver or install an older CuPy") from None
+        if "NoDevice" in str(error):
+            count = 0
+        else:
+            raise BackendError(f"CUDA does not start: {first_line(error)}") from None
+    if count == 0:
+        raise BackendError("there is an NVIDIA driver but no graphics card that it can see:"
+                           " look at nvidia-smi and CUDA_VISIBLE_DEVICES")
+    try:  # random numbers, a matrix product and a compiled kernel: every library that we need
+        a = random_generator(cupy, 0).standard_normal((2, 2), dtype="float32")
+        float((a @ a + 1).sum())
+    except cupy.cuda.memory.OutOfMemoryError:
+        raise BackendError("the graphics card is out of memory: nvidia-smi shows who uses it") from None
+    except Exception as error:
+        raise BackendError(f"CuPy finds the graphics card but not all CUDA libraries ({first_line(error)}):"
+                           " pip install -e \".[cuda12]\" or \".[cuda13]\" brings them") from None
+    return cupy
+
+
+def version(number):
+    """CUDA's 12040 is version 12.4."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def first_line(error):
+    """The first line of an error's message that says anything."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip(" =")), type(error).__name__)

@@ -1,0 +1,80 @@
+"""Dense: every output is a weighted sum of all inputs.
+
+The idea
+    One output unit looks at all K inputs, weighs each, adds them up, and adds a number of its
+    own. M such units side by side are a matrix product.
+
+Forward
+    y = xW + b          that is,  y_nj = sum over i of x_ni W_ij  + b_j
+
+Backward
+    One example and one output first: y = x_1 w_1 + ... + x_K w_K + b. Nudge w_i, and y moves x_i
+    times as fast; nudge x_i, and y moves w_i times as fast; nudge b, and y moves with it. So
+
+        dw_i = x_i dy          dx_i = w_i dy          db = dy
+
+    With M outputs, x_i reaches L through each of them, so their effects add up:
+    dx_i = sum over j of dy_j W_ij. That is a row of dy times a row of W, for all i at once:
+
+        dx = dy·Wᵀ                                   (N, M)(M, K) -> (N, K)
+
+    With N examples, W_ij works on each of them, so dW_ij = sum over n of x_ni dy_nj:
+
+        dW = xᵀ·dy                                   (K, N)(N, M) -> (K, M)
+
+    And b_j was added to each of the N rows, so its gradient is the sum of the N rows of dy:
+
+        db = sum over n of dy_n                      (M,)
+
+    No need to learn where the transposes go: with these shapes there is no other way to
+    multiply the two matrices and get a dx like x and a dW like W.
+
+Shapes
+    x (N, K), W (K, M), b (M,), y (N, M). The cache is x.
+
+>>> import numpy as np
+>>> layer = Dense(3, 2, rng=np.random.default_rng(0), dtype="float64")
+>>> layer.W[...] = [[1, 0], [0, 1], [2, 2]]
+>>> layer.b[...] = [10, 20]
+>>> y, cache = layer.forward(np.array([[1.0, 2.0, 3.0]]))
+>>> y.tolist()                                      # 1 + 2*3 + 10,  2 + 2*3 + 20
+[[17.0, 28.0]]
+>>> layer.backward(np.array([[1.0, -1.0]]), cache).tolist()
+[[1.0, -1.0, 0.0]]
+>>> layer.dW.tolist(), layer.db.tolist()
+([[1.0, -1.0], [2.0, -2.0], [3.0, -3.0]], [1.0, -1.0])
+"""
+from minigan.initial_weights import initial_weights
+from minigan.layer import Layer, check_dy, check_float
+
+
+class Dense(Layer):
+    """y = xW + b, with W and b drawn by a rule of initial_weights.py.
+
+    `rng` is a numpy.random.Generator (the host draws, see there); dtype is that of W, b and x.
+    """
+
+    names = ("W", "b")
+
+    def __init__(self, n_in, n_out, rng, rule="glorot", dtype="float32"):
+        self.W, self.b = initial_weights(rule, n_in, n_out, rng, dtype)
+        self.dW, self.db = 0 * self.W, 0 * self.b
+
+    def forward(self, x, train=False, rng=None):  # (N, K) -> (N, M), x
+        check_float(self, x)
+        if x.ndim != 2 or x.shape[1] != self.W.shape[0]:
+            raise ValueError(f"{self!r} wants x of shape (N, {self.W.shape[0]}), not {x.shape}")
+        if x.dtype != self.W.dtype:
+            raise TypeError(f"{self!r} has {self.W.dtype} weights of shape {self.W.shape}"
+                            f" but got {x.dtype} x of shape {x.shape}")
+        return x @ self.W + self.b, x
+
+    def backward(self, dy, x, need_dx=True, need_dparams=True):  # (N, M) -> (N, K)
+        check_dy(self, dy, (x.shape[0], self.W.shape[1]))
+        if need_dparams:
+            self.dW += x.T @ dy
+            self.db += dy.sum(axis=0)
+        return dy @ self.W.T if need_dx else None
+
+    def __repr__(self):
+        return f"Dense({self.W.shape[0]}, {self.W.shape[1]})"

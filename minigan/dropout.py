@@ -1,0 +1,67 @@
+"""Dropout: forget a random part of the signal, so that nothing relies on one unit alone.
+
+The idea
+    A discriminator with many weights could learn the training images by heart, and then it has
+    nothing to tell the generator. While it trains, each unit is silenced with probability
+    `rate`. When it is only used, nothing is silenced; so that the next layer then still sees
+    signals of the same average size, the units that stay are made louder while it trains
+    ("inverted" dropout).  Srivastava et al. 2014, section 10, where the weights are scaled at
+    test time instead.
+
+Forward
+    train:     y = x * mask,  each mask number being 1 / (1 - rate) with probability 1 - rate,
+               else 0. On average y is x: (1 - rate) * x / (1 - rate) + rate * 0 = x.
+    otherwise: y = x
+
+Backward
+    Once drawn, the mask is a constant, so this is a multiplication by a constant:
+
+        dx = dy * mask
+
+    by the *same* mask: a silenced unit had no effect on L, so it has no gradient.
+
+Shapes
+    mask, y and dx have the shape of x. The cache is the mask; None where nothing was dropped.
+
+Randomness comes from the `rng` that forward is given, never from a hidden global one, so that a
+run can be repeated, and a gradient check can draw the same mask again and again.
+
+>>> import numpy as np
+>>> layer, x = Dropout(0.5), np.ones((1, 6))
+>>> y, mask = layer.forward(x, train=True, rng=np.random.default_rng(1))
+>>> y.tolist()
+[[2.0, 2.0, 0.0, 2.0, 0.0, 0.0]]
+>>> layer.backward(3 * x, mask).tolist()
+[[6.0, 6.0, 0.0, 6.0, 0.0, 0.0]]
+>>> layer.forward(x)[0].tolist()                    # sampling: nothing is dropped
+[[1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
+"""
+from minigan.layer import Layer, check_dy, check_float
+
+
+class Dropout(Layer):
+    """Silences each number with probability `rate` (0 <= rate < 1) while training."""
+
+    def __init__(self, rate):
+        if not 0 <= rate < 1:
+            raise ValueError(f"a dropout rate is at least 0 and less than 1, not {rate}")
+        self.rate = float(rate)
+
+    def forward(self, x, train=False, rng=None):
+        check_float(self, x)
+        if not train or self.rate == 0:
+            return x, None
+        if rng is None:
+            raise ValueError(f"{self!r} needs an rng while training (x has shape {x.shape})")
+        louder = x.dtype.type(1 / (1 - self.rate))  # of x's dtype, lest the mask become float64
+        mask = (rng.random(x.shape, dtype=x.dtype) >= self.rate) * louder
+        return x * mask, mask
+
+    def backward(self, dy, mask, need_dx=True, need_dparams=True):
+        if mask is None:
+            return dy
+        check_dy(self, dy, mask.shape)
+        return dy * mask
+
+    def __repr__(self):
+        return f"Dropout({self.rate})"

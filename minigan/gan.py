@@ -1,0 +1,123 @@
+"""The GAN: a generator that draws, a discriminator that judges, and one step of each.
+
+The idea
+    G turns random numbers z into an image G(z). D looks at an image and says how sure it is that
+    it is real: D(x), between 0 and 1. D learns to tell real images from G's; G learns to draw
+    what D takes for real. Neither ever sees a rule for what a seven is. If both were perfect,
+    G(z) would be distributed like the real images, and D could only answer 1/2.
+
+        min over G, max over D:  mean log D(x) + mean log(1 - D(G(z)))
+                                                      Goodfellow et al. 2014, equation 1
+
+    A step of training is their algorithm 1, with k = 1: first D learns, then G.
+
+Forward and backward of the discriminator's step
+    Maximising that sum is minimising the cross-entropy of "real" on x plus that of "fake" on
+    G(z). One batch holds both, N real images over N fakes, with the targets 1 and 0: a single
+    pass, with products twice as tall, costs less than two passes and adds up the same gradient
+    (`discriminator_step_in_two` is that plainer form; a test holds the two together). The mean
+    runs over 2N, and we want the sum of two means over N, so the loss is doubled.
+
+    If D cannot tell them apart, it says 1/2 and pays log 2 for each: 2 log 2 = 1.386 in all.
+
+    D's target for real images is `real_label`, such as 0.9, not 1: a D that is rewarded for
+    being ever more certain ends with huge logits and says little.  Salimans et al. 2016, 3.4
+
+Forward and backward of the generator's step
+    G draws, D judges, and the loss is that of "real" on fakes: -log D(G(z)). Backward, D turns
+    the gradient of its answer into a gradient on the pixels: "this image would look more real if
+    this pixel were darker". That is all that G ever learns from:
+
+        dfake = D.backward(dlogits);   G.backward(dfake)
+
+    D lends its weights for that but is not changed: its parameter gradients are not even
+    computed. (In an autograd framework one has to "detach" or "freeze" something here.)
+
+    -log D(G(z)) is not the 2014 formula's log(1 - D(G(z))) with another sign: both fall when D
+    is fooled, but their gradients differ. With z for the logit, they are sigmoid(z) - 1 and
+    -sigmoid(z). While G is poor, D(G(z)) is near 0: the second vanishes, the first is at its
+    strongest. The paper's section 3 recommends the first, "non-saturating", and so do we.
+
+Shapes
+    real and fake (N, pixels), in [-1, 1]; z (N, Z), standard normal; logits (N, 1). Losses and
+    scores are returned as arrays of shape (), on the device: float() brings them home.
+
+>>> import numpy as np
+>>> from minigan.optim import Adam
+>>> rng = np.random.default_rng(0)
+>>> G, D = make_generator(2, [8], 4, rng), make_discriminator(4, [8], rng)
+>>> optim_G, optim_D = Adam(G.theta, lr=0.01), Adam(D.theta, lr=0.01)
+>>> real = np.tile(np.float32([[1, -1, 1, -1]]), (16, 1))      # all real images look like this
+>>> for step in range(300):
+...     z = rng.standard_normal((16, 2), dtype="float32")
+...     L_D, score_real, score_fake = discriminator_step(G, D, optim_D, real, z, rng)
+...     z = rng.standard_normal((16, 2), dtype="float32")
+...     L_G = generator_step(G, D, optim_G, z, rng)
+>>> G.forward(z)[0][0].round(1).tolist()                       # and so do the fakes, by now
+[1.0, -1.0, 1.0, -1.0]
+"""
+from minigan.activations import LeakyReLU, Tanh, sigmoid
+from minigan.backend import array_module
+from minigan.dense import Dense
+from minigan.dropout import Dropout
+from minigan.losses import bce_on_logits
+from minigan.network import Sequential
+
+
+def make_generator(n_latent, widths, n_pixels, rng, slope=0.2, rule="glorot", dtype="float32"):
+    """z (N, Z) -> images (N, pixels) in [-1, 1]: Dense and LeakyReLU for each width, then tanh."""
+    sizes, layers = [n_latent, *widths], []
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        layers += [Dense(n_in, n_out, rng, rule, dtype), LeakyReLU(slope)]
+    return Sequential([*layers, Dense(sizes[-1], n_pixels, rng, rule, dtype), Tanh()])
+
+
+def make_discriminator(n_pixels, widths, rng, slope=0.2, dropout=0.0, rule="glorot", dtype="float32"):
+    """Images (N, pixels) -> logits (N, 1): Dense, LeakyReLU, Dropout for each width, then one Dense."""
+    sizes, layers = [n_pixels, *widths], []
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        layers += [Dense(n_in, n_out, rng, rule, dtype), LeakyReLU(slope)]
+        layers += [Dropout(dropout)] if dropout else []
+    return Sequential([*layers, Dense(sizes[-1], 1, rng, rule, dtype)])
+
+
+def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0):
+    """D learns from N real images and N fakes: (loss, mean D(x), mean D(G(z)))."""
+    xp, n = array_module(real), len(real)
+    fake, _ = G.forward(z, train=True, rng=rng)                     # no way back into G: a constant
+    target = xp.zeros((2 * n, 1), dtype=real.dtype)
+    target[:n] = real_label
+
+    logits, cache = D.forward(xp.concatenate([real, fake]), train=True, rng=rng)
+    loss, dlogits = bce_on_logits(logits, target)
+    D.zero_gradients()
+    D.backward(2 * dlogits, cache, need_dx=False)
+    optimizer.step(D.dtheta)
+
+    scores = sigmoid(logits)
+    return 2 * loss, scores[:n].mean(), scores[n:].mean()
+
+
+def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0):
+    """The same, as the paper writes it: one pass over the real images, one over the fakes."""
+    fake, _ = G.forward(z, train=True, rng=rng)
+    logits_real, cache_real = D.forward(real, train=True, rng=rng)
+    logits_fake, cache_fake = D.forward(fake, train=True, rng=rng)
+    loss_real, dlogits_real = bce_on_logits(logits_real, real_label)
+    loss_fake, dlogits_fake = bce_on_logits(logits_fake, 0.0)
+    D.zero_gradients()
+    D.backward(dlogits_real, cache_real, need_dx=False)             # the gradients of the two
+    D.backward(dlogits_fake, cache_fake, need_dx=False)             # add up in D.dtheta
+    optimizer.step(D.dtheta)
+    return loss_real + loss_fake, sigmoid(logits_real).mean(), sigmoid(logits_fake).mean()
+
+
+def generator_step(G, D, optimizer, z, rng):
+    """G learns to be taken for real by D: the loss."""
+    fake, cache_G = G.forward(z, train=True, rng=rng)
+    logits, cache_D = D.forward(fake, train=True, rng=rng)
+    loss, dlogits = bce_on_logits(logits, 1.0)
+    G.zero_gradients()
+    G.backward(D.backward(dlogits, cache_D, need_dparams=False), cache_G, need_dx=False)
+    optimizer.step(G.dtheta)
+    return loss

@@ -1,0 +1,163 @@
+"""Gradient check: how a page proves itself.
+
+The idea
+    A derivative is a promise: nudge this number by h, and L moves by (derivative) * h. So nudge
+    it and see. If a backward was derived wrongly, or typed wrongly, the two will not agree.
+
+Forward
+    Move one number of x up by h and down by h, all others held still:
+
+        derivative  ~  (L(x + h) - L(x - h)) / 2h            the central difference
+
+Which h
+    Taylor's series about x says L(x ± h) = L ± hL' + h²/2 L'' ± h³/6 L''' + ... The even terms
+    cancel, and what is left over is an error of h²/6 L'''. (L(x + h) - L(x)) / h would be off by
+    h/2 L''.) A smaller h is better, but only up to a point: L itself is rounded to 16 digits, and
+    dividing by 2h makes that error eps/h. Their sum is smallest for h near eps^(1/3) = 6e-6,
+    and is then some 1e-11. In float32 eps is 1e-7, and no h gets below 1e-5: too coarse to tell
+    a small mistake. So we check in float64, and train with the same code in float32.
+
+Backward
+    A layer gives out an array, not one number. We make the number L = sum of dy * y, for some
+    dy: then its derivative with respect to y is that dy, and `backward(dy)` must give dx. Which
+    dy? A random one. With dy = 1 everywhere a matrix may be transposed, or rows exchanged, and
+    the sums still come out right.
+
+What it cannot see
+    That forward computes the wrong thing: sigmoid(2x) with the derivative of sigmoid(2x) passes.
+    The tests therefore compare every forward with a second formula too.
+
+>>> from minigan.activations import Tanh
+>>> for check in check_layer(Tanh(), np.array([[0.5, -1.0]])): print(check.name, check.ok)
+dx True
+>>> class Wrong(Tanh):
+...     def backward(self, dy, y, need_dx=True, need_dparams=True):
+...         return 2 * dy * (1 - y * y)
+>>> print(*(check.cause for check in check_layer(Wrong(), np.array([[0.5, -1.0]]))))
+it is 2 times what it should be, everywhere: a factor too much
+"""
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+TOLERANCE = 1e-7  # of the relative error; a right backward stays below 1e-9, a wrong one above 1e-3
+
+
+class Check(NamedTuple):
+    """One gradient against its central differences; `print(check)` says it in words."""
+
+    name: str  # "dx", "dW", ...
+    error: float  # the largest difference, relative to the largest entry of either
+    index: tuple  # where that is
+    analytic: float  # what backward says there
+    numeric: float  # what the central difference says there
+    cause: str  # what is typically behind such an error; "" if there is none
+
+    @property
+    def ok(self):
+        return self.error < TOLERANCE
+
+    def __str__(self):
+        if self.ok:
+            return f"✓ {self.name:8} relative error {self.error:.0e}"
+        return (f"✗ {self.name:8} relative error {self.error:.0e}, worst at {list(self.index)}: backward says"
+                f" {self.analytic:.6g}, the difference {self.numeric:.6g}. Likely {self.cause}.")
+
+
+def central_difference(f, x, h=6e-6):
+    """The derivative of f() with respect to every number in x, an array that f reads.
+
+    f takes nothing and returns a number. x is float64, and is the same afterwards.
+    """
+    dx = np.empty_like(x)
+    for i in product(*map(range, x.shape)):
+        middle = x[i].copy()
+        x[i] = middle + h
+        above = f()
+        x[i] = middle - h
+        dx[i] = (above - f()) / (2 * h)
+        x[i] = middle
+    return dx
+
+
+def check_layer(layer, x, train=False, seed=0):
+    """A list of Checks: dx, and the gradient of each parameter of the layer.
+
+    x and the parameters are float64. With `train=True` forward gets a fresh generator with this
+    seed each time, so that what is random is drawn the same. Raises TypeError for another dtype.
+    """
+    x, parameters = np.array(x), {name: getattr(layer, name) for name in layer.names}
+    for name, array in {"x": x, **parameters}.items():
+        if array.dtype != "float64":
+            raise TypeError(f"a gradient check wants float64, but {name} is {array.dtype} of shape {array.shape}")
+
+    def forward(x):
+        return layer.forward(x, train=train, rng=np.random.default_rng(seed))
+
+    def backward(x, dy):
+        for name in layer.names:
+            getattr(layer, "d" + name)[...] = 0
+        dx = layer.backward(dy, forward(x)[1])
+        return {"x": dx, **{name: np.array(getattr(layer, "d" + name)) for name in layer.names}}
+
+    dy = np.random.default_rng(seed + 1).standard_normal(forward(x)[0].shape)
+    loss = lambda: float((dy * forward(x)[0]).sum())
+    analytic, last = backward(x, dy), backward(x[-1:], dy[-1:]) if len(x) > 1 and not train else {}
+    return [compare("d" + name, analytic[name], loss, array, last.get(name) if name != "x" else None, len(x))
+            for name, array in {"x": x, **parameters}.items()]
+
+
+def check_loss(loss, z, t):
+    """A list with one Check, of the dz that `loss(z, t) -> (L, dz)` returns. z is float64."""
+    z = np.array(z)
+    if z.dtype != "float64":
+        raise TypeError(f"a gradient check wants float64, but z is {z.dtype} of shape {z.shape}")
+    return [compare("dz", loss(z, t)[1], lambda: float(loss(z, t)[0]), z, n=z.size)]
+
+
+def compare(name, analytic, f, x, last=None, n=1):
+    """The Check of an analytic gradient of f() with respect to x. `last` is what the gradient
+    would be if only the last of the n examples existed, where that is known."""
+    numeric = central_difference(f, x)
+    if analytic is None or analytic.shape != x.shape:
+        shape = getattr(analytic, "shape", None)
+        return Check(name, float("inf"), (), float("nan"), float("nan"),
+                     f"a transposed matrix, or a missing sum: it has shape {shape}, not {x.shape}")
+    difference = abs(analytic - numeric)
+    index = tuple(map(int, np.unravel_index(difference.argmax(), x.shape)))
+    error = difference.max() / max(abs(analytic).max(), abs(numeric).max(), 1e-30)
+    error = float(error) if error == error else float("inf")  # NaN is not small
+    found = Check(name, error, index, float(analytic[index]), float(numeric[index]), "")
+    return found if found.ok else found._replace(cause=likely(analytic, numeric, f, x, index, last, n))
+
+
+def likely(analytic, numeric, f, x, index, last, n):
+    """What typically makes a gradient wrong in this way, in words."""
+    def same(a, b):
+        return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-6 * abs(b).max())
+
+    if not np.isfinite(analytic).all():
+        return "a division by zero, or an overflow: backward gives NaN or infinity"
+    if not analytic.any():
+        return "a gradient that is never written: it is 0 everywhere"
+    if analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] and same(analytic.T, numeric):
+        return "a transposed matrix: it is right once rows and columns are exchanged"
+    if last is not None and same(analytic, last):
+        return "a missing sum over the batch: only the last example counts"
+    ratio = float((analytic * numeric).sum() / (numeric * numeric).sum()) if numeric.any() else 0.0
+    if ratio and same(analytic, ratio * numeric):
+        what = "the sign" if abs(ratio + 1) < 1e-4 else "a factor too much"
+        if n > 1 and (abs(ratio * n - 1) < 1e-4 or abs(ratio / n - 1) < 1e-4):
+            what = "a sum over the batch where a mean belongs, or the other way round"
+        return f"it is {ratio:.4g} times what it should be, everywhere: {what}"
+    middle, values = float(x[index]), []
+    for h in 6e-6, 0, -6e-6:
+        x[index] = middle + h
+        values.append(f())
+    above, here, below = values
+    x[index] = middle
+    if abs((above - here) - (here - below)) > 0.01 * abs(above - below):
+        return "a kink: the slope differs to the left and to the right of this x, so move x away from it"
+    wrong = int((abs(analytic - numeric) > 1e-6 * abs(numeric).max()).sum())
+    return f"the formula itself: {wrong} of {analytic.size} entries are wrong, by no common factor"

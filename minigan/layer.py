@@ -1,0 +1,88 @@
+"""The contract: what every layer promises.
+
+The idea
+    A network is a row of layers. Each turns its input x into an output y; the last output is
+    turned into one number, the loss L. Learning asks every layer one question: if I nudge your
+    input, or one of your weights, how fast does L change? The answer is a gradient, and we write
+    it with a d: dx is the derivative of L with respect to x, and has the shape of x.
+
+Forward
+    y, cache = layer.forward(x)
+
+    The cache is whatever the layer will want to remember about this x. It is handed out, not
+    kept inside: a discriminator sees real images and then fake ones before it learns from
+    either, and a layer with a single memory would have forgotten the first by then.
+
+Backward
+    dx = layer.backward(dy, cache)
+
+    A layer knows nothing of L. It is told dy, and it knows how its own y depends on its own x.
+    The chain rule joins the two: x_i reaches L through every y_j that it touches, so
+
+        dx_i = sum over j of  dy_j * (derivative of y_j with respect to x_i)
+
+    That sum is all that any page of this package derives. If the layer has parameters, the same
+    rule gives dW, and `backward` *adds* it to what `layer.dW` already holds: when a weight is
+    used twice, the two effects on L add up. (So gradients are set to zero before each use.)
+
+    Two switches save work that nobody wants. The generator learns through the discriminator but
+    must not change it: it asks for `need_dparams=False`. And nobody will ever move the pixels of
+    a real image: the discriminator's own step asks for `need_dx=False`.
+
+Shapes
+    dx.shape == x.shape, dW.shape == W.shape, and every array has the dtype of x:
+    float32 to train, float64 to check.
+
+>>> class Double(Layer):                      # a layer of your own: y = 2x, so dx = 2 dy
+...     def forward(self, x, train=False, rng=None):
+...         return 2 * x, None                # nothing to remember
+...     def backward(self, dy, cache, need_dx=True, need_dparams=True):
+...         return 2 * dy
+>>> import numpy as np
+>>> layer = Double()
+>>> y, cache = layer.forward(np.array([[1.0, -3.0]]))
+>>> y.tolist(), layer.backward(np.array([[10.0, 0.5]]), cache).tolist()
+([[2.0, -6.0]], [[20.0, 1.0]])
+"""
+
+
+class Layer:
+    """What forward and backward take and give; every layer is one of these."""
+
+    names = ()  # of the parameters: ("W", "b") for Dense, whose gradients are then dW and db
+
+    def forward(self, x, train=False, rng=None):
+        """x -> (y, cache). `train` and `rng` matter only to layers that train differently from
+        how they sample, such as Dropout; `rng` is a random generator of x's own module.
+
+        Raises TypeError if x is not floating point, ValueError if its shape does not fit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, dy, cache, need_dx=True, need_dparams=True):
+        """dy (the shape of y) -> dx (the shape of x); adds to dW, db, ... on the way.
+
+        Writes neither into dy nor into the cache, so that it can be called twice. Where
+        `need_dx` is False, what is returned means nothing; where `need_dparams` is False, the
+        parameter gradients stay as they are. Raises ValueError if dy has not the shape of y.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+
+def check_float(layer, x):
+    """Raise TypeError unless x is an array of floating point numbers: a byte or an integer
+    would silently wrap around or be rounded on its way through a network."""
+    dtype = getattr(x, "dtype", None)
+    if dtype is None or dtype.kind != "f":
+        raise TypeError(f"{layer!r} wants a float32 or float64 array, not {dtype or type(x).__name__}"
+                        f" of shape {getattr(x, 'shape', '?')}")
+
+
+def check_dy(layer, dy, shape):
+    """Raise ValueError unless dy has the given shape: NumPy would stretch a (N, 1) over a (N, M)
+    without a word, and the gradient would be wrong."""
+    if dy.shape != shape:
+        raise ValueError(f"{layer!r} gave out y of shape {shape} but got back dy of shape {dy.shape}")

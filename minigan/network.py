@@ -1,0 +1,104 @@
+"""Sequential: layers in a row, and all their parameters in one flat vector.
+
+The idea
+    A network behaves like a layer: x goes in, y comes out; dy comes back, dx goes on. So it is
+    one, and a network that stands behind another needs no new code.
+
+Forward
+    x -> first layer -> second layer -> ... -> y, keeping the cache of each.
+
+Backward
+    The chain rule, link by link and in reverse: the last layer turns dy into the gradient of its
+    own input, which is the output of the layer before it, which turns that into ... dx.
+    Each layer gets back the cache that it gave out.
+
+One flat vector
+    To an optimizer the parameters are just numbers: which of them is a weight of the third layer
+    does not matter. So all W and b of a network lie in one long vector, `theta`, and all dW and
+    db in another, `dtheta`; each `layer.W` is a *view*, a window of shape (K, M) upon its part
+    of theta. Then updating, zeroing, saving, averaging, counting and moving to a GPU are one
+    line each, for networks of any shape. One rule keeps it true: write *into* a view,
+    `layer.W[...] = new`; `layer.W = new` would leave the window for another array, which the
+    optimizer never sees, and is refused with a ValueError at the next forward.
+
+Shapes
+    As for any layer. theta and dtheta are (P,), for P parameters in all, layer after layer, each
+    W before its b, row by row.
+
+>>> import numpy as np
+>>> from minigan.activations import LeakyReLU
+>>> from minigan.dense import Dense
+>>> rng = np.random.default_rng(0)
+>>> net = Sequential([Dense(3, 4, rng), LeakyReLU(0.2), Dense(4, 1, rng)])
+>>> net.theta.shape                                 # 3*4 + 4 + 4*1 + 1
+(21,)
+>>> y, caches = net.forward(np.ones((5, 3), "float32"))
+>>> net.backward(np.ones((5, 1), "float32"), caches).shape
+(5, 3)
+>>> net.dtheta[-1].item()                           # the last bias: dy, summed over the batch
+5.0
+>>> net.theta -= 0.1 * net.dtheta                   # a step of learning; all views see it
+>>> round(net.layers[2].b.item(), 3)
+-0.5
+"""
+from minigan.backend import array_module
+from minigan.layer import Layer
+
+
+class Sequential(Layer):
+    """The given layers, one after the other; a layer belongs to one network only.
+
+    Raises ValueError if there is none, or if their dtypes differ.
+    """
+
+    names = ("theta",)
+
+    def __init__(self, layers):
+        self.layers = list(layers)
+        arrays = [getattr(layer, name) for layer in self.layers for name in layer.names]
+        if len({str(a.dtype) for a in arrays}) != 1:
+            raise ValueError(f"the layers of a network share one dtype, not {[str(a.dtype) for a in arrays]}")
+        xp = array_module(arrays[0])
+        self._place(xp.concatenate([a.ravel() for a in arrays]))
+
+    def _place(self, theta):
+        """Make theta the store, and every parameter and its gradient a view into it."""
+        self.theta, self.dtheta, self._views, start = theta, 0 * theta, [], 0
+        for layer in self.layers:
+            for name in layer.names:
+                shape = getattr(layer, name).shape
+                end = start + getattr(layer, name).size
+                for prefix, store in ("", self.theta), ("d", self.dtheta):
+                    view = store[start:end].reshape(shape)
+                    setattr(layer, prefix + name, view)
+                    self._views.append((layer, prefix + name, view))
+                start = end
+
+    def to(self, xp):
+        """Move to NumPy or CuPy, whichever module xp is; returns the network itself."""
+        self._place(xp.asarray(self.theta))
+        return self
+
+    def zero_gradients(self):
+        """Gradients add up: forget the last step's before a new backward."""
+        self.dtheta[...] = 0
+
+    def forward(self, x, train=False, rng=None):  # (N, K) -> (N, M), one cache a layer
+        for layer, name, view in self._views:
+            if getattr(layer, name) is not view:
+                raise ValueError(f"{name} of {layer!r}, shape {view.shape}, was rebound to another array:"
+                                 f" write into it, {name}[...] = value")
+        caches = []
+        for layer in self.layers:
+            x, cache = layer.forward(x, train, rng)
+            caches.append(cache)
+        return x, caches
+
+    def backward(self, dy, caches, need_dx=True, need_dparams=True):  # (N, M) -> (N, K)
+        first = self.layers[0]
+        for layer, cache in zip(reversed(self.layers), reversed(caches)):
+            dy = layer.backward(dy, cache, need_dx or layer is not first, need_dparams)
+        return dy if need_dx else None
+
+    def __repr__(self):
+        return f"Sequential([{', '.join(map(repr, self.layers))}])"

@@ -1,0 +1,166 @@
+"""Runs: the folder that a training leaves behind, and drawing from it.
+
+The idea
+    Whatever a run was, its folder says; whatever it learned, its folder holds:
+
+        settings.json      everything needed to repeat it, versions included
+        history.csv        a row an epoch: losses, D(x), D(G(z)), seconds, images per second
+        samples/           epoch-0000.png, untrained, then one an epoch, from the same noise
+        progress.gif       these, one after the other
+        losses.png, scores.png
+        model.npz          the weights: loads with NumPy alone, without pickle
+
+    model.npz holds flat vectors (see network.py): `generator`, `discriminator`, `average`, which
+    is the running average of the generator's weights and the one to draw from, and `settings`,
+    the text of settings.json, from which the networks are built anew.
+
+>>> import tempfile
+>>> folder = new_folder(Path(tempfile.mkdtemp()) / "mine")
+>>> (folder / "note").write_text("a run was here") and new_folder(folder)  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+    ...
+minigan.runs.RunError: ...mine is not empty: choose another --out, nothing was overwritten
+"""
+import json
+import os
+import platform
+import zipfile
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+import minigan
+from minigan.data import unscale
+from minigan.recipes import Recipe, asdict, make_networks
+
+FORMAT = 1  # of settings.json and model.npz
+
+
+class RunError(ValueError):
+    """A run folder or a model cannot be used; the message says which and why."""
+
+
+def new_folder(path):
+    """Make the folder of a new run, with its samples/. Raises RunError unless it is new or empty."""
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file: choose another --out, nothing was overwritten")
+        if path.is_dir() and any(path.iterdir()):
+            raise RunError(f"{path} is not empty: choose another --out, nothing was overwritten")
+        (path / "samples").mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {path} ({error.strerror}): choose another --out") from None
+    return path
+
+
+def default_path(recipe_name):
+    """runs/<time>-<recipe>, below the folder one is in."""
+    return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
+
+
+def make_settings(recipe, seed, images, data, backend):
+    """The dict that settings.json holds."""
+    return {
+        "format": FORMAT, "recipe": asdict(recipe), "seed": seed, "backend": backend,
+        "data": str(data), "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
+        "versions": {"minigan": minigan.__version__, "python": platform.python_version(),
+                     "numpy": np.__version__, "machine": platform.machine(), "system": platform.system()},
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def write_whole(path, write):
+    """Write a file so that it is never there by half: into another file, then rename."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        write(file)
+    os.replace(partial, path)
+
+
+def save_model(folder, settings, **vectors):
+    """model.npz: the flat vectors (NumPy arrays) and the settings."""
+    write_whole(folder / "model.npz", lambda file: np.savez(file, settings=json.dumps(settings), **vectors))
+
+
+def save_settings(folder, settings):
+    """settings.json, for people to read."""
+    write_whole(folder / "settings.json", lambda file: file.write(json.dumps(settings, indent=2).encode() + b"\n"))
+
+
+def load_model(folder):
+    """(settings, recipe, {"generator": ..., "discriminator": ..., "average": ...}) of a run.
+
+    Raises RunError if there is no model.npz, or one that no training of ours has written.
+    """
+    path = Path(folder) / "model.npz"
+    if not path.is_file():
+        raise RunError(f"{folder} holds no model.npz: name the folder of a run, such as runs/<time>-default")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            settings = json.loads(str(file["settings"]))
+            recipe = read_recipe(settings)
+            vectors = {name: file[name] for name in ("generator", "discriminator", "average")}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} is damaged, or not a model of minigan's ({reason})") from None
+    n_pixels = settings["height"] * settings["width"]
+    for name, size in count_parameters(recipe, n_pixels).items():
+        vector = vectors[name]
+        if vector.shape != (size,) or vector.dtype != recipe.dtype:
+            raise RunError(f"{path} is damaged: its settings ask for {recipe.dtype} of shape ({size},)"
+                           f" for the {name}, but it holds {vector.dtype} of shape {vector.shape}")
+    return settings, recipe, vectors
+
+
+def read_recipe(settings):
+    """The Recipe in settings, every value of the type that it should have; else ValueError."""
+    if settings["format"] != FORMAT:
+        raise ValueError(f"its format is {settings['format']}, and this minigan reads {FORMAT}")
+    values = dict(settings["recipe"])
+    for name in "height", "width":
+        if type(settings[name]) is not int or not 1 <= settings[name] <= 4096:
+            raise ValueError(f"{name} is {settings[name]!r}")
+    for field in fields(Recipe):
+        value, kind = values[field.name], {int: int, float: (int, float), str: str, tuple: list}[field.type]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{field.name} is {value!r}")
+        if field.type is int and value < 1:
+            raise ValueError(f"{field.name} is {value!r}")
+        if field.type is tuple:
+            if not all(type(width) is int and width >= 1 for width in value):
+                raise ValueError(f"{field.name} is {value!r}")
+            values[field.name] = tuple(value)
+    if values["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"dtype is {values['dtype']!r}")
+    return Recipe(**values)
+
+
+def count_parameters(recipe, n_pixels):
+    """How many numbers each vector of a model holds, known without building the networks."""
+    def count(*sizes):
+        return sum(n_in * n_out + n_out for n_in, n_out in zip(sizes, sizes[1:]))
+    G = count(recipe.latent_dim, *recipe.widths_G, n_pixels)
+    return {"generator": G, "average": G, "discriminator": count(n_pixels, *recipe.widths_D, 1)}
+
+
+def draw(G, z):
+    """Images (N, pixels) in [0, 1] that the generator makes of z (N, Z)."""
+    return unscale(G.forward(z)[0])
+
+
+def sample(folder, count, seed):
+    """`count` images (count, height, width), float32 in [0, 1], drawn by the generator of a run."""
+    settings, recipe, vectors = load_model(folder)
+    height, width = settings["height"], settings["width"]
+    rng = np.random.default_rng(seed)
+    G, _ = make_networks(recipe, height * width, rng)
+    G.theta[...] = vectors["average"]
+    images = np.empty((count, height * width), "float32")
+    rng = np.random.default_rng(seed)
+    for start in range(0, count, 1000):  # the layers in between need more room than the images
+        part = images[start:start + 1000]
+        part[...] = draw(G, rng.standard_normal((len(part), recipe.latent_dim), dtype=recipe.dtype))
+    return images.reshape(count, height, width)

@@ -1,0 +1,146 @@
+"""Training: the loop around the two steps of gan.py.
+
+The idea
+    An epoch shows every image once, in a new order, N at a time; each N images are one step of
+    the discriminator and one of the generator. After every epoch the generator draws the same
+    noise again, and all that one wants to know is written down.
+
+Where the randomness comes from
+    One seed, five independent streams: initial weights, the order of the images, the noise that
+    G draws from, dropout, and the noise of the sample grids. So the grids show the same noise
+    in every run with that seed, whatever else is changed.
+
+What is kept where
+    The images, as bytes, the networks and the noise are on the device from the start. Losses
+    and scores stay there, too, and come home once in EVERY steps: asking for one sooner would
+    make the host wait for the device at each step.
+
+The learning rate falls in a straight line to zero, so that the networks come to rest; what is
+drawn and saved as `average` is the running average of G's weights (see optim.py).
+"""
+import csv
+import signal
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from minigan import plots
+from minigan.backend import random_generator, to_host
+from minigan.data import scale
+from minigan.gan import discriminator_step, generator_step
+from minigan.optim import Adam, WeightAverage
+from minigan.recipes import make_networks
+from minigan.runs import draw, save_model, save_settings
+
+EVERY = 50  # steps between two looks at the losses
+GRID = 100  # images in a sample grid
+MEASURED = ("loss_D", "loss_G", "score_real", "score_fake")
+
+
+def train(recipe, images, folder, settings, seed=0, xp=np):
+    """Train on images (n, height, width), uint8, and fill the run folder; True if not interrupted.
+
+    xp is numpy or cupy. `settings` is saved with the model. Ctrl-C ends the run after the step
+    in hand, and everything learned so far is saved.
+    """
+    weights, order, noise, dropout, grid = np.random.SeedSequence(seed).spawn(5)
+    n, height, width = images.shape
+    G, D = make_networks(recipe, height * width, np.random.default_rng(weights))
+    drawer, _ = make_networks(recipe, height * width, np.random.default_rng(weights))
+    G, D, drawer = G.to(xp), D.to(xp), drawer.to(xp)       # drawer: G with averaged weights
+    optimizer_G = Adam(G.theta, recipe.learning_rate, recipe.beta1, recipe.beta2)
+    optimizer_D = Adam(D.theta, recipe.learning_rate, recipe.beta1, recipe.beta2)
+    average = WeightAverage(drawer.theta, recipe.average)
+
+    order, images = np.random.default_rng(order), xp.asarray(images.reshape(n, -1))
+    noise, dropout = random_generator(xp, noise), random_generator(xp, dropout)
+    fixed_z = xp.asarray(np.random.default_rng(grid).standard_normal((GRID, recipe.latent_dim)).astype(recipe.dtype))
+
+    def sample_grid(epoch):
+        pictures = to_host(draw(drawer, fixed_z)).reshape(GRID, height, width)
+        plots.save_grid(pictures, folder / "samples" / f"epoch-{epoch:04}.png")
+
+    def save():
+        save_model(folder, settings, generator=to_host(G.theta), discriminator=to_host(D.theta),
+                   average=to_host(drawer.theta))
+
+    save_settings(folder, settings)
+    sample_grid(0)
+    N, history = recipe.batch_size, []
+    steps = n // N                                         # the last few images wait for the next epoch
+    show = sys.stderr.isatty()
+    with Interruptible() as interrupted:
+        for epoch in range(1, recipe.epochs + 1):
+            began, measured, waiting = time.perf_counter(), [], []
+            indices = xp.asarray(order.permutation(n))
+            for i in tqdm(range(steps), f"epoch {epoch}/{recipe.epochs}", leave=False, unit=" steps", disable=not show):
+                left = 1 - ((epoch - 1) * steps + i) / (recipe.epochs * steps)
+                optimizer_G.lr = optimizer_D.lr = recipe.learning_rate * left
+
+                real = scale(images[indices[i * N:(i + 1) * N]], recipe.dtype)
+                z = noise.standard_normal((N, recipe.latent_dim), dtype=real.dtype)
+                loss_D, score_real, score_fake = discriminator_step(G, D, optimizer_D, real, z, dropout, recipe.real_label)
+                z = noise.standard_normal((N, recipe.latent_dim), dtype=real.dtype)
+                loss_G = generator_step(G, D, optimizer_G, z, dropout)
+                average.step(G.theta)
+
+                waiting += [loss_D, loss_G, score_real, score_fake]
+                if len(waiting) == len(MEASURED) * EVERY or i == steps - 1:
+                    measured += to_host(xp.stack(waiting)).reshape(-1, len(MEASURED)).tolist()
+                    waiting = []
+                if interrupted:
+                    break
+            if interrupted:
+                break
+            seconds = time.perf_counter() - began
+            history.append({"epoch": epoch, **dict(zip(MEASURED, np.mean(measured, axis=0).tolist())),
+                            "seconds": seconds, "images_per_second": steps * N / seconds})
+            write_history(history, folder)
+            sample_grid(epoch)
+            save()
+            print(describe(history[-1], recipe.epochs), flush=True)
+        save()
+        grids = sorted((folder / "samples").glob("epoch-*.png"))
+        plots.save_animation(grids, folder / "progress.gif")
+        if history:
+            plots.save_losses(history, folder / "losses.png")
+            plots.save_scores(history, folder / "scores.png")
+    return not interrupted
+
+
+def write_history(history, folder):
+    """history.csv, whole, after every epoch."""
+    with open(folder / "history.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, history[0])
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def describe(row, epochs):
+    """An epoch in one line."""
+    return (f"epoch {row['epoch']:3}/{epochs}   loss D {row['loss_D']:.3f}  G {row['loss_G']:.3f}"
+            f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
+            f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s")
+
+
+class Interruptible:
+    """While it is entered, the first Ctrl-C only makes it true; a second one stops at once."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __bool__(self):
+        return self.asked
+
+    def __enter__(self):
+        def ask(number, frame):
+            if self.asked:
+                raise KeyboardInterrupt
+            self.asked = True
+        self.before = signal.signal(signal.SIGINT, ask)
+        return self
+
+    def __exit__(self, *error):
+        signal.signal(signal.SIGINT, self.before)

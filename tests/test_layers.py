@@ -1,0 +1,190 @@
+"""Every check on every row of the table of cases."""
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+from cases import CASES, gradients, host_rng, inputs
+
+import minigan
+from minigan.backend import array_module, random_generator, to_host
+from minigan.gradcheck import central_difference, check_layer
+from minigan.layer import Layer
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def on(xp, layer):
+    """The layer with its parameters on the device."""
+    if hasattr(layer, "to"):
+        return layer.to(xp)
+    for name in layer.names:
+        setattr(layer, name, xp.asarray(getattr(layer, name)))
+        setattr(layer, "d" + name, xp.asarray(getattr(layer, "d" + name)))
+    return layer
+
+
+def run(case, dtype, xp=np):
+    """One forward and backward: the layer, {"y", "dx", "dW", ...} on the device."""
+    layer, (x, dy) = on(xp, case.make(dtype)), inputs(case, dtype)
+    rng = random_generator(xp, 3)
+    y, cache = layer.forward(xp.asarray(x), train=case.train, rng=rng)
+    return {"y": y, "dx": layer.backward(xp.asarray(dy), cache), **gradients(layer)}
+
+
+def all_layers():
+    """Every Layer that a page of the package defines."""
+    for page in pkgutil.iter_modules(minigan.__path__):
+        module = importlib.import_module(f"minigan.{page.name}")
+        for _, thing in inspect.getmembers(module, inspect.isclass):
+            if issubclass(thing, Layer) and thing is not Layer and thing.__module__ == module.__name__:
+                yield thing
+
+
+def missing_rows(layers):
+    covered = {type(case.make("float64")) for case in CASES.values()}
+    return [layer.__name__ for layer in layers if layer not in covered]
+
+
+def test_every_layer_has_a_row():
+    layers = list(all_layers())
+    assert len(layers) >= 7
+    assert missing_rows(layers) == []
+
+
+def test_a_layer_without_a_row_is_noticed():
+    class Forgotten(Layer):
+        pass
+    assert missing_rows([*all_layers(), Forgotten]) == ["Forgotten"]
+
+
+@every_case
+def test_forward_against_a_second_formula(case):
+    layer, (x, _) = case.make("float64"), inputs(case)
+    y, _ = layer.forward(x, train=case.train, rng=host_rng())
+    np.testing.assert_allclose(y, case.reference(layer, x, host_rng()), rtol=1e-12, atol=1e-14)
+
+
+@every_case
+def test_gradients_against_central_differences(case):
+    x, _ = inputs(case)
+    checks = check_layer(case.make("float64"), x, train=case.train)
+    assert [check.name for check in checks] == ["dx", *("d" + name for name in case.make("float64").names)]
+    for check in checks:
+        assert check.ok, str(check)
+
+
+@every_case
+def test_a_backward_that_is_off_by_a_thousandth_is_caught(case):
+    """The tester is tested: scaled by 1.001, every gradient of every row must fail."""
+    layer = case.make("float64")
+    right = layer.backward
+
+    def wrong(dy, cache):
+        dx = 1.001 * right(dy, cache)
+        for dparam in gradients(layer).values():
+            dparam *= 1.001
+        return dx
+    layer.backward = wrong
+    x, _ = inputs(case)
+    checks = check_layer(layer, x, train=case.train)
+    assert [check.ok for check in checks] == [False] * len(checks)
+
+
+@every_case
+def test_two_forwards_then_two_backwards(case):
+    """Each pass keeps its own memory: the gradients add up as if the passes were separate."""
+    x1, dy1 = inputs(case)
+    x2, dy2 = -0.7 * x1[::-1].copy(), dy1 + 1
+
+    def separate(x, dy):
+        layer = case.make("float64")
+        _, cache = layer.forward(x, train=case.train, rng=host_rng())
+        return layer.backward(dy, cache), gradients(layer)
+    (dx1, dparams1), (dx2, dparams2) = separate(x1, dy1), separate(x2, dy2)
+
+    layer = case.make("float64")
+    _, cache1 = layer.forward(x1, train=case.train, rng=host_rng())
+    _, cache2 = layer.forward(x2, train=case.train, rng=host_rng())
+    np.testing.assert_array_equal(layer.backward(dy1, cache1), dx1)
+    np.testing.assert_array_equal(layer.backward(dy2, cache2), dx2)
+    for name, dparam in gradients(layer).items():
+        np.testing.assert_allclose(dparam, dparams1[name] + dparams2[name], rtol=1e-13, atol=1e-15)
+
+
+@every_case
+def test_nothing_is_written_into_what_was_given(case):
+    """x, dy, parameters and cache stay as they are, and a second backward says the same."""
+    layer, (x, dy) = case.make("float64"), inputs(case)
+    before = x.copy(), dy.copy(), [getattr(layer, name).copy() for name in layer.names]
+    for array in x, dy:
+        array.flags.writeable = False
+    y, cache = layer.forward(x, train=case.train, rng=host_rng())
+    y_before = y.copy()
+    first = layer.backward(dy, cache).copy()
+    np.testing.assert_array_equal(layer.backward(dy, cache), first)
+    np.testing.assert_array_equal(x, before[0])
+    np.testing.assert_array_equal(dy, before[1])
+    np.testing.assert_array_equal(y, y_before)
+    for name, value in zip(layer.names, before[2]):
+        np.testing.assert_array_equal(getattr(layer, name), value)
+
+
+@every_case
+def test_shapes_and_dtype(case, dtype, xp):
+    """dx is like x, dW is like W; float32 in, float32 out; everything stays on the device."""
+    layer, (x, dy) = on(xp, case.make(dtype)), inputs(case, dtype)
+    results = run(case, dtype, xp)
+    assert results["dx"].shape == x.shape and results["y"].shape == dy.shape
+    for name in layer.names:
+        assert results["d" + name].shape == getattr(layer, name).shape
+    for name, array in results.items():
+        assert array.dtype == dtype, f"{name} is {array.dtype}"
+        assert array_module(array) is xp, f"{name} is in {array_module(array).__name__}"
+
+
+@every_case
+def test_the_same_on_every_backend(case, dtype, xp):
+    """Bit for bit on NumPy and the double; to rounding on a GPU, which adds in another order."""
+    if xp.__name__ == "cupy" and case.train:
+        pytest.skip("a GPU draws other random numbers")
+    for name, array in run(case, dtype, xp).items():
+        expected = run(case, dtype)[name]
+        tolerance = 0 if xp.__name__ != "cupy" else 1e-12 if dtype == "float64" else 1e-5
+        np.testing.assert_allclose(to_host(array), expected, rtol=tolerance, atol=tolerance)
+
+
+@every_case
+def test_only_what_is_needed(case):
+    """Without need_dparams the parameter gradients stay untouched; without need_dx they are the
+    same as with it."""
+    layer, (x, dy) = case.make("float64"), inputs(case)
+    _, cache = layer.forward(x, train=case.train, rng=host_rng())
+    expected = run(case, "float64")
+    dx = layer.backward(dy, cache, need_dparams=False)
+    np.testing.assert_array_equal(dx, expected["dx"])
+    assert all((dparam == 0).all() for dparam in gradients(layer).values())
+    layer.backward(dy, cache, need_dx=False)
+    for name, dparam in gradients(layer).items():
+        np.testing.assert_array_equal(dparam, expected[name])
+
+
+@every_case
+def test_wrong_use_is_refused_in_words(case):
+    layer, (x, dy) = case.make("float64"), inputs(case)
+    with pytest.raises(TypeError, match="int64.*" + str(x.shape[-1])):
+        layer.forward((100 * x).astype("int64"), train=case.train, rng=host_rng())
+    with pytest.raises(TypeError, match="list"):
+        layer.forward(x.tolist(), train=case.train, rng=host_rng())
+    _, cache = layer.forward(x, train=case.train, rng=host_rng())
+    if cache is not None:
+        with pytest.raises(ValueError, match=r"\(2, 1, 1\)"):
+            layer.backward(np.ones((2, 1, 1)), cache)
+
+
+def test_central_difference_leaves_x_as_it_was():
+    x = np.array([[0.3, -0.1], [1e-9, 7.0]])
+    before = x.copy()
+    central_difference(lambda: float((x ** 2).sum()), x)
+    np.testing.assert_array_equal(x, before)
