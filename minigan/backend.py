@@ -56,10 +56,9 @@ def random_generator(xp, seed):
     """A random generator of the module xp; seed is an int or a numpy SeedSequence."""
     if xp.__name__ != "cupy":
         return xp.random.default_rng(seed)
-    # CuPy's default has states for every core of the card at hand, which costs time at each call
-    # and makes the numbers depend on the card; 65536 states are enough, and the same on all.
-    words = seed.generate_state(2) if isinstance(seed, np.random.SeedSequence) else [seed]
-    return xp.random.Generator(xp.random.XORWOW([int(w) for w in words], size=65536))
+    # CuPy's default keeps a state for every core of the card at hand, which costs time at each
+    # call and makes the numbers depend on the card; 65536 states are enough, and the same on all.
+    return xp.random.Generator(xp.random.XORWOW(seed, size=65536))
 
 
 def load_backend(name):

@@ -95,8 +95,7 @@ def read_idx(path, sha256=None):
                                 f" but is only {size} bytes long{', gzipped' if zipped else ''}: cut off?")
             body = file.read(claimed + 1)
     except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot read {path}: {reason[0].lower()}{reason[1:]}") from None
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     if len(body) != claimed:
         raise DataError(f"{path} says it holds {' x '.join(map(str, shape))} bytes of data"
                         f" but holds {'more' if len(body) > claimed else f'only {len(body)}'}")

@@ -99,7 +99,7 @@ def load_model(folder):
     if not path.is_file():
         raise RunError(f"{folder} holds no model.npz: name the folder of a run, such as runs/<time>-default")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             settings = json.loads(str(file["settings"]))
             recipe = read_recipe(settings)
             vectors = {name: file[name] for name in ("generator", "discriminator", "average")}

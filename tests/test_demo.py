@@ -1,0 +1,177 @@
+"""The command line, as a user types it."""
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_data import idx
+
+DEMO = Path(__file__).parent.parent / "demo.py"
+IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
+
+
+def demo(*args, cwd, **kwargs):
+    return subprocess.run([sys.executable, DEMO, *map(str, args)], cwd=cwd, capture_output=True, text=True, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with small data/ and one finished run in run/."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "data").mkdir()
+    (folder / "data" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(IMAGES)))
+    result = demo("--data", "data", "--epochs", 1, "--out", "run", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    (folder / "output").write_text(result.stdout + result.stderr)
+    return folder
+
+
+def test_one_epoch_leaves_a_run_folder(folder):
+    assert sorted(p.name for p in (folder / "run").iterdir()) == [
+        "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "scores.png", "settings.json"]
+    assert sorted(p.name for p in (folder / "run" / "samples").iterdir()) == ["epoch-0000.png", "epoch-0001.png"]
+
+
+def test_in_a_pipe_it_prints_plain_lines(folder):
+    output = (folder / "output").read_text()
+    assert "training on 128 images of 28 x 28 with numpy" in output
+    assert "epoch   1/1   loss D" in output and "images/s" in output
+    assert "sample run --out digits.png" in output
+    assert not any(ord(c) < 32 and c != "\n" for c in output)
+
+
+def test_the_default_folder_is_new_each_time(folder, tmp_path):
+    data = folder / "data"
+    assert demo("--data", data, "--epochs", 1, cwd=tmp_path).returncode == 0
+    made, = (tmp_path / "runs").iterdir()
+    assert made.name.endswith("-default") and (made / "model.npz").is_file()
+
+
+def test_sample_draws_a_grid_or_an_array(folder, tmp_path):
+    run = folder / "run"
+    result = demo("sample", run, "--count", 5, "--out", "a.npy", "--seed", 7, cwd=tmp_path)
+    assert result.returncode == 0 and "5 new images in a.npy" in result.stdout
+    images = np.load(tmp_path / "a.npy", allow_pickle=False)
+    assert images.dtype == np.float32 and images.shape == (5, 28, 28) and 0 <= images.min() < images.max() <= 1
+    assert demo("sample", run, "--count", 5, "--out", "b.npy", "--seed", 7, cwd=tmp_path).returncode == 0
+    assert demo("sample", run, "--count", 5, "--out", "c.npy", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes() != (tmp_path / "c.npy").read_bytes()
+    assert demo("sample", run, "--count", 5, "--out", "a.png", cwd=tmp_path).returncode == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (2 * (3 * 30 + 2), 2 * (2 * 30 + 2))
+
+
+BAD_FLAGS = {
+    "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
+    "unknown flag": (["--quality", "good"], "--quality"),
+    "unknown command": (["paint"], "no command 'paint'"),
+    "epochs 0": (["--epochs", "0"], "'0' is not a whole number from 1 on"),
+    "epochs -3": (["--epochs=-3"], "'-3' is not a whole number from 1 on"),
+    "epochs word": (["--epochs", "ten"], "'ten' is not a whole number"),
+    "epochs fraction": (["--epochs", "1.5"], "'1.5' is not a whole number"),
+    "batch 0": (["--batch-size", "0"], "'0' is not a whole number"),
+    "batch larger than the data": (["--data", "data", "--batch-size", "129"], "129 is more than the 128 images in data"),
+    "latent 0": (["--latent-dim", "0"], "'0' is not a whole number"),
+    "latent huge": (["--latent-dim", "9999999999"], "up to 4096"),
+    "seed -1": (["--seed=-1"], "'-1' is not a whole number from 0 on"),
+    "rate 0": (["--learning-rate", "0"], "'0' is not a number above 0"),
+    "rate nan": (["--learning-rate", "nan"], "'nan' is not a number above 0"),
+    "rate inf": (["--learning-rate", "inf"], "'inf' is not a number above 0"),
+    "rate word": (["--learning-rate", "fast"], "'fast' is not a number above 0"),
+    "data missing": (["--data", "nowhere"], "nowhere is not a folder with images: it does not exist"),
+    "data empty": (["--data", "empty"], "empty holds neither train-images-idx3-ubyte.gz nor"),
+    "data not IDX": (["--data", "text"], "is not an IDX file"),
+    "data truncated": (["--data", "truncated"], "holds only"),
+    "data wrong magic": (["--data", "magic"], "begins with 08 08 08 03"),
+    "out not empty": (["--data", "data", "--out", "run"], "run is not empty"),
+    "out a file": (["--data", "data", "--out", "output"], "output is a file"),
+    "out cannot be written": (["--data", "data", "--out", "output/run"], "cannot write to output/run"),
+    "value missing": (["--epochs"], "expected one argument"),
+    "sample without a run": (["sample"], "RUN_DIR"),
+    "sample of nothing": (["sample", "nowhere"], "nowhere holds no model.npz"),
+    "sample of a foreign model": (["sample", "foreign"], "model.npz is damaged, or not a model of minigan's"),
+    "sample of a corrupt model": (["sample", "corrupt"], "model.npz is damaged, or not a model of minigan's"),
+    "sample 0": (["sample", "run", "--count", "0"], "'0' is not a whole number"),
+    "sample to a jpeg": (["sample", "run", "--out", "a.jpg"], "should end in .png or .npy"),
+    "sample over a file": (["sample", "run", "--out", "precious.png"], "precious.png exists"),
+    "sample to nowhere": (["sample", "run", "--out", "nowhere/a.png"], "cannot write nowhere/a.png"),
+}
+
+
+def tree(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def mess(folder):
+    """The folder, with all that should not be in it."""
+    (folder / "empty").mkdir()
+    good = idx(IMAGES)
+    for name, content in ("text", b"hello"), ("truncated", good[:-5]), ("magic", b"\x08\x08" + good[2:]):
+        (folder / name).mkdir()
+        (folder / name / "train-images-idx3-ubyte").write_bytes(content)
+    for name in "foreign", "corrupt":
+        (folder / name).mkdir()
+    np.savez(folder / "foreign" / "model.npz", x=np.ones(3))
+    whole = bytearray((folder / "run" / "model.npz").read_bytes())
+    whole[len(whole) // 2] ^= 1
+    (folder / "corrupt" / "model.npz").write_bytes(whole)
+    (folder / "precious.png").write_text("precious")
+    return folder
+
+
+@pytest.mark.parametrize("args, words", BAD_FLAGS.values(), ids=BAD_FLAGS.keys())
+def test_bad_input_gets_one_sentence_and_status_2(mess, args, words):
+    before = tree(mess)
+    result = demo(*args, cwd=mess)
+    assert result.returncode == 2, result
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("demo.py") and result.stdout == ""
+    assert tree(mess) == before
+
+
+@pytest.fixture
+def no_cupy(tmp_path, monkeypatch):
+    """A package `cupy` that is found first, and cannot be imported."""
+    (tmp_path / "cupy.py").write_text("raise ModuleNotFoundError(\"No module named 'cupy'\", name='cupy')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_cupy_that_is_not_there_is_said_and_nothing_else_is_used(no_cupy, folder):
+    before = tree(folder)
+    result = demo("--backend", "cupy", "--data", "data", "--out", "new", cwd=folder)
+    assert result.returncode == 2 and result.stdout == "" and tree(folder) == before
+    assert result.stderr.startswith("demo.py: CuPy is not installed: pip install") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for a subprocess")
+def test_ctrl_c_saves_what_was_learned(folder, tmp_path):
+    process = subprocess.Popen([sys.executable, DEMO, "--data", folder / "data", "--epochs", "100000", "--out", "cut"],
+                               cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch   2"):
+            break
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == ""
+    assert "interrupted, and saved after" in output and "cut" in output
+    for name in "model.npz", "history.csv", "progress.gif", "losses.png", "scores.png":
+        assert (tmp_path / "cut" / name).is_file()
+    assert demo("sample", "cut", "--out", "a.png", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("args", [["--help"], ["sample", "--help"]])
+def test_help_gives_every_default_and_its_reason(args, tmp_path):
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 0
+    text = " ".join(result.stdout.split())
+    flags = ["--count", "--out", "--seed"] if args[0] == "sample" else [
+        "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate"]
+    for flag in flags:
+        assert flag + " " in text
+    assert text.count("(default") == len(flags)

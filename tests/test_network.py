@@ -1,0 +1,115 @@
+"""The flat vector and its views."""
+import numpy as np
+import pytest
+
+from minigan.activations import LeakyReLU
+from minigan.backend import array_module, to_host
+from minigan.dense import Dense
+from minigan.network import Sequential
+
+
+def network(dtype="float64"):
+    rng = np.random.default_rng(0)
+    return Sequential([Dense(3, 4, rng, dtype=dtype), LeakyReLU(), Dense(4, 2, rng, "fan_in", dtype=dtype)])
+
+
+def test_theta_holds_each_parameter_in_order():
+    rng = np.random.default_rng(0)
+    first, second = Dense(3, 4, rng), Dense(4, 2, rng, "fan_in")
+    parts = [a.ravel().copy() for a in (first.W, first.b, second.W, second.b)]
+    net = Sequential([first, LeakyReLU(), second])
+    np.testing.assert_array_equal(net.theta, np.concatenate(parts))
+    assert net.theta.shape == net.dtheta.shape == (3 * 4 + 4 + 4 * 2 + 2,)
+    assert not net.dtheta.any()
+
+
+def test_views_share_memory_both_ways(xp, dtype):
+    net = network(dtype).to(xp)
+    first, _, last = net.layers
+    net.theta[...] = xp.asarray(np.arange(26, dtype=dtype))
+    assert to_host(first.W).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert to_host(first.b).tolist() == [12, 13, 14, 15]
+    assert to_host(last.b).tolist() == [24, 25]
+    last.b[...] = 7
+    assert to_host(net.theta)[-2:].tolist() == [7, 7]
+    x = xp.asarray(np.ones((5, 3), dtype))
+    y, caches = net.forward(x)
+    net.backward(xp.asarray(np.ones((5, 2), dtype)), caches)
+    assert to_host(net.dtheta)[-2:].tolist() == [5, 5]               # db of the last layer
+    assert to_host(net.dtheta)[:12].any()
+    net.zero_gradients()
+    assert not to_host(net.dtheta).any() and not to_host(first.dW).any()
+    assert array_module(y) is xp and y.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["W", "b", "dW", "db"])
+def test_a_view_that_was_rebound_is_refused(name):
+    net = network()
+    x = np.ones((5, 3))
+    setattr(net.layers[2], name, getattr(net.layers[2], name) * 1.0)
+    with pytest.raises(ValueError, match=rf"{name} of Dense\(4, 2\).*shape \(.*\).*rebound"):
+        net.forward(x)
+
+
+def test_updating_in_place_is_no_rebinding():
+    net = network()
+    net.layers[0].W -= 0.1
+    net.layers[0].b[...] = 3
+    net.forward(np.ones((5, 3)))
+
+
+def test_it_chains_what_its_layers_do():
+    net, x = network(), np.random.default_rng(1).standard_normal((5, 3))
+    first, bend, last = net.layers
+    h1, c1 = first.forward(x)
+    h2, c2 = bend.forward(h1)
+    y, c3 = last.forward(h2)
+    net_y, caches = net.forward(x)
+    np.testing.assert_array_equal(net_y, y)
+    dy = np.ones_like(y)
+    dx = first.backward(bend.backward(last.backward(dy, c3), c2), c1)
+    np.testing.assert_array_equal(net.backward(dy, caches), dx)
+
+
+def test_without_need_dx_the_first_layer_spends_nothing_on_it(monkeypatch):
+    net, asked = network(), []
+    for layer in net.layers:
+        def spy(dy, cache, need_dx, need_dparams, layer=layer, right=layer.backward):
+            asked.append((repr(layer), need_dx, need_dparams))
+            return right(dy, cache, need_dx, need_dparams)
+        monkeypatch.setattr(layer, "backward", spy)
+    y, caches = net.forward(np.ones((5, 3)))
+    assert net.backward(np.ones_like(y), caches, need_dx=False) is None
+    assert [a[1] for a in asked] == [True, True, False] and all(a[2] for a in asked)
+    asked.clear()
+    net.backward(np.ones_like(y), caches, need_dparams=False)
+    assert all(a[1] for a in asked) and not any(a[2] for a in asked)
+
+
+def test_train_and_rng_reach_every_layer():
+    seen = []
+
+    class Spy(LeakyReLU):
+        def forward(self, x, train=False, rng=None):
+            seen.append((train, rng))
+            return super().forward(x)
+    net = Sequential([Dense(3, 2, np.random.default_rng(0), dtype="float64"), Spy(), Spy()])
+    net.forward(np.ones((1, 3)), train=True, rng="the rng")
+    assert seen == [(True, "the rng")] * 2
+
+
+def test_layers_that_do_not_belong_together_are_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="float32.*float64"):
+        Sequential([Dense(2, 2, rng, dtype="float32"), Dense(2, 2, rng, dtype="float64")])
+    with pytest.raises(ValueError, match="one dtype"):
+        Sequential([])
+    net = Sequential([Dense(2, 3, rng), Dense(2, 1, rng)])
+    with pytest.raises(ValueError, match=r"\(N, 2\), not \(1, 3\)"):
+        net.forward(np.ones((1, 2), "float32"))
+    with pytest.raises(TypeError, match=r"float32 weights of shape \(2, 3\) but got float64 x of shape \(1, 2\)"):
+        net.forward(np.ones((1, 2)))
+
+
+def test_it_says_what_it_is():
+    assert repr(network()) == "Sequential([Dense(3, 4), LeakyReLU(0.2), Dense(4, 2)])"

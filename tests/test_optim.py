@@ -1,0 +1,126 @@
+"""SGD, Adam and the average of weights, against numbers worked by hand."""
+import math
+
+import fake_device
+import numpy as np
+import pytest
+
+from minigan.backend import to_host
+from minigan.optim import SGD, Adam, WeightAverage
+
+
+def test_sgd_by_hand():
+    theta = np.array([1.0, -2.0])
+    sgd = SGD(theta, lr=0.5)
+    sgd.step(np.array([2.0, 4.0]))
+    assert theta.tolist() == [0.0, -4.0]
+    sgd.step(np.array([-1.0, 0.0]))
+    assert theta.tolist() == [0.5, -4.0]
+
+
+def test_adam_by_hand():
+    """Two steps of algorithm 1 with lr 0.1, beta1 0.5, beta2 0.75, eps 0.5, g = 2 and then -1.
+
+    t=1: m = 1, v = 1; m_hat = 1/0.5 = 2, v_hat = 1/0.25 = 4: theta = 1 - 0.1 * 2/(2 + 0.5) = 0.92
+    t=2: m = 0.5 - 0.5 = 0: theta stays; v = 0.75 + 0.25 = 1
+    t=3, g = 3: m = 1.5, v = 0.75 + 2.25 = 3; m_hat = 1.5/(1 - 1/8), v_hat = 3/(1 - 27/64)
+    """
+    theta = np.array([1.0])
+    adam = Adam(theta, lr=0.1, beta1=0.5, beta2=0.75, eps=0.5)
+    adam.step(np.array([2.0]))
+    assert (adam.m.item(), adam.v.item()) == (1, 1)
+    assert theta.item() == pytest.approx(0.92, abs=1e-15)
+    adam.step(np.array([-1.0]))
+    assert (adam.m.item(), adam.v.item()) == (0, 1)
+    assert theta.item() == pytest.approx(0.92, abs=1e-15)
+    adam.step(np.array([3.0]))
+    expected = 0.92 - 0.1 * (1.5 / 0.875) / (math.sqrt(3 / (37 / 64)) + 0.5)
+    assert theta.item() == pytest.approx(expected, abs=1e-15)
+    assert adam.t == 3
+
+
+def test_adam_moves_by_lr_at_first_whatever_the_gradient():
+    theta = np.zeros(4)
+    Adam(theta, lr=0.01).step(np.array([1e-4, -1e-2, 1.0, 1e8]))
+    np.testing.assert_allclose(theta, [-0.01, 0.01, -0.01, -0.01], rtol=1.1e-4)  # eps / |g|
+
+
+def test_epsilon_stands_outside_of_the_root():
+    """g / (|g| + eps), not g / sqrt(g² + eps): with g = eps the first is 1/2."""
+    theta = np.zeros(1)
+    Adam(theta, lr=1.0, eps=1e-8).step(np.array([1e-8]))
+    assert theta.item() == pytest.approx(-0.5, rel=1e-9)
+
+
+def test_the_defaults_are_the_paper_s():
+    adam = Adam(np.zeros(1))
+    assert (adam.lr, adam.beta1, adam.beta2, adam.eps) == (1e-3, 0.9, 0.999, 1e-8)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1 << 14, (1 << 14) + 1, 40_000])
+def test_in_pieces_it_is_the_plain_formula(size, dtype):
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal(size).astype(dtype)
+    fast, plain = Adam(theta.copy(), 0.01, 0.5), Adam(theta.copy(), 0.01, 0.5)
+    for _ in range(20):
+        g = rng.standard_normal(size).astype(dtype)
+        fast.step(g)
+        plain.plain_step(g)
+    tolerance = 1e-13 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(fast.theta, plain.theta, rtol=tolerance, atol=tolerance * 0.01)
+    np.testing.assert_allclose(fast.m, plain.m, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(fast.v, plain.v, rtol=tolerance, atol=tolerance)
+
+
+def test_average_by_hand():
+    """decay 1/10, then 2/11, then 3/12, but never above 0.2."""
+    average = np.array([0.0])
+    mean = WeightAverage(average, decay=0.2)
+    mean.step(np.array([10.0]))
+    assert average.item() == pytest.approx(9.0)                       # 0 + 0.9 * 10
+    mean.step(np.array([20.0]))
+    assert average.item() == pytest.approx(9 + 9 / 11 * 11)           # 18
+    mean.step(np.array([28.0]))
+    assert average.item() == pytest.approx(18 + 0.8 * 10)             # 0.2, not 3/12
+
+
+MAKE = {
+    "SGD": lambda theta: SGD(theta, 0.1),
+    "Adam": lambda theta: Adam(theta, 0.1),
+    "WeightAverage": lambda theta: WeightAverage(theta, 0.9),
+}
+every_optimizer = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE.keys())
+
+
+@every_optimizer
+def test_in_place_same_dtype_any_device(make, dtype, xp):
+    rng = np.random.default_rng(1)
+    start, gradients = rng.standard_normal(100).astype(dtype), rng.standard_normal((3, 100)).astype(dtype)
+
+    def run(xp):
+        theta = xp.asarray(start)
+        theta = theta.copy() if xp is np else theta
+        optimizer = make(theta)
+        for g in gradients:
+            g = xp.asarray(g)
+            before = g.copy()
+            if xp is fake_device:
+                with fake_device.no_sync():
+                    optimizer.step(g)
+            else:
+                optimizer.step(g)
+            assert bool((g == before).all())                          # the gradient is only read
+        return theta
+    theta = run(xp)
+    assert theta.dtype == dtype and type(theta) is type(xp.asarray(start))
+    tolerance = 0 if xp.__name__ != "cupy" else 1e-5
+    np.testing.assert_allclose(to_host(theta), run(np), rtol=tolerance, atol=tolerance)
+    assert not np.array_equal(run(np), start)
+
+
+@every_optimizer
+def test_a_gradient_that_does_not_fit_is_refused(make):
+    optimizer = make(np.zeros(3))
+    for wrong in np.zeros(1), np.zeros((3, 1)), np.zeros(3, "float32"):
+        with pytest.raises(ValueError, match=r"\(3,\)"):
+            optimizer.step(wrong)

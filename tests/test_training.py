@@ -1,0 +1,236 @@
+"""A short training, and the folder it leaves behind; drawing from it again."""
+import csv
+import json
+
+import fake_device
+import numpy as np
+import pytest
+from PIL import Image
+
+from minigan import plots, runs, training
+from minigan.recipes import RECIPES, Recipe, make_networks, replace
+from minigan.runs import RunError, load_model, make_settings, new_folder, sample
+from minigan.training import train
+
+SMALL = replace(RECIPES["default"], latent_dim=3, widths_G=(6,), widths_D=(6, 5), batch_size=20, epochs=2)
+IMAGES = np.random.default_rng(0).integers(0, 256, (90, 6, 5), dtype=np.uint8)
+
+
+def run(folder, recipe=SMALL, seed=0, xp=np):
+    new_folder(folder)
+    assert train(recipe, IMAGES, folder, make_settings(recipe, seed, IMAGES, "nowhere", xp.__name__), seed, xp)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("runs") / "a")
+
+
+def arrays(folder):
+    with np.load(folder / "model.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_the_run_folder(finished):
+    assert sorted(p.relative_to(finished).as_posix() for p in finished.rglob("*")) == [
+        "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "samples/epoch-0000.png",
+        "samples/epoch-0001.png", "samples/epoch-0002.png", "scores.png", "settings.json"]
+    for name in "losses.png", "scores.png":
+        with Image.open(finished / name) as picture:
+            assert picture.size == (700, 400)
+    with Image.open(finished / "progress.gif") as animation:
+        assert animation.n_frames == 3
+    with Image.open(finished / "samples" / "epoch-0002.png") as picture:
+        assert picture.size == (2 * (10 * 7 + 2), 2 * (10 * 8 + 2))    # 10 x 10, margins of 2, zoomed
+
+
+def test_history_is_what_was_measured(finished):
+    with open(finished / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "loss_D", "loss_G", "score_real", "score_fake", "seconds", "images_per_second"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        assert 0 < float(row["score_real"]) < 1 and 0 < float(row["score_fake"]) < 1
+        assert 0.1 < float(row["loss_D"]) < 5 and 0.1 < float(row["loss_G"]) < 5
+        assert float(row["images_per_second"]) == pytest.approx(80 / float(row["seconds"]))   # 4 steps of 20
+
+
+def test_settings_say_everything(finished):
+    settings = json.loads((finished / "settings.json").read_text())
+    assert settings["seed"] == 0 and settings["backend"] == "numpy" and settings["data"] == "nowhere"
+    assert (settings["n_images"], settings["height"], settings["width"]) == (90, 6, 5)
+    assert set(settings["versions"]) == {"minigan", "python", "numpy", "machine", "system"}
+    assert runs.read_recipe(settings) == SMALL
+    assert json.loads(str(arrays(finished)["settings"])) == settings
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_not(finished, tmp_path):
+    again, other = arrays(run(tmp_path / "b")), arrays(run(tmp_path / "c", seed=1))
+    for name in "generator", "discriminator", "average":
+        np.testing.assert_array_equal(arrays(finished)[name], again[name])
+        assert (again[name] != other[name]).any()
+    for name in "epoch-0000.png", "epoch-0002.png":
+        assert (tmp_path / "b/samples" / name).read_bytes() == (finished / "samples" / name).read_bytes()
+
+
+def test_on_the_double_it_is_the_same_bit_for_bit(finished, tmp_path):
+    there = arrays(run(tmp_path / "double", xp=fake_device))
+    for name in "generator", "discriminator", "average":
+        np.testing.assert_array_equal(there[name], arrays(finished)[name])
+    for name in "epoch-0000.png", "epoch-0001.png", "epoch-0002.png":
+        assert (tmp_path / "double/samples" / name).read_bytes() == (finished / "samples" / name).read_bytes()
+
+
+def test_losses_come_home_only_now_and_then(tmp_path, monkeypatch):
+    """Between two looks at the losses, nothing makes the host wait."""
+    calls = []
+    monkeypatch.setattr(training, "EVERY", 3)
+    monkeypatch.setattr(training, "to_host", lambda x: calls.append(x.shape) or fake_device.asnumpy(x))
+
+    def unsynced(step):
+        def inner(*args):
+            with fake_device.no_sync():
+                return step(*args)
+        return inner
+    for name in "discriminator_step", "generator_step", "scale":
+        monkeypatch.setattr(training, name, unsynced(getattr(training, name)))
+    run(tmp_path / "a", xp=fake_device)
+    assert calls.count((12,)) == 2 and calls.count((4,)) == 2          # of 4 steps an epoch: 3, then 1
+
+
+def test_every_image_is_shown_once_an_epoch_in_a_new_order(tmp_path, monkeypatch):
+    seen, step = [], training.discriminator_step
+
+    def spy(G, D, optimizer, real, *rest):
+        seen.append(real)
+        return step(G, D, optimizer, real, *rest)
+    monkeypatch.setattr(training, "discriminator_step", spy)
+    run(tmp_path / "a", replace(SMALL, batch_size=30))
+    first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
+    expected = np.sort(IMAGES.reshape(90, -1).astype("float32") / 127.5 - 1, axis=0)
+    np.testing.assert_array_equal(np.sort(first, axis=0), expected)
+    np.testing.assert_array_equal(np.sort(second, axis=0), expected)
+    assert (first != second).any()
+
+
+def test_noise_is_always_new_and_the_rate_falls_to_zero(tmp_path, monkeypatch):
+    noise, rates = [], []
+
+    def spy(step, where):
+        def inner(G, D, optimizer, *rest):
+            noise.append(rest[where].copy())
+            rates.append(optimizer.lr)
+            return step(G, D, optimizer, *rest)
+        return inner
+    monkeypatch.setattr(training, "discriminator_step", spy(training.discriminator_step, 1))
+    monkeypatch.setattr(training, "generator_step", spy(training.generator_step, 0))
+    run(tmp_path / "a")
+    assert len(np.unique(np.concatenate(noise))) == 2 * 8 * 20 * 3
+    np.testing.assert_allclose(rates, np.repeat(1e-3 * (1 - np.arange(8) / 8), 2))
+
+
+def test_a_fresh_sample_is_reproducible(finished):
+    images = sample(finished, 7, seed=3)
+    assert images.shape == (7, 6, 5) and images.dtype == np.float32
+    assert 0 <= images.min() < images.max() <= 1
+    np.testing.assert_array_equal(images, sample(finished, 7, seed=3))
+    assert (images != sample(finished, 7, seed=4)).any()
+    np.testing.assert_allclose(sample(finished, 1005, seed=3)[:7], images, atol=1e-6)  # more than one chunk
+
+
+def test_it_is_drawn_by_the_average(finished):
+    G, _ = make_networks(SMALL, 30, np.random.default_rng(0))
+    G.theta[...] = arrays(finished)["average"]
+    z = np.random.default_rng(3).standard_normal((7, 3), dtype="float32")
+    np.testing.assert_array_equal(sample(finished, 7, seed=3).reshape(7, 30), (G.forward(z)[0] + 1) / 2)
+
+
+def settings_with(**changes):
+    settings = make_settings(SMALL, 0, IMAGES, "", "numpy")
+    settings["recipe"].update({key: value for key, value in changes.items() if key in settings["recipe"]})
+    settings.update({key: value for key, value in changes.items() if key not in settings["recipe"]})
+    return json.dumps(settings)
+
+
+BAD_MODELS = {
+    "empty": (b"", "damaged"),
+    "text": (b"not a model", "damaged"),
+    "half": (0.5, "damaged"),
+    "foreign": (dict(x=np.ones(3)), "damaged"),
+    "pickled": (dict(settings=np.array([{}], dtype=object)), "damaged"),
+    "no json": (dict(settings="{"), "damaged"),
+    "a list": (dict(settings="[]"), "damaged"),
+    "another format": (dict(settings=settings_with(format=99)), "format is 99"),
+    "a width of text": (dict(settings=settings_with(widths_G=["many"])), "widths_G"),
+    "a width below zero": (dict(settings=settings_with(widths_D=[-5])), "widths_D"),
+    "a latent of 0": (dict(settings=settings_with(latent_dim=0)), "latent_dim"),
+    "a truth value": (dict(settings=settings_with(latent_dim=True)), "latent_dim"),
+    "a dtype of ours": (dict(settings=settings_with(dtype="object")), "dtype"),
+    "a height of text": (dict(settings=settings_with(height="tall")), "height"),
+    "too few weights": (dict(settings=settings_with(), generator=np.ones(3, "float32")), "generator"),
+    "float64 weights": (dict(settings=settings_with(), generator=np.ones(234)), "float64"),
+    "too large to be true": (dict(settings=settings_with(widths_G=[10 ** 9])), "settings ask for"),
+}
+
+
+@pytest.mark.parametrize("content, words", BAD_MODELS.values(), ids=BAD_MODELS.keys())
+def test_a_bad_model_is_refused_in_a_sentence(finished, tmp_path, content, words):
+    path = tmp_path / "model.npz"
+    if isinstance(content, dict):
+        vectors = {k: v for k, v in arrays(finished).items() if k != "settings"} if "settings" in content else {}
+        np.savez(path, **{**vectors, **content})
+    else:
+        whole = (finished / "model.npz").read_bytes()
+        path.write_bytes(content if isinstance(content, bytes) else whole[:int(content * len(whole))])
+    with pytest.raises(RunError, match=words) as caught:
+        load_model(tmp_path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(RunError, match="holds no model.npz"):
+        load_model(tmp_path)
+
+
+def test_nothing_is_ever_overwritten(finished, tmp_path):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+    with pytest.raises(RunError, match="not empty"):
+        new_folder(finished)
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(RunError, match="is a file"):
+        new_folder(tmp_path / "file")
+    with pytest.raises(RunError, match="cannot write"):
+        new_folder(tmp_path / "file" / "below")
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
+    assert (tmp_path / "file").read_text() == "precious"
+    assert new_folder(tmp_path / "deep" / "new").is_dir()
+
+
+def test_a_file_is_never_there_by_half(tmp_path):
+    path = tmp_path / "model.npz"
+    path.write_bytes(b"the last good one")
+
+    def fail(file):
+        file.write(b"half of")
+        raise OSError("disk full")
+    with pytest.raises(OSError):
+        runs.write_whole(path, fail)
+    assert path.read_bytes() == b"the last good one"
+
+
+def test_a_grid_shows_every_image_at_its_place():
+    images = np.stack([np.full((3, 2), v, "float32") for v in (0, 0.2, 0.4, 0.6, 1.5)])
+    picture = plots.grid(images)
+    assert picture.shape == (2 * 5 + 2, 3 * 4 + 2)                     # 2 rows of 3, margins of 2
+    assert picture[7:10, 2:4].tolist() == [[153, 153]] * 3             # the fourth: second row, first column
+    assert picture[7:10, 6:8].max() == 255 and picture[7:10, 10:12].max() == 0
+    assert plots.grid(images, columns=5).shape == (7, 22)
+
+
+def test_recipes_are_complete():
+    for name, recipe in RECIPES.items():
+        assert name == recipe.name and isinstance(recipe, Recipe)
+        G, D = make_networks(recipe, 784, np.random.default_rng(0))
+        assert runs.count_parameters(recipe, 784) == {"generator": G.theta.size, "average": G.theta.size,
+                                                      "discriminator": D.theta.size}
