@@ -5,12 +5,13 @@ import pkgutil
 
 import numpy as np
 import pytest
-from cases import CASES, gradients, host_rng, inputs
+from cases import CASES, FORMULAS, gradients, inputs
 
 import minigan
 from minigan.backend import array_module, random_generator, to_host
 from minigan.gradcheck import central_difference, check_layer
 from minigan.layer import Layer
+from minigan.selfcheck import draws, self_check
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
@@ -51,6 +52,7 @@ def test_every_layer_has_a_row():
     layers = list(all_layers())
     assert len(layers) >= 7
     assert missing_rows(layers) == []
+    assert FORMULAS.keys() == CASES.keys()
 
 
 def test_a_layer_without_a_row_is_noticed():
@@ -62,8 +64,8 @@ def test_a_layer_without_a_row_is_noticed():
 @every_case
 def test_forward_against_a_second_formula(case):
     layer, (x, _) = case.make("float64"), inputs(case)
-    y, _ = layer.forward(x, train=case.train, rng=host_rng())
-    np.testing.assert_allclose(y, case.reference(layer, x, host_rng()), rtol=1e-12, atol=1e-14)
+    y, _ = layer.forward(x, train=case.train, rng=draws())
+    np.testing.assert_allclose(y, FORMULAS[case.name](layer, x, draws()), rtol=1e-12, atol=1e-14)
 
 
 @every_case
@@ -100,13 +102,13 @@ def test_two_forwards_then_two_backwards(case):
 
     def separate(x, dy):
         layer = case.make("float64")
-        _, cache = layer.forward(x, train=case.train, rng=host_rng())
+        _, cache = layer.forward(x, train=case.train, rng=draws())
         return layer.backward(dy, cache), gradients(layer)
     (dx1, dparams1), (dx2, dparams2) = separate(x1, dy1), separate(x2, dy2)
 
     layer = case.make("float64")
-    _, cache1 = layer.forward(x1, train=case.train, rng=host_rng())
-    _, cache2 = layer.forward(x2, train=case.train, rng=host_rng())
+    _, cache1 = layer.forward(x1, train=case.train, rng=draws())
+    _, cache2 = layer.forward(x2, train=case.train, rng=draws())
     np.testing.assert_array_equal(layer.backward(dy1, cache1), dx1)
     np.testing.assert_array_equal(layer.backward(dy2, cache2), dx2)
     for name, dparam in gradients(layer).items():
@@ -120,7 +122,7 @@ def test_nothing_is_written_into_what_was_given(case):
     before = x.copy(), dy.copy(), [getattr(layer, name).copy() for name in layer.names]
     for array in x, dy:
         array.flags.writeable = False
-    y, cache = layer.forward(x, train=case.train, rng=host_rng())
+    y, cache = layer.forward(x, train=case.train, rng=draws())
     y_before = y.copy()
     first = layer.backward(dy, cache).copy()
     np.testing.assert_array_equal(layer.backward(dy, cache), first)
@@ -160,7 +162,7 @@ def test_only_what_is_needed(case):
     """Without need_dparams the parameter gradients stay untouched; without need_dx they are the
     same as with it."""
     layer, (x, dy) = case.make("float64"), inputs(case)
-    _, cache = layer.forward(x, train=case.train, rng=host_rng())
+    _, cache = layer.forward(x, train=case.train, rng=draws())
     expected = run(case, "float64")
     dx = layer.backward(dy, cache, need_dparams=False)
     np.testing.assert_array_equal(dx, expected["dx"])
@@ -174,10 +176,10 @@ def test_only_what_is_needed(case):
 def test_wrong_use_is_refused_in_words(case):
     layer, (x, dy) = case.make("float64"), inputs(case)
     with pytest.raises(TypeError, match="int64.*" + str(x.shape[-1])):
-        layer.forward((100 * x).astype("int64"), train=case.train, rng=host_rng())
+        layer.forward((100 * x).astype("int64"), train=case.train, rng=draws())
     with pytest.raises(TypeError, match="list"):
-        layer.forward(x.tolist(), train=case.train, rng=host_rng())
-    _, cache = layer.forward(x, train=case.train, rng=host_rng())
+        layer.forward(x.tolist(), train=case.train, rng=draws())
+    _, cache = layer.forward(x, train=case.train, rng=draws())
     if cache is not None:
         with pytest.raises(ValueError, match=r"\(2, 1, 1\)"):
             layer.backward(np.ones((2, 1, 1)), cache)
@@ -188,3 +190,13 @@ def test_central_difference_leaves_x_as_it_was():
     before = x.copy()
     central_difference(lambda: float((x ** 2).sum()), x)
     np.testing.assert_array_equal(x, before)
+
+
+def test_the_self_check_covers_layers_losses_and_steps():
+    rows = list(self_check())
+    assert all(check.ok for _, _, check in rows), "\n".join(str(check) for _, _, check in rows)
+    names = [name for _, name, _ in rows]
+    assert set(CASES) < set(names)
+    assert names.count("Dense") == 3                                   # dx, dW, db
+    for name in "BCE on logits", "BCE on probabilities", "D's step, through D", "G's step, through D and G":
+        assert name in names

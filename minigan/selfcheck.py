@@ -1,0 +1,114 @@
+"""Self-check: every page of the core against central differences, in one table.
+
+The idea
+    gradcheck.py says how to check one layer. Here is what there is to check: a row for each
+    layer and each loss, and the two steps of gan.py as a whole, discriminator upon generator.
+    `python demo.py check` prints the outcome. The tests run the same rows, and many more checks
+    on each; a layer of the package that has no row here makes them fail.
+
+>>> for page, name, check in list(self_check())[:3]: print(page, name, check.name, check.ok)
+dense Dense dx True
+dense Dense dW True
+dense Dense db True
+"""
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minigan.dense import Dense
+from minigan.dropout import Dropout
+from minigan.gan import discriminator_step, generator_step, make_discriminator, make_generator
+from minigan.gradcheck import check_layer, check_loss, compare
+from minigan.losses import bce_on_logits, bce_on_probabilities, softplus
+from minigan.network import Sequential
+from minigan.optim import SGD
+
+
+class Row(NamedTuple):
+    """A layer to check: how to make it, and what shape its x has."""
+
+    page: str
+    name: str
+    make: Callable  # dtype -> layer
+    shape: tuple
+    train: bool = False
+
+
+def draws():
+    """A new random generator, the same each time."""
+    return np.random.default_rng(3)
+
+
+def dense(n_in, n_out, rule):
+    return lambda dtype: Dense(n_in, n_out, draws(), rule, dtype)
+
+
+def two_dense(dtype):
+    rng = draws()
+    return Sequential([Dense(5, 4, rng, "glorot", dtype), Tanh(), Dense(4, 3, rng, "fan_in", dtype)])
+
+
+LAYERS = [
+    Row("dense", "Dense", dense(5, 4, "fan_in"), (3, 5)),
+    Row("dense", "Dense, one example", dense(5, 4, "he"), (1, 5)),
+    Row("dense", "Dense, one input", dense(1, 4, "glorot"), (3, 1)),
+    Row("dense", "Dense, one output", dense(5, 1, "normal"), (3, 5)),
+    Row("dense", "Dense, square", dense(4, 4, "glorot"), (4, 4)),
+    Row("activations", "LeakyReLU", lambda dtype: LeakyReLU(0.2), (4, 6)),
+    Row("activations", "LeakyReLU, flat x", lambda dtype: LeakyReLU(0.01), (7,)),
+    Row("activations", "ReLU", lambda dtype: ReLU(), (4, 6)),
+    Row("activations", "Tanh", lambda dtype: Tanh(), (4, 6)),
+    Row("activations", "Sigmoid", lambda dtype: Sigmoid(), (4, 6)),
+    Row("dropout", "Dropout, training", lambda dtype: Dropout(0.4), (5, 8), train=True),
+    Row("dropout", "Dropout, sampling", lambda dtype: Dropout(0.4), (5, 8)),
+    Row("dropout", "Dropout, rate 0", lambda dtype: Dropout(0), (5, 8), train=True),
+    Row("network", "Sequential", two_dense, (3, 5)),
+]
+
+LOSSES = [  # page, name, loss, its input: a logit or a probability
+    ("losses", "BCE on logits", bce_on_logits, np.random.default_rng(1).standard_normal((6, 1))),
+    ("losses", "BCE on probabilities", bce_on_probabilities, np.random.default_rng(2).uniform(0.05, 0.95, (6, 1))),
+]
+TARGETS = np.array([[1.0], [0.0], [0.9], [0.3], [1.0], [0.0]])
+
+
+def random_x(shape):
+    """Random numbers, but none within 0.01 of 0, where ReLUs have their kink."""
+    x = np.random.default_rng(11).standard_normal(shape)
+    return np.where(abs(x) < 0.01, 0.1, x)
+
+
+def self_check():
+    """Yield (page, name, Check) for everything that has a gradient; takes a second or two."""
+    for row in LAYERS:
+        for check in check_layer(row.make("float64"), random_x(row.shape), row.train):
+            yield row.page, row.name, check
+    for page, name, loss, x in LOSSES:
+        for check in check_loss(loss, x, TARGETS):
+            yield page, name, check
+    yield from gan_checks()
+
+
+def gan_checks():
+    """The gradient that each step of gan.py computes, against differences of its whole loss."""
+    rng = draws()
+    G = make_generator(3, [6, 5], 8, rng, dtype="float64")
+    D = make_discriminator(8, [6, 4], rng, dtype="float64")
+    real, z = rng.uniform(-1, 1, (7, 8)), rng.standard_normal((7, 3))
+    label = 0.9
+
+    def judge(images):
+        return D.forward(images)[0]
+
+    def loss_D():  # -label log D(x) - (1 - label) log(1 - D(x)), and -log(1 - D(G(z)))
+        logits = judge(real)
+        return float((softplus(logits) - label * logits).mean() + softplus(judge(G.forward(z)[0])).mean())
+
+    def loss_G():  # -log D(G(z))
+        return float(softplus(-judge(G.forward(z)[0])).mean())
+
+    discriminator_step(G, D, SGD(D.theta, lr=0.0), real, z, None, label)
+    yield "gan", "D's step, through D", compare("dtheta", D.dtheta, loss_D, D.theta)
+    generator_step(G, D, SGD(G.theta, lr=0.0), z, None)
+    yield "gan", "G's step, through D and G", compare("dtheta", G.dtheta, loss_G, G.theta)

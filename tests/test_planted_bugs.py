@@ -1,0 +1,105 @@
+"""The tests are tested: bugs of the kind found in published NumPy GANs, each planted once.
+
+Each is written into a copy of the package, and the tests that are named with it must then fail.
+
+    python -m pytest tests/test_planted_bugs.py -v
+"""
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+BUGS = {  # name: page, {right: wrong}, the tests that must fail
+    "stale cache between real and fake": ("dense.py", {
+        "return x @ self.W + self.b, x": "self.x = x; return x @ self.W + self.b, x",
+        "        check_dy(self, dy, (x": "        x = self.x\n        check_dy(self, dy, (x",
+    }, ["test_layers.py::test_two_forwards_then_two_backwards[Dense]",
+        "test_gan.py::test_one_batch_of_both_is_two_passes[1.0]"]),
+    "update inside backward": ("dense.py", {
+        "            self.db += dy.sum(axis=0)": "            self.db += dy.sum(axis=0); self.W -= 0.01 * self.dW",
+    }, ["test_layers.py::test_nothing_is_written_into_what_was_given[Dense]",
+        "test_gan.py::test_the_discriminator_s_step_moves_the_discriminator_only[discriminator_step]"]),
+    "sigmoid slope applied twice": ("losses.py", {
+        "(sigmoid(z) - t) / z.size": "(sigmoid(z) - t) * sigmoid(z) * (1 - sigmoid(z)) / z.size",
+    }, ["test_losses.py::test_gradient_against_central_differences[hard-logits]",
+        "test_gan.py::test_the_generator_s_gradient_against_central_differences"]),
+    "mask from the gradient's sign": ("activations.py", {
+        "number(1 - self.slope) * (x > 0)": "number(1 - self.slope) * (dy > 0)",
+    }, ["test_layers.py::test_gradients_against_central_differences[LeakyReLU]",
+        "test_layers.py::test_gradients_against_central_differences[ReLU]"]),
+    "transposed weight gradient": ("dense.py", {
+        "self.dW += x.T @ dy": "self.dW += (dy.T @ x).reshape(self.dW.shape)",
+    }, ["test_layers.py::test_gradients_against_central_differences[Dense]",
+        "test_layers.py::test_gradients_against_central_differences[Dense, square]"]),
+    "missing mean over the batch": ("losses.py", {
+        "(sigmoid(z) - t) / z.size": "(sigmoid(z) - t)",
+    }, ["test_losses.py::test_gradient_against_central_differences[hard-logits]",
+        "test_gan.py::test_the_discriminator_s_gradient_against_central_differences[1.0]"]),
+    "Adam without bias correction": ("optim.py", {
+        "correct1, correct2 = 1 - self.beta1 ** self.t, 1 - self.beta2 ** self.t": "correct1, correct2 = 1.0, 1.0",
+    }, ["test_optim.py::test_adam_by_hand",
+        "test_optim.py::test_adam_moves_by_lr_at_first_whatever_the_gradient"]),
+    "epsilon inside the root": ("optim.py", {
+        "xp.sqrt(v, out=b)": "xp.sqrt(v + self.eps, out=b)",
+        "            b += self.eps\n": "",
+    }, ["test_optim.py::test_epsilon_stands_outside_of_the_root",
+        "test_optim.py::test_adam_by_hand"]),
+    "dropout without rescale": ("dropout.py", {
+        "x.dtype.type(1 / (1 - self.rate))": "x.dtype.type(1)",
+    }, ["test_layers.py::test_forward_against_a_second_formula[Dropout, training]"]),
+    "generator step that moves the discriminator": ("gan.py", {
+        "D.backward(dlogits, cache_D, need_dparams=False), cache_G, need_dx=False)":
+            "D.backward(dlogits, cache_D), cache_G, need_dx=False); D.theta -= 1e-3 * D.dtheta",
+    }, ["test_gan.py::test_the_generator_s_step_moves_the_generator_only"]),
+    "the same fakes for both, with a way back into G": ("gan.py", {
+        "    D.backward(2 * dlogits, cache, need_dx=False)\n":
+            "    G.backward(D.backward(2 * dlogits, cache)[n:], _); G.theta -= 1e-3 * G.dtheta\n",
+    }, ["test_gan.py::test_the_discriminator_s_step_moves_the_discriminator_only[discriminator_step]"]),
+    "float64 leaks in": ("activations.py", {
+        "dy * (number(self.slope) + number(1 - self.slope) * (x > 0))":
+            "dy * (self.slope + (1 - self.slope) * (x > 0))",
+    }, ["test_layers.py::test_shapes_and_dtype[float32-numpy-LeakyReLU]",
+        "test_layers.py::test_shapes_and_dtype[float32-double-ReLU]"]),
+    "NumPy where the device should compute": ("activations.py", {
+        "y = array_module(x).tanh(x)": "import numpy; y = numpy.tanh(x)",
+    }, ["test_layers.py::test_the_same_on_every_backend[float32-double-Tanh]"]),
+    "the host waits in every step": ("gan.py", {
+        "    return 2 * loss, scores": "    return 2 * float(loss), scores",
+    }, ["test_gan.py::test_a_step_never_makes_the_host_wait[discriminator_step]"]),
+}
+
+
+def failed_tests(folder, tests):
+    """Which of the tests fail in that copy."""
+    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-c", ROOT / "setup.cfg",
+                             "--rootdir", folder, *(str(folder / "tests" / test) for test in tests)],
+                            cwd=folder, env={"PYTHONPATH": str(folder), "PATH": ""}, capture_output=True, text=True)
+    assert "passed" in result.stdout or "failed" in result.stdout, result.stdout + result.stderr
+    lines = result.stdout.replace("tests/", "").splitlines()
+    return [test for test in tests if any(line.startswith(f"FAILED {test}") for line in lines)]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    for part in "minigan", "tests":
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page, changes, tests", BUGS.values(), ids=BUGS.keys())
+def test_a_planted_bug_is_caught(copy, page, changes, tests):
+    path = copy / "minigan" / page
+    text = path.read_text()
+    for right, wrong in changes.items():
+        assert text.count(right) == 1, f"{page} no longer says {right!r}"
+        text = text.replace(right, wrong)
+    path.write_text(text)
+    assert failed_tests(copy, tests) == tests
+
+
+def test_without_a_bug_none_of_them_fails(copy):
+    assert failed_tests(copy, sorted({test for _, _, tests in BUGS.values() for test in tests})) == []
