@@ -17,6 +17,7 @@ from minigan.data import SHIPPED, DataError, load_images
 from minigan.plots import save_grid
 from minigan.recipes import RECIPES, replace
 from minigan.runs import RunError, default_path, make_settings, new_folder, sample
+from minigan.selfcheck import self_check
 from minigan.training import train
 
 DEFAULT = RECIPES["default"]
@@ -74,7 +75,7 @@ def train_parser():
     add("--latent-dim", type=whole, default=DEFAULT.latent_dim, metavar="N",
         help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
     add("--learning-rate", type=rate, default=DEFAULT.learning_rate, metavar="X",
-        help=f"of Adam at the first step, falling to 0 (default {DEFAULT.learning_rate}: fast, and still stable with beta1 = 0.5)")
+        help=f"of Adam (default {DEFAULT.learning_rate}: fast, and still stable with beta1 = 0.5)")
     return parser
 
 
@@ -129,7 +130,6 @@ def run_sample(args):
 
 
 def run_check(args):
-    from minigan.selfcheck import self_check
     began, failed, count = time.perf_counter(), [], 0
     print(f"{'page':12} {'what':26} {'gradient':9} relative error")
     for page, name, check in self_check():

@@ -147,7 +147,7 @@ def likely(analytic, numeric, f, x, index, last, n):
         return "a missing sum over the batch: only the last example counts"
     ratio = float((analytic * numeric).sum() / (numeric * numeric).sum()) if numeric.any() else 0.0
     if ratio and same(analytic, ratio * numeric):
-        what = "the sign" if abs(ratio + 1) < 1e-4 else "a factor too much"
+        what = "the sign" if abs(ratio + 1) < 1e-4 else "a factor too much" if ratio > 1 else "a factor is missing"
         if n > 1 and (abs(ratio * n - 1) < 1e-4 or abs(ratio / n - 1) < 1e-4):
             what = "a sum over the batch where a mean belongs, or the other way round"
         return f"it is {ratio:.4g} times what it should be, everywhere: {what}"

@@ -33,8 +33,9 @@ WeightAverage
 
         average = average + (1 - decay) * (theta - average)
 
-    with decay growing as (1 + n) / (10 + n), n = 0, 1, ..., up to its final value, so that the
-    first weights, which are no good, are soon forgotten.
+    with decay growing as (1 + n) / (10 + n), n = 0, 1, ..., up to its final value. After n steps
+    that is a memory of about the last n/9 of them: the first weights, which are no good, are soon
+    forgotten, and the longer we train, the calmer the average.
 
 >>> import numpy as np
 >>> theta = np.array([1.0, 1.0])
@@ -112,7 +113,7 @@ class Adam:
 class WeightAverage:
     """A running average of theta, kept in `average`, an array like it."""
 
-    def __init__(self, average, decay=0.999):
+    def __init__(self, average, decay=0.9999):
         self.average, self.decay, self.n = average, decay, 0
 
     def step(self, theta):

@@ -3,7 +3,8 @@
 The idea
     A grid of samples from the same noise after every epoch shows learning better than any
     number; side by side they are an animation. The curves have the lines that a beginner needs
-    to read them: where the losses and scores stand if the discriminator cannot tell.
+    to read them: where the losses and scores stand if the discriminator cannot tell, and so answers
+1/2 to everything. (With a real_label of 0.9 it then answers 0.45, a little below those lines.)
 
 >>> grid(np.zeros((6, 28, 28), "float32")).shape    # 2 rows of 3, with a margin of 2 pixels
 (62, 92)
@@ -69,11 +70,11 @@ def save_curves(history, path, columns, lines, ylabel):
 def save_losses(history, path):
     """losses.png: what each network pays, and what both pay in equilibrium."""
     save_curves(history, path, {"loss_D": "discriminator", "loss_G": "generator"},
-                {2 * math.log(2): "2 log 2: D cannot tell", math.log(2): "log 2: G's share of that"},
+                {2 * math.log(2): "2 log 2: D's, if it cannot tell", math.log(2): "log 2: G's, if D cannot tell"},
                 "loss, mean over the epoch")
 
 
 def save_scores(history, path):
     """scores.png: how sure the discriminator is, of real images and of fakes."""
     save_curves(history, path, {"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
-                {0.5: "1/2: D cannot tell"}, "probability of being real, says D")
+                {0.5: "1/2: both, if D cannot tell"}, "probability of being real, says D")

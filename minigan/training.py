@@ -15,8 +15,10 @@ What is kept where
     and scores stay there, too, and come home once in EVERY steps: asking for one sooner would
     make the host wait for the device at each step.
 
-The learning rate falls in a straight line to zero, so that the networks come to rest; what is
-drawn and saved as `average` is the running average of G's weights (see optim.py).
+What is drawn, and saved as `average`, is the running average of G's weights (see optim.py). The
+learning rate stays as it is: the average rests although the networks do not. (Letting the rate
+fall to zero makes the networks rest, but then there is nothing left to average, and the digits
+get worse again towards the end.)
 """
 import csv
 import signal
@@ -76,9 +78,6 @@ def train(recipe, images, folder, settings, seed=0, xp=np):
             began, measured, waiting = time.perf_counter(), [], []
             indices = xp.asarray(order.permutation(n))
             for i in tqdm(range(steps), f"epoch {epoch}/{recipe.epochs}", leave=False, unit=" steps", disable=not show):
-                left = 1 - ((epoch - 1) * steps + i) / (recipe.epochs * steps)
-                optimizer_G.lr = optimizer_D.lr = recipe.learning_rate * left
-
                 real = scale(images[indices[i * N:(i + 1) * N]], recipe.dtype)
                 z = noise.standard_normal((N, recipe.latent_dim), dtype=real.dtype)
                 loss_D, score_real, score_fake = discriminator_step(G, D, optimizer_D, real, z, dropout, recipe.real_label)
