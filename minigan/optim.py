@@ -72,7 +72,7 @@ class Adam:
         # them in pieces that do, and do all of the arithmetic on one piece before the next.
         on_host = array_module(theta).__name__ == "numpy"
         self.piece = min(theta.size, 1 << 14) if on_host else theta.size
-        self.scratch = 0 * theta[:self.piece], 0 * theta[:self.piece]
+        self.scratch = theta[:self.piece].copy(), theta[:self.piece].copy()
 
     def step(self, dtheta):
         """The formula of the page above, piece by piece and without new arrays: `plain_step`

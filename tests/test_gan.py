@@ -7,6 +7,7 @@ from minigan.backend import random_generator, to_host
 from minigan.gan import (discriminator_step, discriminator_step_in_two, generator_step, make_discriminator,
                          make_generator)
 from minigan.gradcheck import central_difference
+from minigan.layer import Layer
 from minigan.losses import softplus
 from minigan.optim import SGD, Adam
 
@@ -25,6 +26,63 @@ def test_the_networks_are_what_the_recipe_says():
     assert repr(G) == "Sequential([Dense(3, 6), LeakyReLU(0.2), Dense(6, 5), LeakyReLU(0.2), Dense(5, 8), Tanh()])"
     assert repr(D) == ("Sequential([Dense(8, 6), LeakyReLU(0.2), Dropout(0.3),"
                        " Dense(6, 4), LeakyReLU(0.2), Dropout(0.3), Dense(4, 1)])")
+
+
+def test_without_dropout_there_is_none_and_other_settings_reach_every_layer():
+    rng = np.random.default_rng(0)
+    D = make_discriminator(8, [6], rng)
+    assert repr(D) == "Sequential([Dense(8, 6), LeakyReLU(0.2), Dense(6, 1)])"
+    G = make_generator(3, [6], 8, rng, slope=0.1, rule="fan_in", dtype="float64")
+    assert repr(G) == "Sequential([Dense(3, 6), LeakyReLU(0.1), Dense(6, 8), Tanh()])"
+    assert G.layers[0].b.any() and G.layers[2].b.any() and G.theta.dtype == "float64"   # only "fan_in" draws b
+    D = make_discriminator(8, [6], rng, slope=0.1, dropout=0.5, rule="fan_in", dtype="float64")
+    assert repr(D) == "Sequential([Dense(8, 6), LeakyReLU(0.1), Dropout(0.5), Dense(6, 1)])"
+    assert D.layers[0].b.any() and D.layers[3].b.any() and D.theta.dtype == "float64"
+    assert make_generator(3, [6], 8, rng).theta.dtype == make_discriminator(8, [6], rng).theta.dtype == "float32"
+
+
+class Spy(Layer):
+    """Lets everything through, and remembers how it was called."""
+
+    def __init__(self):
+        self.forwards, self.backwards = [], []
+
+    def forward(self, x, train=False, rng=None):
+        self.forwards.append((train, rng))
+        return x, None
+
+    def backward(self, dy, cache, need_dx=True, need_dparams=True):
+        self.backwards.append((need_dx, need_dparams))
+        return dy
+
+
+@pytest.mark.parametrize("step, passes", [(discriminator_step, 1), (discriminator_step_in_two, 2), (generator_step, 1)])
+def test_both_networks_train_with_the_rng_and_no_gradient_is_computed_in_vain(step, passes):
+    G, D, opt_G, opt_D, real, z = setup()
+    G.layers.insert(0, first_G := Spy())
+    G.layers.insert(2, inner_G := Spy())
+    D.layers.insert(0, first_D := Spy())
+    D.layers.insert(2, inner_D := Spy())
+    if step is generator_step:
+        step(G, D, opt_G, z, "rng")
+        assert inner_D.backwards == [(True, False)]                   # D: only the gradient of its input,
+        assert first_D.backwards == [(True, False)]                   # all the way to the pixels,
+        assert inner_G.backwards == [(True, True)]                    # G: only those of its parameters
+        assert first_G.backwards == [(False, True)]
+    else:
+        step(G, D, opt_D, real, z, "rng")
+        assert inner_D.backwards == [(True, True)] * passes
+        assert first_D.backwards == [(False, True)] * passes
+        assert first_G.backwards == inner_G.backwards == []           # no way back into G
+    for spy, times in (first_G, 1), (inner_G, 1), (first_D, passes), (inner_D, passes):
+        assert spy.forwards == [(True, "rng")] * times
+
+
+@pytest.mark.parametrize("step", [discriminator_step, discriminator_step_in_two])
+def test_the_target_of_real_images_is_1_unless_told_otherwise(step):
+    G, D, _, optimizer, real, z = setup()
+    assert step(G, D, optimizer, real, z, None)[0] == step(G, D, optimizer, real, z, None, 1.0)[0]
+    assert step(G, D, optimizer, real, z, None)[0] != step(G, D, optimizer, real, z, None, 0.9)[0]
 
 
 @pytest.mark.parametrize("real_label", [1.0, 0.9])

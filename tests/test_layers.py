@@ -1,16 +1,23 @@
 """Every check on every row of the table of cases."""
 import importlib
 import inspect
+import math
 import pkgutil
+import re
 
 import numpy as np
 import pytest
 from cases import CASES, FORMULAS, gradients, inputs
 
 import minigan
+from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minigan.backend import array_module, random_generator, to_host
+from minigan.dense import Dense
+from minigan.dropout import Dropout
 from minigan.gradcheck import central_difference, check_layer
+from minigan.initial_weights import initial_weights
 from minigan.layer import Layer
+from minigan.network import Sequential
 from minigan.selfcheck import draws, self_check
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -175,14 +182,92 @@ def test_only_what_is_needed(case):
 @every_case
 def test_wrong_use_is_refused_in_words(case):
     layer, (x, dy) = case.make("float64"), inputs(case)
-    with pytest.raises(TypeError, match="int64.*" + str(x.shape[-1])):
+    first = layer.layers[0] if hasattr(layer, "layers") else layer         # the one that complains
+    last = layer.layers[-1] if hasattr(layer, "layers") else layer
+    with refusal(TypeError, f"{first!r} wants a float32 or float64 array, not int64 of shape {x.shape}"):
         layer.forward((100 * x).astype("int64"), train=case.train, rng=draws())
-    with pytest.raises(TypeError, match="list"):
+    with refusal(TypeError, f"{first!r} wants a float32 or float64 array, not list of shape ?"):
         layer.forward(x.tolist(), train=case.train, rng=draws())
     _, cache = layer.forward(x, train=case.train, rng=draws())
     if cache is not None:
-        with pytest.raises(ValueError, match=r"\(2, 1, 1\)"):
+        with refusal(ValueError, f"{last!r} gave out y of shape {dy.shape} but got back dy of shape (2, 1, 1)"):
             layer.backward(np.ones((2, 1, 1)), cache)
+
+
+def refusal(error, message):
+    return pytest.raises(error, match="^" + re.escape(message) + "$")
+
+
+def test_numbers_out_of_range_are_refused_in_words():
+    for slope in -0.1, 1.1, 2, float("nan"):
+        with refusal(ValueError, f"LeakyReLU's slope is between 0 and 1, not {slope}"):
+            LeakyReLU(slope)
+    for rate in -0.1, 1, 1.5, float("nan"):
+        with refusal(ValueError, f"a dropout rate is at least 0 and less than 1, not {rate}"):
+            Dropout(rate)
+    assert LeakyReLU(0).slope == 0 and LeakyReLU(1).slope == 1 and Dropout(0).rate == 0 and Dropout(0.999).rate == 0.999
+    with refusal(ValueError, "Dropout(0.5) needs an rng while training (x has shape (2, 3))"):
+        Dropout(0.5).forward(np.ones((2, 3)), train=True)
+    with refusal(ValueError, "no rule for initial weights is called 'best'; there are glorot, he, fan_in, normal"):
+        initial_weights("best", 2, 3, draws())
+
+
+def test_layers_say_what_they_are():
+    assert [repr(layer) for layer in (LeakyReLU(), ReLU(), Tanh(), Sigmoid(), Dropout(0.3), Dense(5, 4, draws()))] == [
+        "LeakyReLU(0.2)", "ReLU()", "Tanh()", "Sigmoid()", "Dropout(0.3)", "Dense(5, 4)"]
+
+
+def test_a_layer_without_forward_or_backward_says_so():
+    class Unfinished(Layer):
+        pass
+    with pytest.raises(NotImplementedError, match="^Unfinished has no forward$"):
+        Unfinished().forward(np.ones(3))
+    with pytest.raises(NotImplementedError, match="^Unfinished has no backward$"):
+        Unfinished().backward(np.ones(3), None)
+
+
+def test_nothing_is_dropped_unless_it_is_training():
+    x = np.ones((20, 20))
+    assert Dropout(0.5).forward(x)[0] is x and Dropout(0.5).forward(x, rng=draws())[0] is x
+    assert Dropout(0).forward(x, train=True)[0] is x                       # and then no rng is needed
+    net = Sequential([Dense(20, 20, draws(), dtype="float64"), Dropout(0.5)])
+    np.testing.assert_array_equal(net.forward(x, rng=draws())[0], net.layers[0].forward(x)[0])
+
+
+def test_dropout_draws_in_the_dtype_of_x(dtype):
+    x = np.ones((50, 40), dtype)
+    y, _ = Dropout(0.25).forward(x, train=True, rng=draws())
+    np.testing.assert_array_equal(y != 0, draws().random((50, 40), dtype=dtype) >= 0.25)
+    assert 0.7 < (y != 0).mean() < 0.8 and y.mean() == pytest.approx(1, abs=0.05)
+
+
+RULES = {  # name: the largest weight and the standard deviation that the formula asks for, and of b
+    "glorot": (math.sqrt(6 / 700), math.sqrt(2 / 700), 0),
+    "he": (math.inf, math.sqrt(2 / 300), 0),
+    "fan_in": (1 / math.sqrt(300), 1 / math.sqrt(900), 1 / math.sqrt(900)),
+    "normal": (math.inf, 0.02, 0),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_initial_weights_follow_their_formula(rule, dtype):
+    largest, sd, sd_b = RULES[rule]
+    W, b = initial_weights(rule, 300, 400, draws(), dtype)
+    assert W.shape == (300, 400) and b.shape == (400,) and W.dtype == b.dtype == dtype
+    assert abs(W).max() <= largest and abs(b).max() <= (largest if sd_b else 0)
+    assert W.std() == pytest.approx(sd, rel=0.02) and b.std() == pytest.approx(sd_b, rel=0.1)
+    assert abs(W.mean()) < 0.02 * sd
+    if largest < math.inf:
+        assert abs(W).max() > 0.99 * largest
+    np.testing.assert_array_equal(W, initial_weights(rule, 300, 400, draws(), "float64")[0].astype(dtype))
+
+
+def test_a_dense_layer_is_drawn_by_glorot_in_float32_unless_told_otherwise():
+    layer = Dense(30, 20, draws())
+    W, b = initial_weights("glorot", 30, 20, draws(), "float32")
+    np.testing.assert_array_equal(layer.W, W)
+    np.testing.assert_array_equal(layer.b, b)
+    assert initial_weights("he", 3, 2, draws())[0].dtype == "float32"
 
 
 def test_central_difference_leaves_x_as_it_was():

@@ -86,6 +86,13 @@ def test_without_need_dx_the_first_layer_spends_nothing_on_it(monkeypatch):
     assert all(a[1] for a in asked) and not any(a[2] for a in asked)
 
 
+def test_a_first_layer_without_weights_gives_nothing_back_either():
+    net = Sequential([LeakyReLU(), Dense(3, 2, np.random.default_rng(0), dtype="float64")])
+    y, caches = net.forward(np.ones((5, 3)))
+    assert net.backward(np.ones_like(y), caches, need_dx=False) is None
+    assert net.backward(np.ones_like(y), caches).shape == (5, 3)
+
+
 def test_train_and_rng_reach_every_layer():
     seen = []
 

@@ -55,6 +55,13 @@ def test_epsilon_stands_outside_of_the_root():
 def test_the_defaults_are_the_paper_s():
     adam = Adam(np.zeros(1))
     assert (adam.lr, adam.beta1, adam.beta2, adam.eps) == (1e-3, 0.9, 0.999, 1e-8)
+    assert WeightAverage(np.zeros(1)).decay == 0.9999
+
+
+def test_adam_walks_in_pieces_on_the_host_and_in_one_go_on_a_device():
+    """Pieces that fit into a cache are faster there; here each would cost launches of its own."""
+    assert Adam(np.zeros(40_000)).piece == 16_384 and Adam(np.zeros(100)).piece == 100
+    assert Adam(fake_device.asarray(np.zeros(40_000))).piece == 40_000
 
 
 @pytest.mark.parametrize("size", [1, 5, 1 << 14, (1 << 14) + 1, 40_000])
