@@ -147,8 +147,8 @@ def gan(dtype):
         L.append([loss_D, generator_step(G, D, optimizer_G, z_G, rng)])
     yield "GAN: losses of D", difference(np.array(L)[:, 0], torch_L[:, 0])
     yield "GAN: losses of G", difference(np.array(L)[:, 1], torch_L[:, 1])
-    yield "GAN: last theta of D", difference(D.theta, torch.cat([p.t().ravel() for p in torch_D.parameters()]))
-    yield "GAN: last theta of G", difference(G.theta, torch.cat([p.t().ravel() for p in torch_G.parameters()]))
+    yield "GAN: theta of D", difference(D.theta, torch.cat([p.t().ravel() for p in torch_D.parameters()]))
+    yield "GAN: theta of G", difference(G.theta, torch.cat([p.t().ravel() for p in torch_G.parameters()]))
 
 
 def torch_gan(G, D, real, z):

@@ -36,6 +36,7 @@ dx True
 >>> print(*(check.cause for check in check_layer(Wrong(), np.array([[0.5, -1.0]]))))
 it is 2 times what it should be, everywhere: a factor too much
 """
+import math
 from itertools import product
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ def check_layer(layer, x, train=False, seed=0):
     dy = np.random.default_rng(seed + 1).standard_normal(forward(x)[0].shape)
     loss = lambda: float((dy * forward(x)[0]).sum())
     analytic, last = backward(x, dy), backward(x[-1:], dy[-1:]) if len(x) > 1 and not train else {}
-    return [compare("d" + name, analytic[name], loss, array, last.get(name) if name != "x" else None, len(x))
+    return [compare("d" + name, analytic[name], loss, array, last.get(name), len(x))
             for name, array in {"x": x, **parameters}.items()]
 
 
@@ -122,12 +123,12 @@ def compare(name, analytic, f, x, last=None, n=1):
     numeric = central_difference(f, x)
     if analytic is None or analytic.shape != x.shape:
         shape = getattr(analytic, "shape", None)
-        return Check(name, float("inf"), (), float("nan"), float("nan"),
+        return Check(name, math.inf, (), math.nan, math.nan,
                      f"a transposed matrix, or a missing sum: it has shape {shape}, not {x.shape}")
     difference = abs(analytic - numeric)
     index = tuple(map(int, np.unravel_index(difference.argmax(), x.shape)))
     error = difference.max() / max(abs(analytic).max(), abs(numeric).max(), 1e-30)
-    error = float(error) if error == error else float("inf")  # NaN is not small
+    error = float(error) if error == error else math.inf  # NaN is not small
     found = Check(name, error, index, float(analytic[index]), float(numeric[index]), "")
     return found if found.ok else found._replace(cause=likely(analytic, numeric, f, x, index, last, n))
 
@@ -141,14 +142,14 @@ def likely(analytic, numeric, f, x, index, last, n):
         return "a division by zero, or an overflow: backward gives NaN or infinity"
     if not analytic.any():
         return "a gradient that is never written: it is 0 everywhere"
-    if analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] and same(analytic.T, numeric):
+    if analytic.ndim == 2 and same(analytic.T, numeric):
         return "a transposed matrix: it is right once rows and columns are exchanged"
     if last is not None and same(analytic, last):
         return "a missing sum over the batch: only the last example counts"
-    ratio = float((analytic * numeric).sum() / (numeric * numeric).sum()) if numeric.any() else 0.0
-    if ratio and same(analytic, ratio * numeric):
+    ratio = float((analytic * numeric).sum() / max((numeric * numeric).sum(), 1e-300))
+    if abs(ratio - 1) > 1e-3 and same(analytic, ratio * numeric):
         what = "the sign" if abs(ratio + 1) < 1e-4 else "a factor too much" if ratio > 1 else "a factor is missing"
-        if n > 1 and (abs(ratio * n - 1) < 1e-4 or abs(ratio / n - 1) < 1e-4):
+        if abs(ratio * n - 1) < 1e-4 or abs(ratio / n - 1) < 1e-4:
             what = "a sum over the batch where a mean belongs, or the other way round"
         return f"it is {ratio:.4g} times what it should be, everywhere: {what}"
     middle, values = float(x[index]), []

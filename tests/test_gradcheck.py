@@ -1,10 +1,13 @@
 """The checker itself: what it finds, where, and what it says of it."""
+import math
+
 import numpy as np
 import pytest
 
 from minigan.activations import LeakyReLU, Tanh
 from minigan.dense import Dense
-from minigan.gradcheck import central_difference, check_layer, check_loss
+from minigan.dropout import Dropout
+from minigan.gradcheck import central_difference, check_layer, check_loss, compare
 from minigan.losses import bce_on_logits
 
 X = np.random.default_rng(2).standard_normal((4, 3))
@@ -64,6 +67,11 @@ class MinusHalf(Dense):
         return -0.5 * super().backward(dy, x)
 
 
+class Half(Dense):
+    def backward(self, dy, x, need_dx=True, need_dparams=True):
+        return 0.5 * super().backward(dy, x)
+
+
 class Nothing(Dense):
     def backward(self, dy, x, need_dx=True, need_dparams=True):
         super().backward(dy, x)
@@ -100,6 +108,7 @@ PLANTED = [  # the layer, its wrong gradients, and what is said of them
                                " belongs, or the other way round"),
     (WrongSign, ["dx"], "it is -1 times what it should be, everywhere: the sign"),
     (MinusHalf, ["dx"], "it is -0.5 times what it should be, everywhere: a factor is missing"),
+    (Half, ["dx"], "it is 0.5 times what it should be, everywhere: a factor is missing"),
     (Forgotten, ["db"], "a gradient that is never written: it is 0 everywhere"),
     (OneEntry, ["dW"], "the formula itself: 1 of 9 entries are wrong, by no common factor"),
     (NotANumber, ["dx"], "a division by zero, or an overflow: backward gives NaN or infinity"),
@@ -137,6 +146,64 @@ def test_a_kink_is_told_from_a_mistake():
     assert check.cause == "a kink: the slope differs to the left and to the right of this x, so move x away from it"
     check, = check_layer(HalfTheSlope(), x)
     assert check.cause == "the formula itself: 2 of 3 entries are wrong, by no common factor"
+
+
+def test_causes_do_not_depend_on_the_scale():
+    for scale in 1e-5, 1e5:
+        check = of(check_layer(dense(cls=Transposed), scale * X), "dW")
+        assert check.cause == "a transposed matrix: it is right once rows and columns are exchanged"
+    for scale in 1e-5, 1e4:                           # 0.25 more is much to the one, next to nothing to the other
+        check = of(check_layer(dense(cls=OneEntry), scale * X), "dW")
+        assert check.cause.startswith("the formula itself: 1 of 9 entries")
+    check = of(check_layer(dense(cls=LastExampleOnly), X[:2]), "db")
+    assert check.cause == "a missing sum over the batch: only the last example counts"
+
+
+def test_the_error_is_relative_to_the_larger_of_the_two():
+    assert [check.error for check in check_layer(dense(cls=TwiceTooMuch), X)] == pytest.approx([0.5] * 3)
+    assert of(check_layer(dense(cls=Half), X), "dx").error == pytest.approx(0.5)
+    assert of(check_layer(dense(cls=NotANumber), X), "dx").error == math.inf
+    shapeless = of(check_layer(dense(cls=WrongShape), X), "dx")
+    assert shapeless.error == math.inf and shapeless.index == () and math.isnan(shapeless.analytic + shapeless.numeric)
+
+
+def test_tiny_gradients_and_none_at_all():
+    class Faint(Tanh):
+        claimed = 1e-12
+
+        def forward(self, x, train=False, rng=None):
+            return 1e-12 * x, x
+
+        def backward(self, dy, x, need_dx=True, need_dparams=True):
+            return self.claimed * dy
+    assert all(check.ok for check in check_layer(Faint(), X))
+    Faint.claimed = 2e-12
+    assert not any(check.ok for check in check_layer(Faint(), X))
+    class Deaf(Faint):
+        def forward(self, x, train=False, rng=None):
+            return 0 * x, x
+    Deaf.claimed = 0.0
+    assert [check.error for check in check_layer(Deaf(), X)] == [0]
+
+
+def test_it_says_the_same_each_time_and_another_seed_asks_another_question():
+    first = check_layer(dense(), X)
+    assert check_layer(dense(), X) == first and check_layer(dense(), X, seed=1) != first
+
+
+def test_training_is_checked_as_training():
+    class NoMask(Dropout):
+        def backward(self, dy, mask, need_dx=True, need_dparams=True):
+            return dy
+    assert all(check.ok for check in check_layer(NoMask(0.5), X))
+    assert not any(check.ok for check in check_layer(NoMask(0.5), X, train=True))
+
+
+def test_compare_knows_of_no_batch_unless_told():
+    theta = np.array([1.0, -2.0])
+    check = compare("dtheta", 4 * theta, lambda: float((theta ** 2).sum()), theta)
+    assert check.cause == "it is 2 times what it should be, everywhere: a factor too much"
+    assert compare("dtheta", 2 * theta, lambda: float((theta ** 2).sum()), theta).ok
 
 
 def test_one_example_is_no_sum_over_a_batch():

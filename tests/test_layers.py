@@ -262,6 +262,12 @@ def test_initial_weights_follow_their_formula(rule, dtype):
     np.testing.assert_array_equal(W, initial_weights(rule, 300, 400, draws(), "float64")[0].astype(dtype))
 
 
+def test_dense_computes_no_dx_that_nobody_wants():
+    layer, x = Dense(3, 2, draws()), np.ones((4, 3), "float32")
+    y, cache = layer.forward(x)
+    assert layer.backward(y, cache, need_dx=False) is None and layer.dW.any()
+
+
 def test_a_dense_layer_is_drawn_by_glorot_in_float32_unless_told_otherwise():
     layer = Dense(30, 20, draws())
     W, b = initial_weights("glorot", 30, 20, draws(), "float32")
