@@ -48,14 +48,21 @@ from minigan.layer import Layer
 class Sequential(Layer):
     """The given layers, one after the other; a layer belongs to one network only.
 
-    Raises ValueError if there is none, or if their dtypes differ.
+    Raises ValueError if none of them has parameters, if their dtypes differ, or if a layer is
+    there twice or is itself a network: its parameters cannot lie in two places of theta.
     """
 
     names = ("theta",)
 
     def __init__(self, layers):
         self.layers = list(layers)
+        if len({id(layer) for layer in self.layers}) != len(self.layers):
+            raise ValueError(f"a layer stands twice in {self!r}: make a second one")
+        if any(isinstance(layer, Sequential) for layer in self.layers):
+            raise ValueError(f"a network stands within {self!r}: give its layers instead, [*net.layers, ...]")
         arrays = [getattr(layer, name) for layer in self.layers for name in layer.names]
+        if not arrays:
+            raise ValueError(f"no layer of {self!r} has parameters")
         if len({str(a.dtype) for a in arrays}) != 1:
             raise ValueError(f"the layers of a network share one dtype, not {[str(a.dtype) for a in arrays]}")
         xp = array_module(arrays[0])

@@ -109,8 +109,15 @@ def test_layers_that_do_not_belong_together_are_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="float32.*float64"):
         Sequential([Dense(2, 2, rng, dtype="float32"), Dense(2, 2, rng, dtype="float64")])
-    with pytest.raises(ValueError, match="one dtype"):
+    with pytest.raises(ValueError, match=r"no layer of Sequential\(\[\]\) has parameters"):
         Sequential([])
+    with pytest.raises(ValueError, match=r"no layer of Sequential\(\[LeakyReLU\(0.2\)\]\) has parameters"):
+        Sequential([LeakyReLU()])
+    layer = Dense(2, 2, rng)
+    with pytest.raises(ValueError, match=r"a layer stands twice in Sequential\(\[Dense\(2, 2\), Dense\(2, 2\)\]\)"):
+        Sequential([layer, layer])
+    with pytest.raises(ValueError, match=r"a network stands within Sequential.*give its layers instead"):
+        Sequential([Sequential([Dense(2, 2, rng)]), Dense(2, 1, rng)])
     net = Sequential([Dense(2, 3, rng), Dense(2, 1, rng)])
     with pytest.raises(ValueError, match=r"\(N, 2\), not \(1, 3\)"):
         net.forward(np.ones((1, 2), "float32"))
