@@ -2,6 +2,7 @@
 
     python demo.py                                     train on the digits in data/
     python demo.py sample RUN_DIR --out digits.png     draw new ones
+    python demo.py evaluate RUN_DIR                    measure it: metrics.json, and more pictures
     python demo.py check                               every derivative against central differences
 """
 import argparse
@@ -14,6 +15,7 @@ import numpy as np
 
 from minigan.backend import BackendError, load_backend
 from minigan.data import SHIPPED, DataError, load_images
+from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.plots import save_grid
 from minigan.recipes import RECIPES, replace
 from minigan.runs import RunError, default_path, make_settings, new_folder, sample
@@ -58,6 +60,7 @@ def rate(text):
 def train_parser():
     parser = Parser(prog="demo.py", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
                     epilog="other commands, each with its own --help:\n  sample   draw new images from a trained run"
+                           "\n  evaluate measure a trained run beside real images and noise"
                            "\n  check    compare every derivative with central differences")
     add = parser.add_argument
     add("--backend", default="numpy", metavar="numpy|cupy",
@@ -90,6 +93,23 @@ def sample_parser():
     return parser
 
 
+def evaluate_parser():
+    parser = Parser(prog="demo.py evaluate", description="Measure a trained run; writes metrics.json and pictures into it.")
+    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the folder that training has filled")
+    parser.add_argument("--count", type=whole, default=10_000, metavar="N",
+                        help="how many images to draw (default 10000: figures of other counts cannot be compared)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the noise (default 0: the same figures every time)")
+    return parser
+
+
+def run_evaluate(args):
+    if args.count < 100:
+        raise RunError(f"--count {args.count} is too few to measure anything: at least 100")
+    print(table(evaluate(args.run, args.count, args.seed)))
+    print(f"written to {args.run / 'metrics.json'}; pictures beside it: classes, real-and-fake, neighbours, walk, gradient")
+    return 0
+
+
 def check_parser():
     return Parser(prog="demo.py check", description="Compare every hand-written derivative with central differences.")
 
@@ -103,11 +123,14 @@ def run_train(args):
         raise RunError(f"--batch-size {args.batch_size} is more than the {len(images)} images in {args.data}")
     recipe = replace(DEFAULT, epochs=args.epochs, batch_size=args.batch_size, latent_dim=args.latent_dim,
                      learning_rate=args.learning_rate)
+    digits = args.data.resolve() == SHIPPED
+    yardstick, _ = make_yardstick(args.data, digits)
     folder = new_folder(args.out or default_path(recipe.name))
     print(f"training on {len(images):,} images of {images.shape[1]} x {images.shape[2]} with {xp.__name__};"
           f" Ctrl-C saves and stops; everything goes to {folder}", flush=True)
     began = time.perf_counter()
-    complete = train(recipe, images, folder, make_settings(recipe, args.seed, images, args.data, args.backend), args.seed, xp)
+    settings = make_settings(recipe, args.seed, images, args.data, args.backend, digits)
+    complete = train(recipe, images, folder, settings, yardstick, args.seed, xp)
     seconds = time.perf_counter() - began
     print(f"{'done' if complete else 'interrupted, and saved'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"
           f" {folder / 'progress.gif'} shows how it learned,")
@@ -142,7 +165,8 @@ def run_check(args):
     return 1 if failed else 0
 
 
-COMMANDS = {"sample": (sample_parser, run_sample), "check": (check_parser, run_check)}
+COMMANDS = {"sample": (sample_parser, run_sample), "evaluate": (evaluate_parser, run_evaluate),
+            "check": (check_parser, run_check)}
 
 
 def main(argv):

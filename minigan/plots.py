@@ -67,6 +67,11 @@ def save_curves(history, path, columns, lines, ylabel):
     FigureCanvasAgg(figure).print_png(path)
 
 
+def save_fd(history, path):
+    """fd.png: how far the drawn images are from real ones, on the whole; the losses do not say."""
+    save_curves(history, path, {"fd": "of 2,000 samples, to the test images"}, {}, "Fréchet distance, 0 is best")
+
+
 def save_losses(history, path):
     """losses.png: what each network pays, and what both pay in equilibrium."""
     save_curves(history, path, {"loss_D": "discriminator", "loss_G": "generator"},
@@ -78,3 +83,58 @@ def save_scores(history, path):
     """scores.png: how sure the discriminator is, of real images and of fakes."""
     save_curves(history, path, {"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
                 {0.5: "1/2: both, if D cannot tell"}, "probability of being real, says D")
+
+
+def save_classes(drawn, real, path):
+    """classes.png: how often each digit is drawn, beside how often it is in the test images."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes, digits = figure.add_subplot(), np.arange(10)
+    axes.bar(digits - 0.2, drawn, 0.4, label="drawn")
+    axes.bar(digits + 0.2, real, 0.4, label="real test images", color="lightgrey")
+    axes.set(xlabel="digit, as the classifier reads it", ylabel="share", xticks=digits)
+    axes.legend(frameon=False)
+    FigureCanvasAgg(figure).print_png(path)
+
+
+def rows_of(*rows):
+    """Rows of images, each (n, height, width) in [0, 1], one below the other, as one picture."""
+    return grid(np.concatenate(rows), columns=len(rows[0]))
+
+
+def save_picture(picture, path, zoom=3):
+    """A grey (height, width) or coloured (height, width, 3) uint8 picture as a PNG file."""
+    Image.fromarray(picture.repeat(zoom, 0).repeat(zoom, 1)).save(path)
+
+
+def red_and_blue(values):
+    """(n, height, width) of either sign -> (n, height, width, 3): white at 0, red above, blue below.
+
+    Each image is scaled by its own largest value."""
+    strength = values / np.maximum(abs(values).max(axis=(1, 2), keepdims=True), 1e-30)
+    colour = np.ones((*values.shape, 3))
+    colour[..., 1] -= abs(strength)
+    colour[..., 0] -= (-strength).clip(0)
+    colour[..., 2] -= strength.clip(0)
+    return colour
+
+
+def save_gradient(drawn, wish, path):
+    """gradient.png: drawn images, and below each what the discriminator would like changed: red
+    where it wants more ink, blue where it wants less."""
+    height, width = drawn.shape[1] + MARGIN, drawn.shape[2] + MARGIN
+    picture = np.full((2 * height + MARGIN, len(drawn) * width + MARGIN, 3), 90, np.uint8)
+    for row, images in enumerate((drawn[..., None].repeat(3, -1), red_and_blue(wish))):
+        for i, image in enumerate(np.rint(255 * images.clip(0, 1)).astype(np.uint8)):
+            top, left = row * height + MARGIN, i * width + MARGIN
+            picture[top:top + height - MARGIN, left:left + width - MARGIN] = image
+    save_picture(picture, path)
+
+
+def save_walk(images, path, zoom=5):
+    """A GIF of images (n, height, width), one after the other, again and again."""
+    frames = [Image.fromarray(np.rint(255 * image.clip(0, 1)).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1))
+              for image in images]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, loop=0)

@@ -4,10 +4,11 @@ The idea
     Whatever a run was, its folder says; whatever it learned, its folder holds:
 
         settings.json      everything needed to repeat it, versions included
-        history.csv        a row an epoch: losses, D(x), D(G(z)), seconds, images per second
+        history.csv        a row an epoch: losses, D(x), D(G(z)), the Fréchet distance and the
+                           classes of 2,000 samples (see metrics.py), seconds, images per second
         samples/           epoch-0000.png, untrained, then one an epoch, from the same noise
         progress.gif       these, one after the other
-        losses.png, scores.png
+        losses.png, scores.png, fd.png
         model.npz          the weights: loads with NumPy alone, without pickle
 
     model.npz holds flat vectors (see network.py): `generator`, `discriminator`, `average`, which
@@ -61,11 +62,11 @@ def default_path(recipe_name):
     return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
 
 
-def make_settings(recipe, seed, images, data, backend):
-    """The dict that settings.json holds."""
+def make_settings(recipe, seed, images, data, backend, digits=False):
+    """The dict that settings.json holds; `digits` says that the data is MNIST as shipped."""
     return {
         "format": FORMAT, "recipe": asdict(recipe), "seed": seed, "backend": backend,
-        "data": str(data), "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
+        "data": str(data), "digits": digits, "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
         "versions": {"minigan": minigan.__version__, "python": platform.python_version(),
                      "numpy": np.__version__, "machine": platform.machine(), "system": platform.system()},
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -151,16 +152,26 @@ def draw(G, z):
     return unscale(G.forward(z)[0])
 
 
-def sample(folder, count, seed):
-    """`count` images (count, height, width), float32 in [0, 1], drawn by the generator of a run."""
+def load_networks(folder):
+    """(settings, G, D) of a run, on the host; G with the average of its weights."""
     settings, recipe, vectors = load_model(folder)
-    height, width = settings["height"], settings["width"]
+    G, D = make_networks(recipe, settings["height"] * settings["width"], np.random.default_rng(0))
+    G.theta[...], D.theta[...] = vectors["average"], vectors["discriminator"]
+    return settings, G, D
+
+
+def draw_many(G, count, seed):
+    """`count` images (count, pixels), float32 in [0, 1], from noise with this seed."""
     rng = np.random.default_rng(seed)
-    G, _ = make_networks(recipe, height * width, rng)
-    G.theta[...] = vectors["average"]
-    images = np.empty((count, height * width), "float32")
-    rng = np.random.default_rng(seed)
+    n_latent, n_pixels, dtype = G.layers[0].W.shape[0], G.layers[-2].W.shape[1], G.theta.dtype
+    images = np.empty((count, n_pixels), "float32")
     for start in range(0, count, 1000):  # the layers in between need more room than the images
         part = images[start:start + 1000]
-        part[...] = draw(G, rng.standard_normal((len(part), recipe.latent_dim), dtype=recipe.dtype))
-    return images.reshape(count, height, width)
+        part[...] = draw(G, rng.standard_normal((len(part), n_latent), dtype=dtype))
+    return images
+
+
+def sample(folder, count, seed):
+    """`count` images (count, height, width), float32 in [0, 1], drawn by the generator of a run."""
+    settings, G, _ = load_networks(folder)
+    return draw_many(G, count, seed).reshape(count, settings["height"], settings["width"])

@@ -6,9 +6,9 @@ The idea
     noise again, and all that one wants to know is written down.
 
 Where the randomness comes from
-    One seed, five independent streams: initial weights, the order of the images, the noise that
-    G draws from, dropout, and the noise of the sample grids. So the grids show the same noise
-    in every run with that seed, whatever else is changed.
+    One seed, six independent streams: initial weights, the order of the images, the noise that
+    G draws from, dropout, and the noise of the sample grids and of the samples that are measured.
+    So the grids show the same noise in every run with that seed, whatever else is changed.
 
 What is kept where
     The images, as bytes, the networks and the noise are on the device from the start. Losses
@@ -32,22 +32,25 @@ from minigan import plots
 from minigan.backend import random_generator, to_host
 from minigan.data import scale
 from minigan.gan import discriminator_step, generator_step
+from minigan.metrics import diagnose
 from minigan.optim import Adam, WeightAverage
 from minigan.recipes import make_networks
 from minigan.runs import draw, save_model, save_settings
 
 EVERY = 50  # steps between two looks at the losses
 GRID = 100  # images in a sample grid
+SAMPLES = 2000  # that are measured after every epoch
 MEASURED = ("loss_D", "loss_G", "score_real", "score_fake")
 
 
-def train(recipe, images, folder, settings, seed=0, xp=np):
+def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
     """Train on images (n, height, width), uint8, and fill the run folder; True if not interrupted.
 
-    xp is numpy or cupy. `settings` is saved with the model. Ctrl-C ends the run after the step
+    `settings` is saved with the model; `yardstick` (see metrics.py) measures the samples of each
+    epoch; xp is numpy or cupy. Ctrl-C ends the run after the step
     in hand, and everything learned so far is saved.
     """
-    weights, order, noise, dropout, grid = np.random.SeedSequence(seed).spawn(5)
+    weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
     n, height, width = images.shape
     G, D = make_networks(recipe, height * width, np.random.default_rng(weights))
     drawer, _ = make_networks(recipe, height * width, np.random.default_rng(weights))
@@ -58,10 +61,11 @@ def train(recipe, images, folder, settings, seed=0, xp=np):
 
     order, images = np.random.default_rng(order), xp.asarray(images.reshape(n, -1))
     noise, dropout = random_generator(xp, noise), random_generator(xp, dropout)
-    fixed_z = xp.asarray(np.random.default_rng(grid).standard_normal((GRID, recipe.latent_dim)).astype(recipe.dtype))
+    grid_z, measured_z = (xp.asarray(np.random.default_rng(stream).standard_normal((n, recipe.latent_dim)).astype(recipe.dtype))
+                          for stream, n in ((grid, GRID), (measured, SAMPLES)))
 
     def sample_grid(epoch):
-        pictures = to_host(draw(drawer, fixed_z)).reshape(GRID, height, width)
+        pictures = to_host(draw(drawer, grid_z)).reshape(GRID, height, width)
         plots.save_grid(pictures, folder / "samples" / f"epoch-{epoch:04}.png")
 
     def save():
@@ -72,10 +76,11 @@ def train(recipe, images, folder, settings, seed=0, xp=np):
     sample_grid(0)
     N, history = recipe.batch_size, []
     steps = n // N                                         # the last few images wait for the next epoch
+    start = time.perf_counter()
     show = sys.stderr.isatty()
     with Interruptible() as interrupted:
         for epoch in range(1, recipe.epochs + 1):
-            began, measured, waiting = time.perf_counter(), [], []
+            began, told, waiting = time.perf_counter(), [], []
             indices = xp.asarray(order.permutation(n))
             for i in tqdm(range(steps), f"epoch {epoch}/{recipe.epochs}", leave=False, unit=" steps", disable=not show):
                 real = scale(images[indices[i * N:(i + 1) * N]], recipe.dtype)
@@ -87,15 +92,17 @@ def train(recipe, images, folder, settings, seed=0, xp=np):
 
                 waiting += [loss_D, loss_G, score_real, score_fake]
                 if len(waiting) == len(MEASURED) * EVERY or i == steps - 1:
-                    measured += to_host(xp.stack(waiting)).reshape(-1, len(MEASURED)).tolist()
+                    told += to_host(xp.stack(waiting)).reshape(-1, len(MEASURED)).tolist()
                     waiting = []
                 if interrupted:
                     break
             if interrupted:
                 break
             seconds = time.perf_counter() - began
-            history.append({"epoch": epoch, **dict(zip(MEASURED, np.mean(measured, axis=0).tolist())),
-                            "seconds": seconds, "images_per_second": steps * N / seconds})
+            history.append({"epoch": epoch, **dict(zip(MEASURED, np.mean(told, axis=0).tolist())),
+                            **yardstick.quick(to_host(draw(drawer, measured_z)).astype("float32")),
+                            "seconds": seconds, "images_per_second": steps * N / seconds,
+                            "elapsed": time.perf_counter() - start})
             write_history(history, folder)
             sample_grid(epoch)
             save()
@@ -106,6 +113,7 @@ def train(recipe, images, folder, settings, seed=0, xp=np):
         if history:
             plots.save_losses(history, folder / "losses.png")
             plots.save_scores(history, folder / "scores.png")
+            plots.save_fd(history, folder / "fd.png")
     return not interrupted
 
 
@@ -119,9 +127,9 @@ def write_history(history, folder):
 
 def describe(row, epochs):
     """An epoch in one line."""
-    return (f"epoch {row['epoch']:3}/{epochs}   loss D {row['loss_D']:.3f}  G {row['loss_G']:.3f}"
+    return (f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:5.1f}   loss D {row['loss_D']:.2f}  G {row['loss_G']:.2f}"
             f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
-            f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s")
+            f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnose(row)}")
 
 
 class Interruptible:

@@ -33,14 +33,14 @@ def folder(tmp_path_factory):
 
 def test_one_epoch_leaves_a_run_folder(folder):
     assert sorted(p.name for p in (folder / "run").iterdir()) == [
-        "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "scores.png", "settings.json"]
+        "fd.png", "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "scores.png", "settings.json"]
     assert sorted(p.name for p in (folder / "run" / "samples").iterdir()) == ["epoch-0000.png", "epoch-0001.png"]
 
 
 def test_in_a_pipe_it_prints_plain_lines(folder):
     output = (folder / "output").read_text()
     assert "training on 128 images of 28 x 28 with numpy" in output
-    assert "epoch   1/1   loss D" in output and "images/s" in output
+    assert "epoch   1/1   FD" in output and "images/s" in output
     assert "sample run --out digits.png" in output
     assert not any(ord(c) < 32 and c != "\n" for c in output)
 
@@ -165,13 +165,13 @@ def test_ctrl_c_saves_what_was_learned(folder, tmp_path):
     assert demo("sample", "cut", "--out", "a.png", cwd=tmp_path).returncode == 0
 
 
-@pytest.mark.parametrize("args", [["--help"], ["sample", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["sample", "--help"], ["evaluate", "--help"]])
 def test_help_gives_every_default_and_its_reason(args, tmp_path):
     result = demo(*args, cwd=tmp_path)
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
-    flags = ["--count", "--out", "--seed"] if args[0] == "sample" else [
-        "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate"]
+    flags = {"sample": ["--count", "--out", "--seed"], "evaluate": ["--count", "--seed"]}.get(args[0], [
+        "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate"])
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

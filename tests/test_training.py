@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from minigan import plots, runs, training
+from minigan.metrics import Yardstick
 from minigan.recipes import RECIPES, Recipe, make_networks, replace
 from minigan.runs import RunError, load_model, make_settings, new_folder, sample
 from minigan.training import train
@@ -18,7 +19,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (90, 6, 5), dtype=np.uint8)
 
 def run(folder, recipe=SMALL, seed=0, xp=np):
     new_folder(folder)
-    assert train(recipe, IMAGES, folder, make_settings(recipe, seed, IMAGES, "nowhere", xp.__name__), seed, xp)
+    settings = make_settings(recipe, seed, IMAGES, "nowhere", xp.__name__)
+    assert train(recipe, IMAGES, folder, settings, Yardstick(IMAGES, None), seed, xp)
     return folder
 
 
@@ -34,9 +36,9 @@ def arrays(folder):
 
 def test_the_run_folder(finished):
     assert sorted(p.relative_to(finished).as_posix() for p in finished.rglob("*")) == [
-        "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "samples/epoch-0000.png",
+        "fd.png", "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "samples/epoch-0000.png",
         "samples/epoch-0001.png", "samples/epoch-0002.png", "scores.png", "settings.json"]
-    for name in "losses.png", "scores.png":
+    for name in "losses.png", "scores.png", "fd.png":
         with Image.open(finished / name) as picture:
             assert picture.size == (700, 400)
     with Image.open(finished / "progress.gif") as animation:
@@ -48,7 +50,8 @@ def test_the_run_folder(finished):
 def test_history_is_what_was_measured(finished):
     with open(finished / "history.csv") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["epoch", "loss_D", "loss_G", "score_real", "score_fake", "seconds", "images_per_second"]
+    assert list(rows[0]) == ["epoch", "loss_D", "loss_G", "score_real", "score_fake", "fd", "spread", "seconds",
+                             "images_per_second", "elapsed"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for row in rows:
         assert 0 < float(row["score_real"]) < 1 and 0 < float(row["score_fake"]) < 1
