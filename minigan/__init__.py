@@ -17,13 +17,16 @@ Read the pages in this order. A page uses only what stands above it, with one ex
      9  optim            SGD, Adam, and the average of weights
     10  gan              generator against discriminator: the two training steps
                          -- here the core ends; around it stand --
-    11  selfcheck        all of the above against central differences, in one table
-    12  backend          NumPy or CuPy: choose, place, bring home
-    13  data             MNIST, the IDX format, and the one place that scales pixels
-    14  recipes          complete settings, by name
-    15  plots            every picture
-    16  runs             the run folder: settings, history, model; drawing from a saved one
-    17  training         the loop: epochs, batches, noise, and what is written when
+    11  backend          NumPy or CuPy: choose, place, bring home
+    12  data             MNIST, the IDX format, and the one place that scales pixels
+    13  recipes          complete settings, by name
+    14  plots            every picture
+    15  runs             the run folder: settings, history, model; drawing from a saved one
+    16  classifier       a judge who knows digits, made of the same layers
+    17  metrics          is it any good? figures, and a diagnosis in words
+    18  training         the loop: epochs, batches, noise, and what is written when
+    19  evaluation       all figures of one run, beside those of real images and of noise
+    20  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -16,6 +16,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minigan.classifier import softmax_cross_entropy
 from minigan.dense import Dense
 from minigan.dropout import Dropout
 from minigan.gan import discriminator_step, generator_step, make_discriminator, make_generator
@@ -66,11 +67,13 @@ LAYERS = [
     Row("network", "Sequential", two_dense, (3, 5)),
 ]
 
-LOSSES = [  # page, name, loss, its input: a logit or a probability
-    ("losses", "BCE on logits", bce_on_logits, np.random.default_rng(1).standard_normal((6, 1))),
-    ("losses", "BCE on probabilities", bce_on_probabilities, np.random.default_rng(2).uniform(0.05, 0.95, (6, 1))),
-]
 TARGETS = np.array([[1.0], [0.0], [0.9], [0.3], [1.0], [0.0]])
+LOSSES = [  # page, name, loss, its input (logits or probabilities), its targets
+    ("losses", "BCE on logits", bce_on_logits, np.random.default_rng(1).standard_normal((6, 1)), TARGETS),
+    ("losses", "BCE on probabilities", bce_on_probabilities, np.random.default_rng(2).uniform(0.05, 0.95, (6, 1)), TARGETS),
+    ("classifier", "softmax cross-entropy", softmax_cross_entropy,
+     np.random.default_rng(4).standard_normal((4, 10)), np.array([0, 3, 9, 3])),
+]
 
 
 def random_x(shape):
@@ -84,8 +87,8 @@ def self_check():
     for row in LAYERS:
         for check in check_layer(row.make("float64"), random_x(row.shape), row.train):
             yield row.page, row.name, check
-    for page, name, loss, x in LOSSES:
-        for check in check_loss(loss, x, TARGETS):
+    for page, name, loss, x, targets in LOSSES:
+        for check in check_loss(loss, x, targets):
             yield page, name, check
     yield from gan_checks()
 

@@ -289,5 +289,5 @@ def test_the_self_check_covers_layers_losses_and_steps():
     names = [name for _, name, _ in rows]
     assert set(CASES) < set(names)
     assert names.count("Dense") == 3                                   # dx, dW, db
-    for name in "BCE on logits", "BCE on probabilities", "D's step, through D", "G's step, through D and G":
+    for name in "BCE on logits", "BCE on probabilities", "softmax cross-entropy", "D's step, through D", "G's step, through D and G":
         assert name in names
