@@ -68,7 +68,7 @@ def train_parser():
     add("--epochs", type=whole, default=DEFAULT.epochs, metavar="N",
         help=f"how often every image is shown (default {DEFAULT.epochs}: some two minutes on two cores; more is better)")
     add("--batch-size", type=whole, default=DEFAULT.batch_size, metavar="N",
-        help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: small steps learn most per minute on a CPU)")
+        help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: of 64 to 256 it learns most per minute on a CPU)")
     add("--seed", type=seed, default=0, metavar="N",
         help="all randomness follows from it (default 0: the same run every time)")
     add("--data", type=Path, default=SHIPPED, metavar="DIR",
@@ -78,7 +78,7 @@ def train_parser():
     add("--latent-dim", type=whole, default=DEFAULT.latent_dim, metavar="N",
         help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
     add("--learning-rate", type=rate, default=DEFAULT.learning_rate, metavar="X",
-        help=f"of Adam (default {DEFAULT.learning_rate}: fast, and still stable with beta1 = 0.5)")
+        help=f"of Adam (default {DEFAULT.learning_rate}: fast, and still stable; see docs/recipe.md)")
     return parser
 
 

@@ -194,6 +194,8 @@ def diagnose(row):
     if real > 0.95 and fake < 0.05:
         return (f"the discriminator has won: D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, and the generator learns no more;"
                 " try a lower --learning-rate")
+    if "share_0" in row and row["fd"] > 60 and real - fake < 0.5 and row["spread"] > 0.5:
+        return "still scribbling: no digits yet, but neither network has won; wait for a few epochs"
     by_share = sorted((row[f"share_{i}"], name) for i, name in enumerate(DIGITS) if f"share_{i}" in row)
     if by_share and by_share[-1][0] > 0.4:
         share, name = by_share[-1]

@@ -6,7 +6,7 @@ The idea
 
 >>> recipe = RECIPES["default"]
 >>> recipe.widths_G, recipe.beta1
-((256, 512), 0.5)
+((256, 512), 0.0)
 >>> replace(recipe, epochs=3).epochs
 3
 """
@@ -44,12 +44,12 @@ RECIPES = {recipe.name: recipe for recipe in [
         latent_dim=64,
         widths_G=(256, 512),
         widths_D=(512, 256),
-        dropout=0.3,  # without it the discriminator learns the images by heart
-        batch_size=64,
+        dropout=0.2,  # without it the discriminator learns the images by heart
+        batch_size=128,
         epochs=16,  # some two minutes on two cores
-        learning_rate=1e-3,  # five times the usual 2e-4, which takes five times as long
-        beta1=0.5,  # the usual 0.9 remembers an opponent who has moved on
-        beta2=0.999,
+        learning_rate=1.4e-3,  # seven times the usual 2e-4, which takes seven times as long
+        beta1=0.0,  # no memory of the gradient: the usual 0.9 remembers an opponent who has moved on
+        beta2=0.99,  # the usual 0.999 is too slow to see a gradient that suddenly grows
         real_label=0.9,
         average=0.9999,  # the average removes the specks, and most of what is wrong
     ),

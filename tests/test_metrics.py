@@ -12,6 +12,9 @@ from minigan.data import TEST_IMAGES, TEST_LABELS, DataError, load_images, load_
 from minigan.gradcheck import check_loss
 from minigan.metrics import (Yardstick, ball_sizes, classifier_score, diagnose, frechet_distance, kl, moments, nearest,
                              plain_features, precision_and_coverage, recall, shares, squared_distances)
+from minigan.recipes import RECIPES, replace
+from minigan.runs import make_settings, new_folder
+from minigan.training import train
 
 RNG = np.random.default_rng(0)
 
@@ -203,6 +206,8 @@ def row(real=0.5, fake=0.4, spread=1.0, fd=3.0, **changed):
 
 @pytest.mark.parametrize("figures, words", [
     (row(), "healthy"),
+    (row(fd=120.0, _8=0.9), "still scribbling"),
+    (row(fd=120.0, _8=0.9, real=0.9, fake=0.1), "collapsed: 90% of the samples are eights"),
     (row(_1=0.94, _2=0.0), "collapsed: 94% of the samples are ones"),
     (row(spread=0.2), "collapsed: the samples differ from each other only 20% as much as real images do"),
     (row(real=0.99, fake=0.01), r"the discriminator has won: D\(x\) = 0.99, D\(G\(z\)\) = 0.01, .*try a lower"),
@@ -217,3 +222,23 @@ def test_diagnoses(figures, words):
 
 def test_the_words_of_the_digits():
     assert metrics.DIGITS[3] == "threes" and len(metrics.DIGITS) == 10
+
+
+FAILING = replace(RECIPES["default"], epochs=2, batch_size=64, dropout=0.0, real_label=1.0, average=0.9, beta1=0.9, beta2=0.999)
+RUNS = {  # made to fail, each in its way: a recipe, and what must be said of one of its epochs
+    "a generator of two units": (replace(FAILING, widths_G=(2,), learning_rate=1e-3), "the discriminator has won"),
+    "far too fast": (replace(FAILING, dropout=0.3, real_label=0.9, beta1=0.5, learning_rate=0.02), "collapsed: "),
+    "nothing wrong": (replace(RECIPES["default"], epochs=3, batch_size=32), "healthy"),
+}
+
+
+@pytest.mark.parametrize("recipe, words", RUNS.values(), ids=RUNS.keys())
+def test_runs_that_fail_are_told_so(tmp_path, capsys, recipe, words):
+    images = load_images()[:12_800]
+    yardstick = Yardstick(load_images(name=TEST_IMAGES)[:2000], load_classifier())
+    train(recipe, images, new_folder(tmp_path / "run"), make_settings(recipe, 0, images, "", "numpy", True), yardstick)
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == recipe.epochs
+    assert words in told[-1]
+    if words == "healthy":
+        assert not any("collapsed" in line or "has won:" in line for line in told)
