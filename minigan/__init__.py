@@ -23,10 +23,11 @@ Read the pages in this order. A page uses only what stands above it, with one ex
     14  plots            every picture
     15  runs             the run folder: settings, history, model; drawing from a saved one
     16  classifier       a judge who knows digits, made of the same layers
-    17  metrics          is it any good? figures, and a diagnosis in words
-    18  training         the loop: epochs, batches, noise, and what is written when
-    19  evaluation       all figures of one run, beside those of real images and of noise
-    20  selfcheck        every derivative against central differences, in one table
+    17  metrics          is it any good? in figures
+    18  diagnosis        and in words
+    19  training         the loop: epochs, batches, noise, and what is written when
+    20  evaluation       all figures of one run, beside those of real images and of noise
+    21  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

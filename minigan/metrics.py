@@ -51,7 +51,6 @@ import math
 import numpy as np
 
 K = 3  # of the nearest neighbours
-DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
 
 
 def moments(features):
@@ -184,28 +183,3 @@ class Yardstick:
             result |= {"score": classifier_score(p), "confidence": float(p.max(axis=1).mean()),
                        "class_kl": kl(shares(p), self.shares), "classes": shares(p).tolist()}
         return result
-
-
-def diagnose(row):
-    """What the figures of one epoch mean, in words. `row` is one of history.csv's."""
-    if not all(math.isfinite(value) for value in row.values()):
-        return "diverged: a loss is no number any more; try a lower --learning-rate"
-    real, fake = row["score_real"], row["score_fake"]
-    if real > 0.95 and fake < 0.05:
-        return (f"the discriminator has won: D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, and the generator learns no more;"
-                " try a lower --learning-rate")
-    if "share_0" in row and row["fd"] > 60 and real - fake < 0.5 and row["spread"] > 0.5:
-        return "still scribbling: no digits yet, but neither network has won; wait for a few epochs"
-    by_share = sorted((row[f"share_{i}"], name) for i, name in enumerate(DIGITS) if f"share_{i}" in row)
-    if by_share and by_share[-1][0] > 0.4:
-        share, name = by_share[-1]
-        return f"collapsed: {share:.0%} of the samples are {name}; try a lower --learning-rate or another --seed"
-    if "spread" in row and row["spread"] < 0.5:
-        return (f"collapsed: the samples differ from each other only {row['spread']:.0%} as much as real images do;"
-                " try a lower --learning-rate or another --seed")
-    if real - fake < 0.01:
-        return "the discriminator cannot tell real from drawn: either they are perfect, or it has stopped learning"
-    if by_share and by_share[0][0] < 0.01:
-        share, name = by_share[0]
-        return f"hardly any {name}: {share:.1%} of the samples, where 10% would be fair"
-    return "healthy"

@@ -31,8 +31,8 @@ from tqdm import tqdm
 from minigan import plots
 from minigan.backend import random_generator, to_host
 from minigan.data import scale
+from minigan.diagnosis import diagnose
 from minigan.gan import discriminator_step, generator_step
-from minigan.metrics import diagnose
 from minigan.optim import Adam, WeightAverage
 from minigan.recipes import make_networks
 from minigan.runs import draw, save_model, save_settings

@@ -66,6 +66,22 @@ def test_sample_draws_a_grid_or_an_array(folder, tmp_path):
         assert picture.size == (2 * (3 * 30 + 2), 2 * (2 * 30 + 2))
 
 
+def test_evaluate_measures_a_run(folder):
+    result = demo("evaluate", "run", "--count", 128, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "chet distance" in result.stdout and "written to run/metrics.json" in result.stdout
+    assert (folder / "run" / "metrics.json").is_file() and (folder / "run" / "neighbours.png").is_file()
+
+
+def test_check_prints_a_table_with_a_tick_for_each_gradient(tmp_path):
+    result = demo("check", cwd=tmp_path)
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["page", "what", "gradient", "relative", "error"]
+    assert all(line.endswith("✓") for line in lines[1:-1]) and len(lines) > 25
+    assert lines[-1].startswith(f"{len(lines) - 2} of {len(lines) - 2} gradients agree")
+
+
 BAD_FLAGS = {
     "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
     "unknown flag": (["--quality", "good"], "--quality"),
@@ -99,6 +115,10 @@ BAD_FLAGS = {
     "sample 0": (["sample", "run", "--count", "0"], "'0' is not a whole number"),
     "sample to a jpeg": (["sample", "run", "--out", "a.jpg"], "should end in .png or .npy"),
     "sample over a file": (["sample", "run", "--out", "precious.png"], "precious.png exists"),
+    "evaluate nothing": (["evaluate", "nowhere"], "nowhere holds no model.npz"),
+    "evaluate too few": (["evaluate", "run", "--count", "7"], "--count 7 is too few"),
+    "evaluate a corrupt model": (["evaluate", "corrupt"], "model.npz is damaged"),
+    "check something": (["check", "this"], "this"),
     "sample to nowhere": (["sample", "run", "--out", "nowhere/a.png"], "cannot write nowhere/a.png"),
 }
 

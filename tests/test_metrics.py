@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from minigan import classifier, metrics
+from minigan import classifier, diagnosis
 from minigan.classifier import (as_input, load_classifier, make_classifier, measure_accuracy, save_classifier, shifted,
                                 softmax, softmax_cross_entropy)
 from minigan.data import TEST_IMAGES, TEST_LABELS, DataError, load_images, load_labels
+from minigan.diagnosis import diagnose
 from minigan.gradcheck import check_loss
-from minigan.metrics import (Yardstick, ball_sizes, classifier_score, diagnose, frechet_distance, kl, moments, nearest,
+from minigan.metrics import (Yardstick, ball_sizes, classifier_score, frechet_distance, kl, moments, nearest,
                              plain_features, precision_and_coverage, recall, shares, squared_distances)
 from minigan.recipes import RECIPES, replace
 from minigan.runs import make_settings, new_folder
@@ -221,7 +222,7 @@ def test_diagnoses(figures, words):
 
 
 def test_the_words_of_the_digits():
-    assert metrics.DIGITS[3] == "threes" and len(metrics.DIGITS) == 10
+    assert diagnosis.DIGITS[3] == "threes" and len(diagnosis.DIGITS) == 10
 
 
 FAILING = replace(RECIPES["default"], epochs=2, batch_size=64, dropout=0.0, real_label=1.0, average=0.9, beta1=0.9, beta2=0.999)
