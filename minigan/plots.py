@@ -4,7 +4,7 @@ The idea
     A grid of samples from the same noise after every epoch shows learning better than any
     number; side by side they are an animation. The curves have the lines that a beginner needs
     to read them: where the losses and scores stand if the discriminator cannot tell, and so answers
-1/2 to everything. (With a real_label of 0.9 it then answers 0.45, a little below those lines.)
+1/2 to everything. (Trained with a real_label of 0.9 it would answer 0.45, a little below those lines.)
 
 >>> grid(np.zeros((6, 28, 28), "float32")).shape    # 2 rows of 3, with a margin of 2 pixels
 (62, 92)

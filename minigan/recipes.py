@@ -33,7 +33,8 @@ class Recipe:
     beta2: float  # and of its square
     real_label: float  # what the discriminator should answer to a real image
     average: float  # decay of the running average of the generator's weights
-    slope: float = 0.2  # of every LeakyReLU
+    slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
+    slope_D: float = 0.2  # and of the discriminator's
     rule: str = "glorot"  # of the initial weights
     dtype: str = "float32"
 
@@ -50,7 +51,7 @@ RECIPES = {recipe.name: recipe for recipe in [
         learning_rate=1.4e-3,  # seven times the usual 2e-4, which takes seven times as long
         beta1=0.0,  # no memory of the gradient: the usual 0.9 remembers an opponent who has moved on
         beta2=0.99,  # the usual 0.999 is too slow to see a gradient that suddenly grows
-        real_label=0.9,
+        real_label=1.0,
         average=0.9999,  # the average removes the specks, and most of what is wrong
     ),
 ]}
@@ -58,7 +59,6 @@ RECIPES = {recipe.name: recipe for recipe in [
 
 def make_networks(recipe, n_pixels, rng):
     """(G, D) on the host, weights drawn from rng, a numpy.random.Generator."""
-    common = dict(slope=recipe.slope, rule=recipe.rule, dtype=recipe.dtype)
-    G = make_generator(recipe.latent_dim, recipe.widths_G, n_pixels, rng, **common)
-    D = make_discriminator(n_pixels, recipe.widths_D, rng, dropout=recipe.dropout, **common)
+    G = make_generator(recipe.latent_dim, recipe.widths_G, n_pixels, rng, recipe.slope_G, recipe.rule, recipe.dtype)
+    D = make_discriminator(n_pixels, recipe.widths_D, rng, recipe.slope_D, recipe.dropout, recipe.rule, recipe.dtype)
     return G, D
