@@ -41,7 +41,11 @@ The letters
     dx  short for the derivative of L with respect to x. A `d` in front of any name means the
         same, and dx always has the shape of x. So dW has the shape of W.
     theta   all parameters of a network in one long vector;   dtheta   its gradient
+    P   how many parameters a network has;   lr  the learning rate, how far a step goes
+    z   random numbers, shape (N, Z); in losses.py a logit, shape (N, 1)
+    p   a probability;   t   what it should have been, the target
     G, D    the generator and the discriminator
+    x @ W   the matrix product, xW in the text;   x * y   number by number
     xᵀ      x with rows and columns exchanged, `x.T` in the code
 """
 

@@ -26,8 +26,8 @@ Backward
 
         db = sum over n of dy_n                      (M,)
 
-    No need to learn where the transposes go: with these shapes there is no other way to
-    multiply the two matrices and get a dx like x and a dW like W.
+    No need to learn where the transposes go: as long as N, K and M differ, there is no other
+    way to multiply the two matrices and get a dx like x and a dW like W.
 
 Shapes
     x (N, K), W (K, M), b (M,), y (N, M). The cache is x.

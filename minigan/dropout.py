@@ -5,8 +5,8 @@ The idea
     nothing to tell the generator. While it trains, each unit is silenced with probability
     `rate`. When it is only used, nothing is silenced; so that the next layer then still sees
     signals of the same average size, the units that stay are made louder while it trains
-    ("inverted" dropout).  Srivastava et al. 2014, section 10, where the weights are scaled at
-    test time instead.
+    ("inverted" dropout).  Srivastava et al. 2014, who scale the weights when testing instead;
+    the form used here is at the end of their section 10.
 
 Forward
     train:     y = x * mask,  each mask number being 1 / (1 - rate) with probability 1 - rate,
@@ -21,17 +21,18 @@ Backward
     by the *same* mask: a silenced unit had no effect on L, so it has no gradient.
 
 Shapes
-    mask, y and dx have the shape of x. The cache is the mask; None where nothing was dropped.
+    mask, y and dx have the shape of x. The cache is (mask, shape of x), with
+    mask = None where nothing was dropped.
 
 Randomness comes from the `rng` that forward is given, never from a hidden global one, so that a
 run can be repeated, and a gradient check can draw the same mask again and again.
 
 >>> import numpy as np
 >>> layer, x = Dropout(0.5), np.ones((1, 6))
->>> y, mask = layer.forward(x, train=True, rng=np.random.default_rng(1))
+>>> y, cache = layer.forward(x, train=True, rng=np.random.default_rng(1))
 >>> y.tolist()
 [[2.0, 2.0, 0.0, 2.0, 0.0, 0.0]]
->>> layer.backward(3 * x, mask).tolist()
+>>> layer.backward(3 * x, cache).tolist()
 [[6.0, 6.0, 0.0, 6.0, 0.0, 0.0]]
 >>> layer.forward(x)[0].tolist()                    # sampling: nothing is dropped
 [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
@@ -50,18 +51,17 @@ class Dropout(Layer):
     def forward(self, x, train=False, rng=None):
         check_float(self, x)
         if not train or self.rate == 0:
-            return x, None
+            return x, (None, x.shape)
         if rng is None:
             raise ValueError(f"{self!r} needs an rng while training (x has shape {x.shape})")
         louder = x.dtype.type(1 / (1 - self.rate))  # of x's dtype, lest the mask become float64
         mask = (rng.random(x.shape, dtype=x.dtype) >= self.rate) * louder
-        return x * mask, mask
+        return x * mask, (mask, x.shape)
 
-    def backward(self, dy, mask, need_dx=True, need_dparams=True):
-        if mask is None:
-            return dy
-        check_dy(self, dy, mask.shape)
-        return dy * mask
+    def backward(self, dy, cache, need_dx=True, need_dparams=True):
+        mask, shape = cache
+        check_dy(self, dy, shape)
+        return dy if mask is None else dy * mask
 
     def __repr__(self):
         return f"Dropout({self.rate})"

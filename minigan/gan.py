@@ -9,7 +9,8 @@ The idea
         min over G, max over D:  mean log D(x) + mean log(1 - D(G(z)))
                                                       Goodfellow et al. 2014, equation 1
 
-    A step of training is their algorithm 1, with k = 1: first D learns, then G.
+    A step of training follows their algorithm 1 with k = 1, first D, then G, but with another
+    loss for G (see below) and with Adam.
 
 Forward and backward of the discriminator's step
     Maximising that sum is minimising the cross-entropy of "real" on x plus that of "fake" on
@@ -20,8 +21,9 @@ Forward and backward of the discriminator's step
 
     If D cannot tell them apart, it says 1/2 and pays log 2 for each: 2 log 2 = 1.386 in all.
 
-    D's target for real images is `real_label`, such as 0.9, not 1: a D that is rewarded for
-    being ever more certain ends with huge logits and says little.  Salimans et al. 2016, 3.4
+    `real_label` is D's target for real images: 1, or a little less, such as 0.9, so that D is not
+    rewarded for being ever more certain (Salimans et al. 2016, section 3.4). With 0.9, a D that
+    cannot tell says 0.45; it then pays 1.376, and G 0.799.
 
 Forward and backward of the generator's step
     G draws, D judges, and the loss is that of "real" on fakes: -log D(G(z)). Backward, D turns
@@ -34,9 +36,10 @@ Forward and backward of the generator's step
     computed. (In an autograd framework one has to "detach" or "freeze" something here.)
 
     -log D(G(z)) is not the 2014 formula's log(1 - D(G(z))) with another sign: both fall when D
-    is fooled, but their gradients differ. With z for the logit, they are sigmoid(z) - 1 and
-    -sigmoid(z). While G is poor, D(G(z)) is near 0: the second vanishes, the first is at its
-    strongest. The paper's section 3 recommends the first, "non-saturating", and so do we.
+    is fooled, but their gradients differ. With a for D's logit they are softplus(-a) and
+    -softplus(a) (see losses.py), with the slopes sigmoid(a) - 1 and -sigmoid(a). While G is poor,
+    sigmoid(a) = D(G(z)) is near 0: the second vanishes, the first is at its strongest. The
+    paper's section 3 recommends the first, "non-saturating", and so do we.
 
 Shapes
     real and fake (N, pixels), in [-1, 1]; z (N, Z), standard normal; logits (N, 1). Losses and

@@ -20,7 +20,7 @@ The rules (a uniform distribution on [-a, a] has the variance a²/3)
                He et al. 2015, equation 10
     "fan_in"   uniform, a = 1 / sqrt(K): the variance 1/(3K). The habit of Torch and PyTorch for
                linear layers, biases included; related to LeCun et al. 1998, "Efficient BackProp"
-    "normal"   normal, sd = 0.02 whatever the size.  Radford et al. 2016 (DCGAN), section 3
+    "normal"   normal, sd = 0.02 whatever the size.  Radford et al. 2016 (DCGAN), section 4
 
     Under every rule but "fan_in" the biases begin at zero.
 

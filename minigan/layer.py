@@ -73,10 +73,10 @@ class Layer:
 
 
 def check_float(layer, x):
-    """Raise TypeError unless x is an array of floating point numbers: a byte or an integer
-    would silently wrap around or be rounded on its way through a network."""
+    """Raise TypeError unless x is an array of float32 or float64: a byte or an integer would
+    silently wrap around or be rounded on its way through a network, and float16 is too coarse."""
     dtype = getattr(x, "dtype", None)
-    if dtype is None or dtype.kind != "f":
+    if dtype not in ("float32", "float64"):
         raise TypeError(f"{layer!r} wants a float32 or float64 array, not {dtype or type(x).__name__}"
                         f" of shape {getattr(x, 'shape', '?')}")
 

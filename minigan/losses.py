@@ -6,7 +6,7 @@ The idea
     probability that was given to what is true.
 
 Forward, on probabilities
-    L = mean of  -t log(p) - (1 - t) log(1 - p)          Goodfellow et al. 2014, equation 1
+    L = mean of  -t log(p) - (1 - t) log(1 - p)          Bishop 2006, equation 4.90, over N
 
 Backward
     Per number, -t/p + (1 - t)/(1 - p); over a common denominator, and 1/N from the mean,
@@ -25,7 +25,8 @@ Forward, on logits
 
         L = mean of  softplus(z) - t z
 
-    and softplus(z) = max(z, 0) + log(1 + e^-|z|) never overflows.
+    For z > 0, take e^z out: log(1 + e^z) = log(e^z (e^-z + 1)) = z + log(1 + e^-z). So for both signs
+    softplus(z) = max(z, 0) + log(1 + e^-|z|), which never overflows.
 
 Backward
     The slope of softplus is the sigmoid: e^z / (1 + e^z). So

@@ -18,7 +18,8 @@ Adam  (Kingma & Ba 2015, algorithm 1, in its letters: g the gradient, m and v it
         m = beta1 m + (1 - beta1) g
         v = beta2 v + (1 - beta2) g²
 
-    Both begin at 0, which is too low at first: if every g were the same, then after t steps
+    beta1 and beta2, such as 0.9 and 0.999, say how much of the old average is kept; eps, 1e-8, keeps
+    from dividing by 0. Both begin at 0, which is too low at first: if every g were the same, then after t steps
     m = (1 - beta1^t) g. Dividing by that factor puts it right, and likewise for v:
 
         theta = theta - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
@@ -27,15 +28,16 @@ Adam  (Kingma & Ba 2015, algorithm 1, in its letters: g the gradient, m and v it
 
 WeightAverage
     Two networks that chase each other never come to rest: each step is noisy, and the generator
-    circles around a good place. The mean of its last weights lies nearer to it than any of
+    circles around a good place. The mean of its last weights lies nearer to it than most of
     them. (Polyak & Juditsky 1992; for GANs, Yazici et al. 2019.) We keep a running average, and
     sample from that:
 
         average = average + (1 - decay) * (theta - average)
 
-    with decay growing as (1 + n) / (10 + n), n = 0, 1, ..., up to its final value. After n steps
-    that is a memory of about the last n/9 of them: the first weights, which are no good, are soon
-    forgotten, and the longer we train, the calmer the average.
+    with decay growing as (1 + n) / (10 + n), n = 0, 1, ..., up to its final value (the `num_updates`
+    rule of TensorFlow's ExponentialMovingAverage). After n steps that is a memory of about the
+    last n/9 of them: the first weights, which are no good, are soon forgotten, and the longer we
+    train, the calmer the average. A final value of 0.9999 is reached after 90,000 steps.
 
 >>> import numpy as np
 >>> theta = np.array([1.0, 1.0])

@@ -2,9 +2,9 @@
 
 The idea
     A grid of samples from the same noise after every epoch shows learning better than any
-    number; side by side they are an animation. The curves have the lines that a beginner needs
-    to read them: where the losses and scores stand if the discriminator cannot tell, and so answers
-1/2 to everything. (Trained with a real_label of 0.9 it would answer 0.45, a little below those lines.)
+    number; one after the other they are an animation. The curves have the lines that a beginner needs
+    to read them: where the losses and scores stand if the discriminator cannot tell, and so
+    answers `real_label` / 2 to everything: 1/2, as long as that label is 1 (see gan.py).
 
 >>> grid(np.zeros((6, 28, 28), "float32")).shape    # 2 rows of 3, with a margin of 2 pixels
 (62, 92)
@@ -72,17 +72,21 @@ def save_fd(history, path):
     save_curves(history, path, {"fd": "of 2,000 samples, to the test images"}, {}, "Fréchet distance, 0 is best")
 
 
-def save_losses(history, path):
-    """losses.png: what each network pays, and what both pay in equilibrium."""
+def save_losses(history, path, real_label=1.0):
+    """losses.png: what each network pays, and what both pay if D cannot tell, and so says p."""
+    p = real_label / 2
+    loss_D, loss_G = -real_label * math.log(p) - (2 - real_label) * math.log(1 - p), -math.log(p)
+    names = ("2 log 2", "log 2") if real_label == 1 else (f"{loss_D:.3f}", f"{loss_G:.3f}")
     save_curves(history, path, {"loss_D": "discriminator", "loss_G": "generator"},
-                {2 * math.log(2): "2 log 2: D's, if it cannot tell", math.log(2): "log 2: G's, if D cannot tell"},
+                {loss_D: f"{names[0]}: D's, if it cannot tell", loss_G: f"{names[1]}: G's, if D cannot tell"},
                 "loss, mean over the epoch")
 
 
-def save_scores(history, path):
+def save_scores(history, path, real_label=1.0):
     """scores.png: how sure the discriminator is, of real images and of fakes."""
+    p = real_label / 2
     save_curves(history, path, {"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
-                {0.5: "1/2: both, if D cannot tell"}, "probability of being real, says D")
+                {p: f"{'1/2' if p == 0.5 else p}: both, if D cannot tell"}, "probability of being real, says D")
 
 
 def save_classes(drawn, real, path):

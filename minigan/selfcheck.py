@@ -83,7 +83,7 @@ def random_x(shape):
 
 
 def self_check():
-    """Yield (page, name, Check) for everything that has a gradient; takes a second or two."""
+    """Yield (page, name, Check) for everything that has a gradient."""
     for row in LAYERS:
         for check in check_layer(row.make("float64"), random_x(row.shape), row.train):
             yield row.page, row.name, check

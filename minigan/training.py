@@ -1,14 +1,14 @@
 """Training: the loop around the two steps of gan.py.
 
 The idea
-    An epoch shows every image once, in a new order, N at a time; each N images are one step of
-    the discriminator and one of the generator. After every epoch the generator draws the same
+    An epoch shows the images once, in a new order, N at a time (the few that are left over at the
+    end are left out); each N images are one step of the discriminator and one of the generator. After every epoch the generator draws the same
     noise again, and all that one wants to know is written down.
 
 Where the randomness comes from
     One seed, six independent streams: initial weights, the order of the images, the noise that
     G draws from, dropout, and the noise of the sample grids and of the samples that are measured.
-    So the grids show the same noise in every run with that seed, whatever else is changed.
+    So the grids show the same noise in every run with that seed and latent_dim.
 
 What is kept where
     The images, as bytes, the networks and the noise are on the device from the start. Losses
@@ -16,9 +16,8 @@ What is kept where
     make the host wait for the device at each step.
 
 What is drawn, and saved as `average`, is the running average of G's weights (see optim.py). The
-learning rate stays as it is: the average rests although the networks do not. (Letting the rate
-fall to zero makes the networks rest, but then there is nothing left to average, and the digits
-get worse again towards the end.)
+learning rate stays as it is: the average rests although the networks do not. (A rate that falls
+to zero makes the networks rest, but then there is nothing left to average: docs/recipe.md.)
 """
 import csv
 import signal

@@ -189,9 +189,10 @@ def test_wrong_use_is_refused_in_words(case):
     with refusal(TypeError, f"{first!r} wants a float32 or float64 array, not list of shape ?"):
         layer.forward(x.tolist(), train=case.train, rng=draws())
     _, cache = layer.forward(x, train=case.train, rng=draws())
-    if cache is not None:
-        with refusal(ValueError, f"{last!r} gave out y of shape {dy.shape} but got back dy of shape (2, 1, 1)"):
-            layer.backward(np.ones((2, 1, 1)), cache)
+    with refusal(ValueError, f"{last!r} gave out y of shape {dy.shape} but got back dy of shape (2, 1, 1)"):
+        layer.backward(np.ones((2, 1, 1)), cache)
+    with refusal(TypeError, f"{first!r} wants a float32 or float64 array, not float16 of shape {x.shape}"):
+        layer.forward(x.astype("float16"), train=case.train, rng=draws())
 
 
 def refusal(error, message):
