@@ -6,10 +6,16 @@
     python demo.py check                               every derivative against central differences
 """
 import argparse
+import io
 import math
+import os
+import shlex
+import signal
 import sys
 import time
 from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is loaded, Ctrl-C just ends it
 
 import numpy as np
 
@@ -18,7 +24,7 @@ from minigan.data import SHIPPED, DataError, load_images
 from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.plots import save_grid
 from minigan.recipes import RECIPES, replace
-from minigan.runs import RunError, default_path, make_settings, new_folder, sample
+from minigan.runs import RunError, default_path, make_settings, new_folder, sample, write_whole
 from minigan.selfcheck import self_check
 from minigan.training import train
 
@@ -34,15 +40,15 @@ class Parser(argparse.ArgumentParser):
 
 def whole(text):
     """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 1 to 999999999")
     return int(text)
 
 
 def seed(text):
     """A whole number from 0 on."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    if not text.isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 0 on, of at most 18 digits")
     return int(text)
 
 
@@ -53,8 +59,15 @@ def rate(text):
     except ValueError:
         value = 0
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number above 0")
     return value
+
+
+def path(text):
+    """A path that says something."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a file or folder")
+    return Path(text)
 
 
 def train_parser():
@@ -71,9 +84,9 @@ def train_parser():
         help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: of 64 to 256 it learns most per minute on a CPU)")
     add("--seed", type=seed, default=0, metavar="N",
         help="all randomness follows from it (default 0: the same run every time)")
-    add("--data", type=Path, default=SHIPPED, metavar="DIR",
+    add("--data", type=path, default=SHIPPED, metavar="DIR",
         help="a folder with IDX files named like MNIST's (default: the MNIST shipped in data/)")
-    add("--out", type=Path, metavar="DIR",
+    add("--out", type=path, metavar="DIR",
         help="the run folder, new or empty (default runs/<time>-<recipe>, so that no run overwrites another)")
     add("--latent-dim", type=whole, default=DEFAULT.latent_dim, metavar="N",
         help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
@@ -85,9 +98,9 @@ def train_parser():
 def sample_parser():
     parser = Parser(prog="demo.py sample", description="Draw new images from a trained run.")
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN_DIR", help="the folder that training has filled")
+    add("run", type=path, metavar="RUN_DIR", help="the folder that training has filled")
     add("--count", type=whole, default=100, metavar="N", help="how many (default 100: a grid of 10 x 10)")
-    add("--out", type=Path, default=Path("samples.png"), metavar="FILE",
+    add("--out", type=path, default=Path("samples.png"), metavar="FILE",
         help="FILE.png: a grid; FILE.npy: float32 (N, height, width) in [0, 1] (default samples.png)")
     add("--seed", type=seed, default=0, metavar="N", help="of the noise (default 0: the same images every time)")
     return parser
@@ -95,7 +108,7 @@ def sample_parser():
 
 def evaluate_parser():
     parser = Parser(prog="demo.py evaluate", description="Measure a trained run; writes metrics.json and pictures into it.")
-    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the folder that training has filled")
+    parser.add_argument("run", type=path, metavar="RUN_DIR", help="the folder that training has filled")
     parser.add_argument("--count", type=whole, default=10_000, metavar="N",
                         help="how many images to draw (default 10000: figures of other counts cannot be compared)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the noise (default 0: the same figures every time)")
@@ -105,8 +118,11 @@ def evaluate_parser():
 def run_evaluate(args):
     if args.count < 100:
         raise RunError(f"--count {args.count} is too few to measure anything: at least 100")
-    print(table(evaluate(args.run, args.count, args.seed)))
-    print(f"written to {args.run / 'metrics.json'}; pictures beside it: classes, real-and-fake, neighbours, walk, gradient")
+    result = evaluate(args.run, args.count, args.seed)
+    print(table(result))
+    pictures = ["classes.png"] * ("classes" in result["run"]) + [
+        "real-and-fake.png", "neighbours.png", "walk.png", "walk.gif", "gradient.png"]
+    print(f"written to {args.run / 'metrics.json'}; beside it {', '.join(pictures)}")
     return 0
 
 
@@ -115,12 +131,13 @@ def check_parser():
 
 
 def run_train(args):
-    if args.latent_dim > 4096 or args.batch_size > 1_000_000:
-        raise RunError("--latent-dim goes up to 4096 and --batch-size up to a million")
+    if args.latent_dim > 4096:
+        raise RunError(f"--latent-dim {args.latent_dim} is too many: at most 4096")
     xp = load_backend(args.backend)
     images = load_images(args.data)
     if args.batch_size > len(images):
-        raise RunError(f"--batch-size {args.batch_size} is more than the {len(images)} images in {args.data}")
+        raise RunError(f"there are only {len(images)} images in {args.data}: give --batch-size {len(images)} or less,"
+                       f" not {args.batch_size}")
     recipe = replace(DEFAULT, epochs=args.epochs, batch_size=args.batch_size, latent_dim=args.latent_dim,
                      learning_rate=args.learning_rate)
     digits = args.data.resolve() == SHIPPED
@@ -134,20 +151,23 @@ def run_train(args):
     seconds = time.perf_counter() - began
     print(f"{'done' if complete else 'interrupted, and saved'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"
           f" {folder / 'progress.gif'} shows how it learned,")
-    print(f"python demo.py sample {folder} --out digits.png draws new ones")
+    name = shlex.quote(str(folder) if str(folder)[0] != "-" else f"./{folder}")
+    print(f"python demo.py sample {name} --out digits.png draws new ones")
     return 0 if complete else 130
 
 
 def run_sample(args):
     if args.out.suffix not in (".png", ".npy"):
         raise RunError(f"--out {args.out} should end in .png or .npy")
-    if args.out.exists():
+    if args.out.exists() or args.out.is_symlink():
         raise RunError(f"{args.out} exists: choose another --out, nothing was overwritten")
     images = sample(args.run, args.count, args.seed)
+    content = io.BytesIO()
+    np.save(content, images) if args.out.suffix == ".npy" else save_grid(images, content)
     try:
-        np.save(args.out, images) if args.out.suffix == ".npy" else save_grid(images, args.out)
+        write_whole(args.out, lambda file: file.write(content.getbuffer()))
     except OSError as error:
-        raise RunError(f"cannot write {args.out} ({error.strerror}): choose another --out") from None
+        raise RunError(f"cannot write {args.out} ({error.strerror or error}): choose another --out") from None
     print(f"{args.count} new images in {args.out}")
     return 0
 
@@ -170,6 +190,11 @@ COMMANDS = {"sample": (sample_parser, run_sample), "evaluate": (evaluate_parser,
 
 
 def main(argv):
+    """Run one command; the exit status: 0, 1 if a check failed, 2 for bad input, 130 for Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in sys.stdout, sys.stderr:
+        if stream:
+            stream.reconfigure(errors="replace")  # a terminal that has no ✓ shows a ?
     try:
         if argv and argv[0] in COMMANDS:
             parser, run = COMMANDS[argv[0]]
@@ -178,12 +203,29 @@ def main(argv):
             raise RunError(f"there is no command {argv[0]!r}: there is {' and '.join(COMMANDS)}, or none at all, to train")
         return run_train(train_parser().parse_args(argv))
     except (BackendError, DataError, RunError) as error:
-        print(f"demo.py: {error}", file=sys.stderr)
+        return complain(error)
+    except MemoryError:  # CuPy's OutOfMemoryError is one, too
+        return complain("out of memory: choose a smaller --count, --batch-size or --latent-dim, or smaller images")
+    except BrokenPipeError:  # as with `| head`: nobody reads on, so there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
+    except OSError as error:
+        return complain(f"{error.filename or 'cannot write'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("demo.py: interrupted", file=sys.stderr)
+        print("demo.py: interrupted; what was saved until now is in its folder", file=sys.stderr)
         return 130
 
 
+def complain(sentence):
+    """Say on the standard error what was wrong; the exit status for that."""
+    print(f"demo.py: {sentence}", file=sys.stderr)
+    return 2
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:  # the pipe was closed, or the disk is full, at the very end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)

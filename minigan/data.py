@@ -44,6 +44,7 @@ import numpy as np
 SHIPPED = Path(__file__).resolve().parent.parent / "data"
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+MOST_SIDE, MOST_PIXELS = 1024, 128 * 128 * 3  # of one image
 SHA256 = {  # of the unpacked bytes of what data/ ships
     TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -89,6 +90,8 @@ def read_idx(path, sha256=None):
                 raise DataError(f"{path} ends in the middle of its header")
             shape = tuple(int.from_bytes(lengths[i:i + 4], "big") for i in range(0, len(lengths), 4))
             claimed = math.prod(shape)
+            if claimed == 0 or len(shape) > 8:
+                raise DataError(f"{path} says it holds {' x '.join(map(str, shape))} bytes: that is no array of images")
             most = 1032 * size if zipped else size  # gzip cannot pack tighter than 1032 to 1
             if claimed > most:
                 raise DataError(f"{path} says it holds {' x '.join(map(str, shape))} bytes"
@@ -133,6 +136,14 @@ def read_mnist(folder, name, what, n_dims):
     if path is None:
         raise DataError(f"{folder} holds neither {name}.gz nor {name}: put the {what} there under one of these names")
     array = read_idx(path, SHA256[name] if folder.resolve() == SHIPPED else None)
-    if array.ndim != n_dims or array.size == 0:
+    if array.ndim != n_dims:
         raise DataError(f"{path} holds an array of shape {array.shape}, not {what}, which have {n_dims} dimensions")
+    if n_dims == 3 and not fits(*array.shape[1:]):
+        raise DataError(f"{path} holds images of {array.shape[1]} x {array.shape[2]}, which are too large for a fully"
+                        f" connected network: at most {MOST_PIXELS:,} pixels, and {MOST_SIDE} a side")
     return array
+
+
+def fits(height, width):
+    """Whether images of this size can be trained on."""
+    return 1 <= height <= MOST_SIDE and 1 <= width <= MOST_SIDE and height * width <= MOST_PIXELS

@@ -66,6 +66,8 @@ def evaluate(folder, count=10_000, seed=0):
     height, width = settings["height"], settings["width"]
     if training.shape[1:] != (height, width) or yardstick.images.shape[1] != height * width:
         raise DataError(f"{data} holds other images than those of {height} x {width} that {folder} was trained on")
+    if min(len(training), len(yardstick.images)) < 10:
+        raise DataError(f"{data} holds too few images to measure against: at least 10 are needed")
     train_pixels = training.reshape(len(training), -1).astype("float32") / 255
 
     drawn = draw_many(G, count, seed)
@@ -78,13 +80,11 @@ def evaluate(folder, count=10_000, seed=0):
         "features": {"classifier_accuracy": judge.accuracy, "classifier_sha256": judge.sha256,
                      "classifier_command": judge.command} if judge else "images shrunk to 8 x 8, for want of a classifier",
     }
-    write_whole(folder / "metrics.json", lambda file: file.write(json.dumps(result, indent=2).encode() + b"\n"))
-
     def shaped(images):
         return images.reshape(-1, height, width)
     if judge:
         plots.save_classes(result["run"]["classes"], yardstick.shares, folder / "classes.png")
-    some = rng.choice(len(train_pixels), 20, replace=False)
+    some = rng.choice(len(train_pixels), 20, replace=len(train_pixels) < 20)
     plots.save_picture(plots.rows_of(shaped(train_pixels[some[:10]]), shaped(train_pixels[some[10:]]),
                                      shaped(drawn[:10]), shaped(drawn[10:20])), folder / "real-and-fake.png")
     train_features = yardstick.look(train_pixels)[0]
@@ -94,6 +94,7 @@ def evaluate(folder, count=10_000, seed=0):
     plots.save_grid(shaped(draw(G, square(z[:4], 10))), folder / "walk.png")
     plots.save_walk(shaped(draw(G, round_trip(z[:4], 20))), folder / "walk.gif")
     plots.save_gradient(shaped(draw(G, z)), shaped(wishes(G, D, z)), folder / "gradient.png")
+    write_whole(folder / "metrics.json", lambda file: file.write(json.dumps(result, indent=2).encode() + b"\n"))
     return result
 
 

@@ -56,7 +56,9 @@ K = 3  # of the nearest neighbours
 def moments(features):
     """(mean (F,), covariance (F, F)) in float64."""
     features = features.astype("float64")
-    return features.mean(axis=0), np.cov(features, rowvar=False)
+    if len(features) == 1:
+        return features[0], np.zeros((features.shape[1], features.shape[1]))  # one image does not vary
+    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
 def frechet_distance(real, drawn):
@@ -168,7 +170,7 @@ class Yardstick:
         """{"fd": ..., "share_0": ..., ...}: what is worth knowing after every epoch."""
         features, p = self.look(images)
         row = {"fd": float(frechet_distance(self.moments, moments(features))),
-               "spread": float(images.std(axis=0).mean() / self.images.std(axis=0).mean())}
+               "spread": float(images.std(axis=0).mean()) / max(float(self.images.std(axis=0).mean()), 1e-30)}
         return row if p is None else {**row, **{f"share_{i}": float(s) for i, s in enumerate(shares(p))}}
 
     def full(self, images):

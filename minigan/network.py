@@ -41,7 +41,7 @@ Shapes
 >>> round(net.layers[2].b.item(), 3)
 -0.5
 """
-from minigan.backend import array_module
+from minigan.backend import array_module, to_host
 from minigan.layer import Layer
 
 
@@ -70,7 +70,8 @@ class Sequential(Layer):
 
     def _place(self, theta):
         """Make theta the store, and every parameter and its gradient a view into it."""
-        self.theta, self.dtheta, self._views, start = theta, 0 * theta, [], 0
+        self.theta, self.dtheta, start = theta, 0 * theta, 0
+        self._views = [(self, "theta", self.theta), (self, "dtheta", self.dtheta)]
         for layer in self.layers:
             for name in layer.names:
                 shape = getattr(layer, name).shape
@@ -82,9 +83,15 @@ class Sequential(Layer):
                 start = end
 
     def to(self, xp):
-        """Move to NumPy or CuPy, whichever module xp is; returns the network itself."""
-        self._place(xp.asarray(self.theta))
+        """Move to NumPy or CuPy, whichever module xp is; returns the network itself. Do so before
+        an optimizer is made: it would go on with the old theta."""
+        self._place(self.theta if array_module(self.theta) is xp else xp.asarray(to_host(self.theta)))
         return self
+
+    def __setstate__(self, state):
+        """After copy.deepcopy or unpickling, the layers' arrays are copies: make them views again."""
+        self.__dict__.update(state)
+        self._place(self.theta)
 
     def zero_gradients(self):
         """Gradients add up: forget the last step's before a new backward."""

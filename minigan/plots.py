@@ -31,8 +31,8 @@ def grid(images, columns=None):
 
 
 def save_grid(images, path, zoom=2):
-    """A grid as a PNG file, every pixel drawn as a square of zoom x zoom."""
-    Image.fromarray(grid(images).repeat(zoom, 0).repeat(zoom, 1)).save(path)
+    """A grid as a PNG file (a path or an open file), every pixel drawn as a square of zoom x zoom."""
+    Image.fromarray(grid(images).repeat(zoom, 0).repeat(zoom, 1)).save(path, "PNG")
 
 
 def save_animation(paths, path, seconds=0.4):

@@ -26,6 +26,7 @@ import json
 import os
 import platform
 import zipfile
+import zlib
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -33,10 +34,12 @@ from pathlib import Path
 import numpy as np
 
 import minigan
-from minigan.data import unscale
+from minigan.data import fits, unscale
+from minigan.initial_weights import RULES
 from minigan.recipes import Recipe, asdict, make_networks
 
 FORMAT = 1  # of settings.json and model.npz
+MOST_SAMPLES = 1 << 30  # pixels that may be drawn at once: 4 GB
 
 
 class RunError(ValueError):
@@ -66,7 +69,7 @@ def make_settings(recipe, seed, images, data, backend, digits=False):
     """The dict that settings.json holds; `digits` says that the data is MNIST as shipped."""
     return {
         "format": FORMAT, "recipe": asdict(recipe), "seed": seed, "backend": backend,
-        "data": str(data), "digits": digits, "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
+        "data": str(Path(data).resolve()), "digits": digits, "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
         "versions": {"minigan": minigan.__version__, "python": platform.python_version(),
                      "numpy": np.__version__, "machine": platform.machine(), "system": platform.system()},
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -76,9 +79,12 @@ def make_settings(recipe, seed, images, data, backend, digits=False):
 def write_whole(path, write):
     """Write a file so that it is never there by half: into another file, then rename."""
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        write(file)
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            write(file)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def save_model(folder, settings, **vectors):
@@ -104,8 +110,11 @@ def load_model(folder):
             settings = json.loads(str(file["settings"]))
             recipe = read_recipe(settings)
             vectors = {name: file[name] for name in ("generator", "discriminator", "average")}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, zlib.error,
+            zipfile.BadZipFile) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0] or type(error).__name__
         raise RunError(f"{path} is damaged, or not a model of minigan's ({reason})") from None
     n_pixels = settings["height"] * settings["width"]
     for name, size in count_parameters(recipe, n_pixels).items():
@@ -113,6 +122,9 @@ def load_model(folder):
         if vector.shape != (size,) or vector.dtype != recipe.dtype:
             raise RunError(f"{path} is damaged: its settings ask for {recipe.dtype} of shape ({size},)"
                            f" for the {name}, but it holds {vector.dtype} of shape {vector.shape}")
+        if not np.isfinite(vector).all():
+            raise RunError(f"{path} holds numbers that are none (NaN): its training has diverged; train anew with"
+                           " a smaller --learning-rate")
     return settings, recipe, vectors
 
 
@@ -121,9 +133,11 @@ def read_recipe(settings):
     if settings["format"] != FORMAT:
         raise ValueError(f"its format is {settings['format']}, and this minigan reads {FORMAT}")
     values = dict(settings["recipe"])
-    for name in "height", "width":
-        if type(settings[name]) is not int or not 1 <= settings[name] <= 4096:
+    for name, kind in ("height", int), ("width", int), ("data", str), ("digits", bool):
+        if type(settings[name]) is not kind:
             raise ValueError(f"{name} is {settings[name]!r}")
+    if not fits(settings["height"], settings["width"]):
+        raise ValueError(f"its images are of {settings['height']} x {settings['width']}")
     for field in fields(Recipe):
         value, kind = values[field.name], {int: int, float: (int, float), str: str, tuple: list}[field.type]
         if not isinstance(value, kind) or isinstance(value, bool):
@@ -134,8 +148,12 @@ def read_recipe(settings):
             if not all(type(width) is int and width >= 1 for width in value):
                 raise ValueError(f"{field.name} is {value!r}")
             values[field.name] = tuple(value)
-    if values["dtype"] not in ("float32", "float64"):
-        raise ValueError(f"dtype is {values['dtype']!r}")
+    for name, allowed in ("dtype", ("float32", "float64")), ("rule", RULES):
+        if values[name] not in allowed:
+            raise ValueError(f"{name} is {values[name]!r}")
+    for name, below in ("slope_G", 1.000001), ("slope_D", 1.000001), ("dropout", 1):
+        if not 0 <= values[name] < below:
+            raise ValueError(f"{name} is {values[name]!r}")
     return Recipe(**values)
 
 
@@ -164,6 +182,8 @@ def draw_many(G, count, seed):
     """`count` images (count, pixels), float32 in [0, 1], from noise with this seed."""
     rng = np.random.default_rng(seed)
     n_latent, n_pixels, dtype = G.layers[0].W.shape[0], G.layers[-2].W.shape[1], G.theta.dtype
+    if count * n_pixels > MOST_SAMPLES:
+        raise RunError(f"{count} images are more than 4 GB: draw at most {MOST_SAMPLES // n_pixels} at a time")
     images = np.empty((count, n_pixels), "float32")
     for start in range(0, count, 1000):  # the layers in between need more room than the images
         part = images[start:start + 1000]

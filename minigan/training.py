@@ -20,8 +20,10 @@ learning rate stays as it is: the average rests although the networks do not. (A
 to zero makes the networks rest, but then there is nothing left to average: docs/recipe.md.)
 """
 import csv
+import io
 import signal
 import sys
+import threading
 import time
 
 import numpy as np
@@ -34,7 +36,7 @@ from minigan.diagnosis import diagnose
 from minigan.gan import discriminator_step, generator_step
 from minigan.optim import Adam, WeightAverage
 from minigan.recipes import make_networks
-from minigan.runs import draw, save_model, save_settings
+from minigan.runs import RunError, draw, save_model, save_settings, write_whole
 
 EVERY = 50  # steps between two looks at the losses
 GRID = 100  # images in a sample grid
@@ -71,13 +73,13 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
         save_model(folder, settings, generator=to_host(G.theta), discriminator=to_host(D.theta),
                    average=to_host(drawer.theta))
 
-    save_settings(folder, settings)
-    sample_grid(0)
     N, history = recipe.batch_size, []
-    steps = n // N                                         # the last few images wait for the next epoch
+    steps = n // N
     start = time.perf_counter()
-    show = sys.stderr.isatty()
-    with Interruptible() as interrupted:
+    show = sys.stderr is not None and sys.stderr.isatty()
+    with Interruptible() as interrupted, np.errstate(all="ignore"):
+        save_settings(folder, settings)
+        sample_grid(0)
         for epoch in range(1, recipe.epochs + 1):
             began, told, waiting = time.perf_counter(), [], []
             indices = xp.asarray(order.permutation(n))
@@ -98,6 +100,9 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
             if interrupted:
                 break
             seconds = time.perf_counter() - began
+            if not np.isfinite(told).all():
+                raise RunError(f"epoch {epoch}: a loss is no number any more, training has diverged; try a smaller"
+                               f" --learning-rate ({folder} holds what there was after epoch {epoch - 1})")
             history.append({"epoch": epoch, **dict(zip(MEASURED, np.mean(told, axis=0).tolist())),
                             **yardstick.quick(to_host(draw(drawer, measured_z)).astype("float32")),
                             "seconds": seconds, "images_per_second": steps * N / seconds,
@@ -107,21 +112,23 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
             save()
             print(describe(history[-1], recipe.epochs), flush=True)
         save()
-        grids = sorted((folder / "samples").glob("epoch-*.png"))
-        plots.save_animation(grids, folder / "progress.gif")
+        every = 1 + len(history) // 200                    # an animation of 200 pictures is long enough
+        shown = [*range(0, len(history), every), len(history)]
+        plots.save_animation([folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown], folder / "progress.gif")
         if history:
-            plots.save_losses(history, folder / "losses.png")
-            plots.save_scores(history, folder / "scores.png")
+            plots.save_losses(history, folder / "losses.png", recipe.real_label)
+            plots.save_scores(history, folder / "scores.png", recipe.real_label)
             plots.save_fd(history, folder / "fd.png")
-    return not interrupted
+    return len(history) == recipe.epochs
 
 
 def write_history(history, folder):
     """history.csv, whole, after every epoch."""
-    with open(folder / "history.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, history[0])
-        writer.writeheader()
-        writer.writerows(history)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, history[0])
+    writer.writeheader()
+    writer.writerows(history)
+    write_whole(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))
 
 
 def describe(row, epochs):
@@ -145,8 +152,11 @@ class Interruptible:
             if self.asked:
                 raise KeyboardInterrupt
             self.asked = True
-        self.before = signal.signal(signal.SIGINT, ask)
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:  # no other may listen to signals
+            self.before = signal.signal(signal.SIGINT, ask)
         return self
 
     def __exit__(self, *error):
-        signal.signal(signal.SIGINT, self.before)
+        if self.main:
+            signal.signal(signal.SIGINT, self.before)

@@ -1,4 +1,8 @@
 """The flat vector and its views."""
+import copy
+import pickle
+
+import fake_device
 import numpy as np
 import pytest
 
@@ -49,6 +53,32 @@ def test_a_view_that_was_rebound_is_refused(name):
     setattr(net.layers[2], name, getattr(net.layers[2], name) * 1.0)
     with pytest.raises(ValueError, match=rf"{name} of Dense\(4, 2\).*shape \(.*\).*rebound"):
         net.forward(x)
+
+
+@pytest.mark.parametrize("name", ["theta", "dtheta"])
+def test_a_flat_vector_that_was_rebound_is_refused(name):
+    net = network()
+    setattr(net, name, getattr(net, name) * 1.0)
+    with pytest.raises(ValueError, match=rf"{name} of Sequential.*shape \(26,\), was rebound"):
+        net.forward(np.ones((5, 3)))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_has_views_of_its_own(duplicate):
+    net, x = network(), np.ones((5, 3))
+    twin = duplicate(net)
+    twin.theta += 1
+    np.testing.assert_array_equal(twin.layers[0].W, net.layers[0].W + 1)
+    assert (twin.forward(x)[0] != net.forward(x)[0]).all()
+
+
+def test_there_and_back_again():
+    net = network()
+    theta = net.theta.copy()
+    assert array_module(net.to(fake_device).theta) is fake_device
+    back = net.to(np)
+    assert back is net and type(net.theta) is type(net.layers[0].W) is np.ndarray
+    np.testing.assert_array_equal(net.theta, theta)
 
 
 def test_updating_in_place_is_no_rebinding():

@@ -4,6 +4,7 @@ Each is written into a copy of the package, and the tests that are named with it
 
     python -m pytest tests/test_planted_bugs.py -v
 """
+import os
 import shutil
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def failed_tests(folder, tests):
     """Which of the tests fail in that copy."""
     result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-c", ROOT / "setup.cfg",
                              "--rootdir", folder, *(str(folder / "tests" / test) for test in tests)],
-                            cwd=folder, env={"PYTHONPATH": str(folder), "PATH": ""}, capture_output=True, text=True)
+                            cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True)
     assert "passed" in result.stdout or "failed" in result.stdout, result.stdout + result.stderr
     lines = result.stdout.replace("tests/", "").splitlines()
     return [test for test in tests if any(line.startswith(f"FAILED {test}") for line in lines)]
@@ -93,11 +94,11 @@ def copy(tmp_path):
 @pytest.mark.parametrize("page, changes, tests", BUGS.values(), ids=BUGS.keys())
 def test_a_planted_bug_is_caught(copy, page, changes, tests):
     path = copy / "minigan" / page
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for right, wrong in changes.items():
         assert text.count(right) == 1, f"{page} no longer says {right!r}"
         text = text.replace(right, wrong)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert failed_tests(copy, tests) == tests
 
 
