@@ -45,7 +45,7 @@ def save_animation(paths, path, seconds=0.4):
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
-def save_curves(history, path, columns, lines, ylabel):
+def save_curves(history, path, columns, lines, ylabel, yscale="linear"):
     """A figure of history's columns over the epochs. `columns` maps names to labels, `lines`
     heights to labels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, so only now
@@ -60,7 +60,7 @@ def save_curves(history, path, columns, lines, ylabel):
         axes.axhline(height, color="grey", linewidth=1, linestyle="--")
         axes.annotate(label, (1, height), xycoords=("axes fraction", "data"), xytext=(-4, 3),
                       textcoords="offset points", ha="right", color="grey", fontsize=9)
-    axes.set(xlabel="epoch", ylabel=ylabel)
+    axes.set(xlabel="epoch", ylabel=ylabel, yscale=yscale)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     axes.grid(alpha=0.2)
@@ -69,7 +69,7 @@ def save_curves(history, path, columns, lines, ylabel):
 
 def save_fd(history, path):
     """fd.png: how far the drawn images are from real ones, on the whole; the losses do not say."""
-    save_curves(history, path, {"fd": "of 2,000 samples, to the test images"}, {}, "Fréchet distance, 0 is best")
+    save_curves(history, path, {"fd": "of the samples, to real images"}, {}, "Fréchet distance, 0 is best", "log")
 
 
 def save_losses(history, path, real_label=1.0):

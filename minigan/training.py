@@ -16,8 +16,8 @@ What is kept where
     make the host wait for the device at each step.
 
 What is drawn, and saved as `average`, is the running average of G's weights (see optim.py). The
-learning rate stays as it is: the average rests although the networks do not. (A rate that falls
-to zero makes the networks rest, but then there is nothing left to average: docs/recipe.md.)
+learning rate falls in a straight line, but not to zero: then the networks would rest, and there
+would be nothing left to average (docs/recipe.md).
 """
 import csv
 import io
@@ -84,6 +84,9 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
             began, told, waiting = time.perf_counter(), [], []
             indices = xp.asarray(order.permutation(n))
             for i in tqdm(range(steps), f"epoch {epoch}/{recipe.epochs}", leave=False, unit=" steps", disable=not show):
+                done = (epoch - 1 + i / steps) / recipe.epochs
+                optimizer_G.lr = optimizer_D.lr = recipe.learning_rate * (1 - (1 - recipe.final_rate) * done)
+
                 real = scale(images[indices[i * N:(i + 1) * N]], recipe.dtype)
                 z = noise.standard_normal((N, recipe.latent_dim), dtype=real.dtype)
                 loss_D, score_real, score_fake = discriminator_step(G, D, optimizer_D, real, z, dropout, recipe.real_label)

@@ -1,0 +1,140 @@
+"""What was tried to find the default recipe, and what it gave: the table in docs/recipe.md.
+
+    python benchmarks/search.py               train what has not been trained yet, a line each
+    python benchmarks/search.py --part 1/2    only every second row, to share the work of two processes
+    python benchmarks/search.py --table       print the table
+
+Every row is the default recipe with something changed, trained for as many epochs as it says, and
+measured on 10,000 samples as `demo.py evaluate` does. Results are appended to docs/recipe.jsonl, so
+it can be stopped and goes on where it was. The seconds are those of one core (OPENBLAS_NUM_THREADS=1).
+"""
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minigan.data import SHIPPED, load_images, scale
+from minigan.evaluation import make_yardstick
+from minigan.gan import discriminator_step, generator_step
+from minigan.optim import Adam, WeightAverage
+from minigan.recipes import RECIPES, make_networks, replace
+from minigan.runs import draw_many
+
+RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
+EPOCHS = 14
+OLD = dict(batch_size=64, learning_rate=1e-3, beta1=0.5, beta2=0.999, dropout=0.3, real_label=0.9,
+           final_rate=1.0)  # where we began
+
+ROWS = {  # name: what is changed; "seed", "ratio" (rate of D over rate of G) and "instance_noise" are no part of a recipe
+    "default": {},
+    "default, seed 1": dict(seed=1),
+    "default, seed 2": dict(seed=2),
+    "where we began: batch 64, rate 1e-3 falling to 0, beta1 .5, beta2 .999, dropout .3, label .9, average .999":
+        dict(OLD, average=0.999, final_rate=0.0),
+    "the same, rate constant and average .9999": OLD,
+    "the same, and beta1 0": dict(OLD, beta1=0.0),
+    "rate falling to 0": dict(final_rate=0.0),
+    "rate falling to a tenth": dict(final_rate=0.1),
+    "rate falling to a third": dict(final_rate=0.33),
+    "rate constant": dict(final_rate=1.0),
+    "rate 2e-3, falling to a tenth": dict(learning_rate=2e-3, final_rate=0.1),
+    "rate 2e-3, falling to 0": dict(learning_rate=2e-3, final_rate=0.0),
+    "average .99": dict(average=0.99),
+    "no average": dict(average=0.0),
+    "beta1 .5": dict(beta1=0.5),
+    "beta1 .9": dict(beta1=0.9),
+    "beta2 .9": dict(beta2=0.9),
+    "beta2 .999": dict(beta2=0.999),
+    "rate 7e-4": dict(learning_rate=7e-4),
+    "rate 2e-3": dict(learning_rate=2e-3),
+    "rate 3e-3": dict(learning_rate=3e-3),
+    "D twice as fast as G": dict(learning_rate=1e-3, ratio=2.0),
+    "D half as fast as G": dict(learning_rate=2e-3, ratio=0.5),
+    "label .9": dict(real_label=0.9),
+    "no dropout": dict(dropout=0.0),
+    "dropout .1": dict(dropout=0.1),
+    "dropout .3": dict(dropout=0.3),
+    "dropout .5": dict(dropout=0.5),
+    "batch 64, rate 1e-3": dict(batch_size=64, learning_rate=1e-3),
+    "batch 256, rate 2e-3": dict(batch_size=256, learning_rate=2e-3),
+    "latent 16": dict(latent_dim=16),
+    "latent 32": dict(latent_dim=32),
+    "latent 128": dict(latent_dim=128),
+    "D 1024-512": dict(widths_D=(1024, 512)),
+    "G 512-1024": dict(widths_G=(512, 1024)),
+    "D 512-512, G 512-512": dict(widths_D=(512, 512), widths_G=(512, 512)),
+    "D 256-256, G 256-256": dict(widths_D=(256, 256), widths_G=(256, 256)),
+    "initial weights: fan_in": dict(rule="fan_in"),
+    "initial weights: he": dict(rule="he"),
+    "initial weights: normal": dict(rule="normal"),
+    "slope .1": dict(slope_G=0.1, slope_D=0.1),
+    "ReLU in G": dict(slope_G=0.0),
+    "noise of .2 on what D sees, falling to 0": dict(instance_noise=0.2),
+    **{f"16 epochs, seed {seed}": dict(epochs=16, seed=seed) for seed in range(10)},
+    "40 epochs": dict(epochs=40),
+}
+
+
+def train(changes, images, yardstick):
+    """Figures of 10,000 samples at the end, and FD after every fourth epoch."""
+    changes = dict(changes)
+    seed, ratio, noise = (changes.pop(name, default) for name, default in (("seed", 0), ("ratio", 1.0), ("instance_noise", 0.0)))
+    recipe = replace(RECIPES["default"], **{"epochs": EPOCHS, **changes})
+    rng = np.random.default_rng(seed)
+    G, D = make_networks(recipe, 784, rng)
+    drawer, _ = make_networks(recipe, 784, rng)
+    optimizer_G, optimizer_D = (Adam(net.theta, recipe.learning_rate, recipe.beta1, recipe.beta2) for net in (G, D))
+    average, N = WeightAverage(drawer.theta, recipe.average), recipe.batch_size
+    steps, seconds, fds = len(images) // N, 0.0, {}
+    for epoch in range(recipe.epochs):
+        began, order = time.process_time(), rng.permutation(len(images))
+        for i in range(steps):
+            done = (epoch + i / steps) / recipe.epochs
+            optimizer_G.lr = recipe.learning_rate * (1 - (1 - recipe.final_rate) * done)
+            optimizer_D.lr = optimizer_G.lr * ratio
+            real = scale(images[order[i * N:(i + 1) * N]])
+            if noise:
+                real += np.float32(noise * (1 - done)) * rng.standard_normal(real.shape, dtype="float32")
+            for step in "D", "G":
+                z = rng.standard_normal((N, recipe.latent_dim), dtype="float32")
+                if step == "D":
+                    discriminator_step(G, D, optimizer_D, real, z, rng, recipe.real_label)
+                else:
+                    generator_step(G, D, optimizer_G, z, rng)
+            average.step(G.theta)
+        seconds += time.process_time() - began
+        if (epoch + 1) % 4 == 0:
+            fds[epoch + 1] = yardstick.quick(draw_many(drawer, 10_000, seed=0))["fd"]
+    return {"seconds": seconds, "epochs": recipe.epochs, "fds": fds, **yardstick.full(draw_many(drawer, 10_000, seed=0))}
+
+
+def table():
+    """The results as a Markdown table."""
+    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    print("| changed | epochs | s | FD after 4 | 8 | at the end | coverage | recall | rarest class |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for row in sorted(rows, key=lambda row: list(ROWS).index(row["name"]) if row["name"] in ROWS else 999):
+        fds = row["fds"]
+        print(f"| {row['name']} | {row['epochs']} | {row['seconds']:.0f} | {fds['4']:.1f} | {fds['8']:.2f} | **{row['fd']:.2f}** |"
+              f" {row['coverage']:.2f} | {row['recall']:.2f} | {min(row['classes']):.1%} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", default="1/1", metavar="I/N")
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args()
+    if not args.table:
+        part, parts = map(int, args.part.split("/"))
+        images, (yardstick, _) = load_images().reshape(60_000, 784), make_yardstick(SHIPPED, True)
+        done = {json.loads(line)["name"] for line in RESULTS.read_text().splitlines()} if RESULTS.exists() else set()
+        for name, changes in list(ROWS.items())[part - 1::parts]:
+            if name not in done:
+                with np.errstate(all="ignore"):
+                    result = train(changes, images, yardstick)
+                with open(RESULTS, "a") as file:
+                    file.write(json.dumps({"name": name, **result}) + "\n")
+                print(f"{name}: FD {result['fd']:.2f}, coverage {result['coverage']:.2f}", flush=True)
+    table()
