@@ -15,9 +15,9 @@ What is kept where
     and scores stay there, too, and come home once in EVERY steps: asking for one sooner would
     make the host wait for the device at each step.
 
-What is drawn, and saved as `average`, is the running average of G's weights (see optim.py). The
-learning rate falls in a straight line, but not to zero: then the networks would rest, and there
-would be nothing left to average (docs/recipe.md).
+What is drawn, and saved as `average`, is the running average of G's weights (see optim.py). So
+the learning rate need not fall: the average rests although the networks do not (docs/recipe.md
+says what a falling rate does).
 """
 import csv
 import io
