@@ -23,7 +23,7 @@ from minigan.recipes import RECIPES, make_networks, replace
 from minigan.runs import draw_many
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
-EPOCHS = 14
+EPOCHS = 10  # fewer than the default's, for time
 OLD = dict(batch_size=64, learning_rate=1e-3, beta1=0.5, beta2=0.999, dropout=0.3, real_label=0.9,
            final_rate=1.0)  # where we began
 
@@ -38,7 +38,6 @@ ROWS = {  # name: what is changed; "seed", "ratio" (rate of D over rate of G) an
     "rate falling to 0": dict(final_rate=0.0),
     "rate falling to a tenth": dict(final_rate=0.1),
     "rate falling to a third": dict(final_rate=0.33),
-    "rate constant": dict(final_rate=1.0),
     "rate 2e-3, falling to a tenth": dict(learning_rate=2e-3, final_rate=0.1),
     "rate 2e-3, falling to 0": dict(learning_rate=2e-3, final_rate=0.0),
     "average .99": dict(average=0.99),
@@ -72,7 +71,7 @@ ROWS = {  # name: what is changed; "seed", "ratio" (rate of D over rate of G) an
     "slope .1": dict(slope_G=0.1, slope_D=0.1),
     "ReLU in G": dict(slope_G=0.0),
     "noise of .2 on what D sees, falling to 0": dict(instance_noise=0.2),
-    **{f"16 epochs, seed {seed}": dict(epochs=16, seed=seed) for seed in range(10)},
+    **{f"14 epochs, seed {seed}": dict(epochs=14, seed=seed) for seed in range(10)},
     "40 epochs": dict(epochs=40),
 }
 
@@ -113,12 +112,12 @@ def train(changes, images, yardstick):
 def table():
     """The results as a Markdown table."""
     rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    print("| changed | epochs | s | FD after 4 | 8 | at the end | coverage | recall | rarest class |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| changed | epochs | s | FD after 4 | 8 | at the end | precision | coverage | recall | rarest class |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for row in sorted(rows, key=lambda row: list(ROWS).index(row["name"]) if row["name"] in ROWS else 999):
         fds = row["fds"]
         print(f"| {row['name']} | {row['epochs']} | {row['seconds']:.0f} | {fds['4']:.1f} | {fds['8']:.2f} | **{row['fd']:.2f}** |"
-              f" {row['coverage']:.2f} | {row['recall']:.2f} | {min(row['classes']):.1%} |")
+              f" {row['precision']:.2f} | {row['coverage']:.2f} | {row['recall']:.2f} | {min(row['classes']):.1%} |")
 
 
 if __name__ == "__main__":
