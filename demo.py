@@ -83,7 +83,7 @@ def train_parser():
     add("--batch-size", type=whole, default=DEFAULT.batch_size, metavar="N",
         help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: of 64 to 256 it learns most per minute on a CPU)")
     add("--seed", type=seed, default=0, metavar="N",
-        help="all randomness follows from it (default 0: the same run every time)")
+        help="all randomness follows from it (default 0: the same run every time, on the same machine with as many threads)")
     add("--data", type=path, default=SHIPPED, metavar="DIR",
         help="a folder with IDX files named like MNIST's (default: the MNIST shipped in data/)")
     add("--out", type=path, metavar="DIR",

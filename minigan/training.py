@@ -8,7 +8,9 @@ The idea
 Where the randomness comes from
     One seed, six independent streams: initial weights, the order of the images, the noise that
     G draws from, dropout, and the noise of the sample grids and of the samples that are measured.
-    So the grids show the same noise in every run with that seed and latent_dim.
+    So the grids show the same noise in every run with that seed and latent_dim. (On the same machine,
+    with as many threads, the whole run is the same bit for bit; elsewhere the BLAS adds in another
+    order, and the smallest difference grows from step to step.)
 
 What is kept where
     The images, as bytes, the networks and the noise are on the device from the start. Losses
