@@ -85,7 +85,7 @@ class Sequential(Layer):
     def to(self, xp):
         """Move to NumPy or CuPy, whichever module xp is; returns the network itself. Do so before
         an optimizer is made: it would go on with the old theta."""
-        self._place(self.theta if array_module(self.theta) is xp else xp.asarray(to_host(self.theta)))
+        self._place(xp.asarray(to_host(self.theta)))
         return self
 
     def __setstate__(self, state):
