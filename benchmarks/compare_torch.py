@@ -79,7 +79,7 @@ def layers(dtype):
         dx = layer.backward(dy, cache)
         give_weights(layer, module)
         if type(layer) is Dropout:                          # PyTorch would draw another mask
-            module.forward = lambda x: x * torch.tensor(cache != 0) / (1 - layer.rate)
+            module.forward = lambda x: x * torch.tensor(cache[0] != 0) / (1 - layer.rate)
         torch_x = torch.tensor(x, requires_grad=True)
         torch_y = module(torch_x)
         torch_y.backward(torch.tensor(dy))
