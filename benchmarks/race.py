@@ -1,6 +1,6 @@
 """A race: how good are the digits after how many seconds?
 
-    python benchmarks/race.py [--seconds 120] [--seed 0] [--out docs/race.png]
+    python benchmarks/race.py --out race.png      (needs --seconds 120, the default, for each of four)
 
 Draws the Fréchet distance (10,000 samples against the test images, as `demo.py evaluate` measures
 it) over the seconds of training, all on the same cores in the same process, one after the other:
@@ -153,7 +153,7 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=120, help="of training, for each (default 120)")
     parser.add_argument("--every", type=float, default=10, help="seconds between two measurements (default 10)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("docs/race.png"))
+    parser.add_argument("--out", type=Path, default=Path("race.png"))
     parser.add_argument("--redraw", action="store_true", help="only draw the points of the last race again")
     args = parser.parse_args()
     saved = args.out.with_suffix(".json")
