@@ -42,10 +42,12 @@ def draws():
 
 
 def dense(n_in, n_out, rule):
+    """dtype -> a Dense layer of that size."""
     return lambda dtype: Dense(n_in, n_out, draws(), rule, dtype)
 
 
 def two_dense(dtype):
+    """A network of two Dense layers with a tanh between them."""
     rng = draws()
     return Sequential([Dense(5, 4, rng, "glorot", dtype), Tanh(), Dense(4, 3, rng, "fan_in", dtype)])
 
