@@ -81,7 +81,7 @@ def train_parser():
     add("--epochs", type=whole, default=DEFAULT.epochs, metavar="N",
         help=f"how often every image is shown (default {DEFAULT.epochs}: some two minutes on two cores; more is better)")
     add("--batch-size", type=whole, default=DEFAULT.batch_size, metavar="N",
-        help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: of 64 to 256 it learns most per minute on a CPU)")
+        help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: 64 learns about as much per minute, with noisier steps)")
     add("--seed", type=seed, default=0, metavar="N",
         help="all randomness follows from it (default 0: the same run every time, on the same machine with as many threads)")
     add("--data", type=path, default=SHIPPED, metavar="DIR",

@@ -9,8 +9,8 @@ The idea
 
         python -m minigan.classifier data/classifier.npz
 
-    which shows every training image 30 times, each time shifted by up to two pixels, and samples
-    the running average of its weights; half a minute to a few, with the same seed each time.
+    which shows every training image 30 times, each time shifted by up to two pixels, and keeps
+    the running average of the weights; half a minute to a few, with the same seed each time.
 
 Forward, of its loss
     The network gives ten numbers z_j for each image. The softmax makes them probabilities,

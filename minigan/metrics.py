@@ -32,7 +32,7 @@ Nearest neighbours, k = 3: do they fill the same space?
     coverage     the share of real images whose ball holds a drawn one: nothing left out?
     recall       the share of real images within the ball of some drawn one
 
-    Precision and recall: Kynkäänniemi et al. 2019, section 2; coverage: Naeem et al. 2020, equation 10.
+    Precision and recall: Kynkäänniemi et al. 2019; coverage: Naeem et al. 2020, "Density and Coverage".
     Precision and coverage compare pixels. In the classifier's features precision would call noise
     good: what looks like nothing excites no feature, and lies amid the real images there. Recall
     is taken in the features.

@@ -2,8 +2,8 @@
 
 The idea
     A grid of samples from the same noise after every epoch shows learning better than any
-    number; one after the other they are an animation. The curves have the lines that a beginner needs
-    to read them: where the losses and scores stand if the discriminator cannot tell, and so
+    number; one after the other they are an animation. The curves have the lines that a beginner
+    needs to read them: where the losses and scores stand if the discriminator cannot tell, and so
     answers `real_label` / 2 to everything: 1/2, as long as that label is 1 (see gan.py).
 
 >>> grid(np.zeros((6, 28, 28), "float32")).shape    # 2 rows of 3, with a margin of 2 pixels

@@ -1,8 +1,9 @@
 """Recipes: complete settings, by name.
 
 The idea
-    What was tried to find our own, and what it gave, stands in docs/recipe.md. Everything that decides how a run goes, but the seed and the data, is one small record. What
-    the command line changes is replaced in a copy, and the copy is saved with the run.
+    Everything that decides how a run goes, but the seed and the data, is one small record. What
+    the command line changes is replaced in a copy, and the copy is saved with the run. What was
+    tried to find our own recipe, and what it gave, stands in docs/recipe.md.
 
 >>> recipe = RECIPES["default"]
 >>> recipe.widths_G, recipe.beta1

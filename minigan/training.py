@@ -2,8 +2,9 @@
 
 The idea
     An epoch shows the images once, in a new order, N at a time (the few that are left over at the
-    end are left out); each N images are one step of the discriminator and one of the generator. After every epoch the generator draws the same
-    noise again, and all that one wants to know is written down.
+    end are left out); each N images are one step of the discriminator and one of the generator.
+    After every epoch the generator draws the same noise again, and all that one wants to know is
+    written down.
 
 Where the randomness comes from
     One seed, six independent streams: initial weights, the order of the images, the noise that
