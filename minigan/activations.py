@@ -51,14 +51,17 @@ class LeakyReLU(Layer):
 
     def forward(self, x, train=False, rng=None):
         check_float(self, x)
-        return array_module(x).maximum(x, self.slope * x), x
+        y = self.slope * x
+        return array_module(x).maximum(x, y, out=y), x
 
     def backward(self, dy, x, need_dx=True, need_dparams=True):
-        # `slope` or 1 without asking each number: slope + (1 - slope) * (x > 0), where the
-        # comparison counts as 0 or 1. Ten times as fast as choosing between two values.
+        # dy * (slope + (1 - slope) * (x > 0)), where the comparison counts as 0 or 1: to compute is
+        # ten times as fast as to choose between two values. Step by step in one array.
         check_dy(self, dy, x.shape)
-        number = x.dtype.type  # a Python float times a yes-or-no array would become float64
-        return dy * (number(self.slope) + number(1 - self.slope) * (x > 0))
+        dx = (x > 0) * x.dtype.type(1 - self.slope)  # a Python float times yes-or-no would become float64
+        dx += self.slope
+        dx *= dy
+        return dx
 
     def __repr__(self):
         return f"LeakyReLU({self.slope})"
@@ -88,7 +91,10 @@ class Tanh(Layer):
 
     def backward(self, dy, y, need_dx=True, need_dparams=True):
         check_dy(self, dy, y.shape)
-        return dy * (1 - y * y)
+        dx = y * y
+        array_module(y).subtract(1, dx, out=dx)
+        dx *= dy
+        return dx
 
 
 class Sigmoid(Layer):

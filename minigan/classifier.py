@@ -102,7 +102,6 @@ def train_classifier(images, labels, epochs=30, batch_size=128, seed=0):
             batch = order[i * batch_size:(i + 1) * batch_size]
             z, caches = net.forward(as_input(shifted(images[batch], rng)), train=True, rng=rng)
             _, dz = softmax_cross_entropy(z, labels[batch])
-            net.zero_gradients()
             net.backward(dz, caches, need_dx=False)
             optimizer.step(net.dtheta)
             average.step(net.theta)

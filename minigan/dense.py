@@ -44,6 +44,7 @@ Shapes
 >>> layer.dW.tolist(), layer.db.tolist()
 ([[1.0, -1.0], [2.0, -2.0], [3.0, -3.0]], [1.0, -1.0])
 """
+from minigan.backend import array_module
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer, check_dy, check_float
 
@@ -67,13 +68,15 @@ class Dense(Layer):
         if x.dtype != self.W.dtype:
             raise TypeError(f"{self!r} has {self.W.dtype} weights of shape {self.W.shape}"
                             f" but got {x.dtype} x of shape {x.shape}")
-        return x @ self.W + self.b, x
+        y = x @ self.W
+        y += self.b
+        return y, x
 
     def backward(self, dy, x, need_dx=True, need_dparams=True):  # (N, M) -> (N, K)
         check_dy(self, dy, (x.shape[0], self.W.shape[1]))
         if need_dparams:
-            self.dW += x.T @ dy
-            self.db += dy.sum(axis=0)
+            array_module(x).matmul(x.T, dy, out=self.dW)
+            dy.sum(axis=0, out=self.db)
         return dy @ self.W.T if need_dx else None
 
     def __repr__(self):

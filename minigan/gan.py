@@ -93,7 +93,6 @@ def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0):
 
     logits, cache = D.forward(xp.concatenate([real, fake]), train=True, rng=rng)
     loss, dlogits = bce_on_logits(logits, target)
-    D.zero_gradients()
     D.backward(2 * dlogits, cache, need_dx=False)
     optimizer.step(D.dtheta)
 
@@ -108,9 +107,10 @@ def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0):
     logits_fake, cache_fake = D.forward(fake, train=True, rng=rng)
     loss_real, dlogits_real = bce_on_logits(logits_real, real_label)
     loss_fake, dlogits_fake = bce_on_logits(logits_fake, 0.0)
-    D.zero_gradients()
-    D.backward(dlogits_real, cache_real, need_dx=False)             # the gradients of the two
-    D.backward(dlogits_fake, cache_fake, need_dx=False)             # add up in D.dtheta
+    D.backward(dlogits_real, cache_real, need_dx=False)
+    dtheta_real = D.dtheta.copy()                                   # the next backward writes over it
+    D.backward(dlogits_fake, cache_fake, need_dx=False)
+    D.dtheta += dtheta_real                                         # two effects on one loss add up
     optimizer.step(D.dtheta)
     return loss_real + loss_fake, sigmoid(logits_real).mean(), sigmoid(logits_fake).mean()
 
@@ -120,7 +120,6 @@ def generator_step(G, D, optimizer, z, rng):
     fake, cache_G = G.forward(z, train=True, rng=rng)
     logits, cache_D = D.forward(fake, train=True, rng=rng)
     loss, dlogits = bce_on_logits(logits, 1.0)
-    G.zero_gradients()
     G.backward(D.backward(dlogits, cache_D, need_dparams=False), cache_G, need_dx=False)
     optimizer.step(G.dtheta)
     return loss

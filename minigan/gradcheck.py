@@ -34,7 +34,7 @@ dx True
 ...     def backward(self, dy, y, need_dx=True, need_dparams=True):
 ...         return 2 * dy * (1 - y * y)
 >>> print(*(check.cause for check in check_layer(Wrong(), np.array([[0.5, -1.0]]))))
-it is 2 times what it should be, everywhere: a factor too much
+it is 2 times what it should be, everywhere: a factor too much, or += where = belongs
 """
 import math
 from itertools import product
@@ -99,7 +99,8 @@ def check_layer(layer, x, train=False, seed=0):
     def backward(x, dy):
         for name in layer.names:
             getattr(layer, "d" + name)[...] = 0
-        dx = layer.backward(dy, forward(x)[1])
+        for _ in range(2):  # the second time shows whether it writes over the first, as it should, or adds
+            dx = layer.backward(dy, forward(x)[1])
         return {"x": dx, **{name: np.array(getattr(layer, "d" + name)) for name in layer.names}}
 
     dy = np.random.default_rng(seed + 1).standard_normal(forward(x)[0].shape)
@@ -148,7 +149,7 @@ def likely(analytic, numeric, f, x, index, last, n):
         return "a missing sum over the batch: only the last example counts"
     ratio = float((analytic * numeric).sum() / max((numeric * numeric).sum(), 1e-300))
     if abs(ratio - 1) > 1e-3 and same(analytic, ratio * numeric):
-        what = "the sign" if abs(ratio + 1) < 1e-4 else "a factor too much" if ratio > 1 else "a factor is missing"
+        what = "the sign" if abs(ratio + 1) < 1e-4 else "a factor too much, or += where = belongs" if ratio > 1 else "a factor is missing"
         if abs(ratio * n - 1) < 1e-4 or abs(ratio / n - 1) < 1e-4:
             what = "a sum over the batch where a mean belongs, or the other way round"
         return f"it is {ratio:.4g} times what it should be, everywhere: {what}"

@@ -22,8 +22,9 @@ Backward
         dx_i = sum over j of  dy_j * (derivative of y_j with respect to x_i)
 
     That sum is all that any page of this package derives. If the layer has parameters, the same
-    rule gives dW, and `backward` *adds* it to what `layer.dW` already holds: when a weight is
-    used twice, the two effects on L add up. (So gradients are set to zero before each use.)
+    rule gives dW, and `backward` writes it into `layer.dW`, over what was there before. (Most
+    frameworks add it instead, and want to be told to forget the last step's. When a weight is
+    used in two passes, its two effects on L do add up: keep a copy of the first dW, and add it.)
 
     Two switches save work that nobody wants. The generator learns through the discriminator but
     must not change it: it asks for `need_dparams=False`. And nobody will ever move the pixels of
@@ -60,7 +61,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
-        """dy (the shape of y) -> dx (the shape of x); adds to dW, db, ... on the way.
+        """dy (the shape of y) -> dx (the shape of x); fills dW, db, ... on the way.
 
         Writes neither into dy nor into the cache, so that it can be called twice. Where
         `need_dx` is False, what is returned means nothing; where `need_dparams` is False, the

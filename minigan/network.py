@@ -16,7 +16,7 @@ One flat vector
     To an optimizer the parameters are just numbers: which of them is a weight of the third layer
     does not matter. So all W and b of a network lie in one long vector, `theta`, and all dW and
     db in another, `dtheta`; each `layer.W` is a *view*, a window of shape (K, M) upon its part
-    of theta. Then updating, zeroing, saving, averaging, counting and moving to a GPU are one
+    of theta. Then updating, saving, averaging, counting and moving to a GPU are one
     line each, for networks of any shape. One rule keeps it true: write *into* a view,
     `layer.W[...] = new`; `layer.W = new` would leave the window for another array, which the
     optimizer never sees, and is refused with a ValueError at the next forward.
@@ -92,10 +92,6 @@ class Sequential(Layer):
         """After copy.deepcopy or unpickling, the layers' arrays are copies: make them views again."""
         self.__dict__.update(state)
         self._place(self.theta)
-
-    def zero_gradients(self):
-        """Gradients add up: forget the last step's before a new backward."""
-        self.dtheta[...] = 0
 
     def forward(self, x, train=False, rng=None):  # (N, K) -> (N, M), one cache a layer
         for layer, name, view in self._views:

@@ -26,6 +26,14 @@ Adam  (Kingma & Ba 2015, algorithm 1, in its letters: g the gradient, m and v it
 
     With the first gradient that is a step of lr * g / (|g| + eps): lr, in the direction of -g.
 
+    decay  (Loshchilov & Hutter 2019, "AdamW", algorithm 2)
+    Each step also shrinks every weight by its share lr * decay, before the rest:
+
+        theta = theta - lr * decay * theta
+
+    What is not pushed back again and again fades; so weights cannot grow for ever, and the tanh
+    at the end of a generator is not driven to plain black and white (docs/recipe.md).
+
 WeightAverage
     Two networks that chase each other never come to rest: each step is noisy, and the generator
     circles around a good place. The mean of its last weights lies nearer to it than most of
@@ -65,51 +73,63 @@ class SGD:
 
 
 class Adam:
-    """Adam, exactly as in algorithm 1 of the paper; its defaults too."""
+    """Adam, exactly as in algorithm 1 of the paper; its defaults too. With a decay, AdamW.
 
-    def __init__(self, theta, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-        self.theta, self.lr, self.beta1, self.beta2, self.eps = theta, lr, beta1, beta2, eps
-        self.m, self.v, self.t = 0 * theta, 0 * theta, 0
-        # Millions of numbers do not fit into a processor's cache, so on the host we walk through
-        # them in pieces that do, and do all of the arithmetic on one piece before the next.
-        on_host = array_module(theta).__name__ == "numpy"
-        self.piece = min(theta.size, 1 << 14) if on_host else theta.size
-        self.scratch = theta[:self.piece].copy(), theta[:self.piece].copy()
+    `plain_step` is the formula as one would write it down; `step` is the same in fewer operations.
+    It keeps sums instead of averages, s = m / (1 - beta1) and q = v / (1 - beta2), and draws all
+    constants together:
+
+        s = beta1 s + g
+        q = beta2 q + g²
+        theta = theta - rate * s / (sqrt(q) + eps / r)
+
+    where r = sqrt((1 - beta2) / (1 - beta2^t)) and rate = lr (1 - beta1) / (1 - beta1^t) / r.
+    With beta1 = 0, s is g, and there is nothing to keep.
+    """
+
+    def __init__(self, theta, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0):
+        self.theta, self.lr, self.beta1, self.beta2, self.eps, self.decay = theta, lr, beta1, beta2, eps, decay
+        self.s, self.q, self.t = 0 * theta, 0 * theta, 0
+        self.pieces = pieces(theta)
+        self.scratch = 0 * theta[self.pieces[0]]
 
     def step(self, dtheta):
-        """The formula of the page above, piece by piece and without new arrays: `plain_step`
-        is the same in one go."""
         check_like(self.theta, dtheta)
         self.t += 1
         xp = array_module(dtheta)
-        correct1, correct2 = 1 - self.beta1 ** self.t, 1 - self.beta2 ** self.t
-        for start in range(0, dtheta.size, self.piece):
-            part = slice(start, start + self.piece)
-            g, m, v, theta = dtheta[part], self.m[part], self.v[part], self.theta[part]
-            a, b = self.scratch[0][:g.size], self.scratch[1][:g.size]
-            m *= self.beta1
-            xp.multiply(g, 1 - self.beta1, out=a)
-            m += a
-            v *= self.beta2
+        r = math.sqrt((1 - self.beta2) / (1 - self.beta2 ** self.t))
+        rate = self.lr * (1 - self.beta1) / (1 - self.beta1 ** self.t) / r
+        for piece in self.pieces:
+            theta, g, s, q = self.theta[piece], dtheta[piece], self.s[piece], self.q[piece]
+            a = self.scratch[:g.size]
+            if self.beta1:
+                s *= self.beta1
+                s += g
+            else:
+                s = g
+            q *= self.beta2
             xp.multiply(g, g, out=a)
-            a *= 1 - self.beta2
-            v += a
-            xp.multiply(m, self.lr / correct1, out=a)
-            xp.sqrt(v, out=b)
-            b *= 1 / math.sqrt(correct2)
-            b += self.eps
-            a /= b
+            q += a
+            xp.sqrt(q, out=a)
+            a += self.eps / r
+            xp.divide(s, a, out=a)
+            a *= rate
+            if self.decay:
+                theta *= 1 - self.lr * self.decay
             theta -= a
 
     def plain_step(self, dtheta):
-        """What `step` computes, as one would write it down."""
+        """What `step` computes, in the letters of the paper."""
         self.t += 1
-        xp, g = array_module(dtheta), dtheta
-        self.m[...] = self.beta1 * self.m + (1 - self.beta1) * g
-        self.v[...] = self.beta2 * self.v + (1 - self.beta2) * g * g
-        m_hat = self.m / (1 - self.beta1 ** self.t)
-        v_hat = self.v / (1 - self.beta2 ** self.t)
+        xp, g, beta1, beta2 = array_module(dtheta), dtheta, self.beta1, self.beta2
+        m, v = (1 - beta1) * self.s, (1 - beta2) * self.q
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        m_hat = m / (1 - beta1 ** self.t)
+        v_hat = v / (1 - beta2 ** self.t)
+        self.theta -= self.lr * self.decay * self.theta
         self.theta -= self.lr * m_hat / (xp.sqrt(v_hat) + self.eps)
+        self.s[...], self.q[...] = m / (1 - beta1), v / (1 - beta2)
 
 
 class WeightAverage:
@@ -117,12 +137,24 @@ class WeightAverage:
 
     def __init__(self, average, decay=0.9999):
         self.average, self.decay, self.n = average, decay, 0
+        self.pieces = pieces(average)
 
     def step(self, theta):
         check_like(self.average, theta)
         decay = min(self.decay, (1 + self.n) / (10 + self.n))
-        self.average += (1 - decay) * (theta - self.average)
+        for piece in self.pieces:
+            step = theta[piece] - self.average[piece]
+            step *= 1 - decay
+            self.average[piece] += step
         self.n += 1
+
+
+def pieces(theta, size=1 << 15):
+    """Slices that cover theta. Millions of numbers do not fit into a processor's cache; walking
+    through them piece by piece, doing all of the arithmetic on one before the next, they are
+    fetched from memory once. On a device one piece is all, since each operation costs a launch."""
+    size = size if array_module(theta).__name__ == "numpy" else theta.size
+    return [slice(start, start + size) for start in range(0, theta.size, size)]
 
 
 def check_like(theta, dtheta):

@@ -34,7 +34,9 @@ class Recipe:
     beta1: float  # Adam's memory of the gradient
     beta2: float  # and of its square
     real_label: float  # what the discriminator should answer to a real image
-    average: float  # decay of the running average of the generator's weights
+    average: float  # decay of the running average of the generator's weights; 0: what is drawn is the generator itself
+    decay_G: float = 0.0  # what share of the generator's weights fades each step, over learning_rate
+    batch_G: int = 0  # noise vectors in the generator's step; 0: as many as batch_size
     slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
     slope_D: float = 0.2  # and of the discriminator's
     rule: str = "glorot"  # of the initial weights
@@ -56,6 +58,39 @@ RECIPES = {recipe.name: recipe for recipe in [
         beta2=0.99,  # the usual 0.999 is too slow to see a gradient that suddenly grows
         real_label=1.0,
         average=0.9999,  # the average removes the specks, and most of what is wrong; see optim.py
+    ),
+    Recipe(
+        "pytorch-mlp",  # the notebook Generative-Adverserial-Networks-in-PyTorch-for-1D-images, after yunjey's tutorial
+        latent_dim=64,
+        widths_G=(256, 256),
+        widths_D=(256, 256),
+        dropout=0.0,
+        batch_size=100,
+        epochs=300,
+        learning_rate=2e-4,
+        final_rate=1.0,
+        beta1=0.9,
+        beta2=0.999,
+        real_label=1.0,
+        average=0.0,
+        slope_G=0.0,
+        rule="fan_in",
+    ),
+    Recipe(
+        "keras-mlp-fixed",  # the Great Learning article, with the data in [-1, 1], where its generator draws
+        latent_dim=100,
+        widths_G=(256, 512, 1024),
+        widths_D=(1024, 512, 256),
+        dropout=0.3,
+        batch_size=128,
+        batch_G=256,
+        epochs=200,
+        learning_rate=2e-4,
+        final_rate=1.0,
+        beta1=0.5,
+        beta2=0.999,
+        real_label=1.0,
+        average=0.0,
     ),
 ]}
 

@@ -59,7 +59,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
     G, D = make_networks(recipe, height * width, np.random.default_rng(weights))
     drawer, _ = make_networks(recipe, height * width, np.random.default_rng(weights))
     G, D, drawer = G.to(xp), D.to(xp), drawer.to(xp)       # drawer: G with averaged weights
-    optimizer_G = Adam(G.theta, recipe.learning_rate, recipe.beta1, recipe.beta2)
+    optimizer_G = Adam(G.theta, recipe.learning_rate, recipe.beta1, recipe.beta2, decay=recipe.decay_G)
     optimizer_D = Adam(D.theta, recipe.learning_rate, recipe.beta1, recipe.beta2)
     average = WeightAverage(drawer.theta, recipe.average)
 
@@ -93,7 +93,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
                 real = scale(images[indices[i * N:(i + 1) * N]], recipe.dtype)
                 z = noise.standard_normal((N, recipe.latent_dim), dtype=real.dtype)
                 loss_D, score_real, score_fake = discriminator_step(G, D, optimizer_D, real, z, dropout, recipe.real_label)
-                z = noise.standard_normal((N, recipe.latent_dim), dtype=real.dtype)
+                z = noise.standard_normal((recipe.batch_G or N, recipe.latent_dim), dtype=real.dtype)
                 loss_G = generator_step(G, D, optimizer_G, z, dropout)
                 average.step(G.theta)
 

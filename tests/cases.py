@@ -22,7 +22,9 @@ def dense(layer, x, rng):
 
 
 def dropout(layer, x, rng):
-    return np.where(rng.random(x.shape) >= layer.rate, x / (1 - layer.rate), 0)
+    pairs = [int(bits) for bits in rng.integers(0, 2 ** 32, math.ceil(x.size / 2), dtype="uint32")]
+    shares = [half / 2 ** 16 for bits in pairs for half in (bits % 2 ** 16, bits // 2 ** 16)][:x.size]
+    return np.where(np.reshape(shares, x.shape) >= layer.rate, x / (1 - layer.rate), 0)
 
 
 def two_dense(net, x, rng):

@@ -185,7 +185,7 @@ def test_a_step_never_makes_the_host_wait(step_D):
     with fake_device.no_sync():
         told = [*step_D(G, D, opt_D, real, z, dropout, 0.9), generator_step(G, D, opt_G, z, dropout)]
     assert all(v.dtype == "float32" and v.shape == () for v in told)
-    assert G.theta.dtype == D.theta.dtype == opt_G.v.dtype == "float32"
+    assert G.theta.dtype == D.theta.dtype == opt_G.q.dtype == "float32"
 
 
 def test_the_steps_return_the_dtype_of_the_images(dtype):

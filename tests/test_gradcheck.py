@@ -37,22 +37,22 @@ class TwiceTooMuch(Dense):
 
 class Transposed(Dense):
     def backward(self, dy, x, need_dx=True, need_dparams=True):
-        self.dW += dy.T @ x
-        self.db += dy.sum(axis=0)
+        self.dW[...] = dy.T @ x
+        self.db[...] = dy.sum(axis=0)
         return dy @ self.W.T
 
 
 class LastExampleOnly(Dense):
     def backward(self, dy, x, need_dx=True, need_dparams=True):
-        self.dW += x.T @ dy
-        self.db += dy[-1]
+        self.dW[...] = x.T @ dy
+        self.db[...] = dy[-1]
         return dy @ self.W.T
 
 
 class MeanOverTheBatch(Dense):
     def backward(self, dy, x, need_dx=True, need_dparams=True):
-        self.dW += x.T @ dy / len(x)
-        self.db += dy.sum(axis=0)
+        self.dW[...] = x.T @ dy / len(x)
+        self.db[...] = dy.sum(axis=0)
         return dy @ self.W.T
 
 
@@ -79,7 +79,14 @@ class Nothing(Dense):
 
 class Forgotten(Dense):
     def backward(self, dy, x, need_dx=True, need_dparams=True):
+        self.dW[...] = x.T @ dy
+        return dy @ self.W.T
+
+
+class Added(Dense):
+    def backward(self, dy, x, need_dx=True, need_dparams=True):
         self.dW += x.T @ dy
+        self.db += dy.sum(axis=0)
         return dy @ self.W.T
 
 
@@ -101,9 +108,10 @@ class WrongShape(Dense):
 
 
 PLANTED = [  # the layer, its wrong gradients, and what is said of them
-    (TwiceTooMuch, ["dx", "dW", "db"], "it is 2 times what it should be, everywhere: a factor too much"),
+    (TwiceTooMuch, ["dx", "dW", "db"], "it is 2 times what it should be, everywhere: a factor too much, or += where = belongs"),
     (Transposed, ["dW"], "a transposed matrix: it is right once rows and columns are exchanged"),
     (LastExampleOnly, ["db"], "a missing sum over the batch: only the last example counts"),
+    (Added, ["dW", "db"], "it is 2 times what it should be, everywhere: a factor too much, or += where = belongs"),
     (MeanOverTheBatch, ["dW"], "it is 0.25 times what it should be, everywhere: a sum over the batch where a mean"
                                " belongs, or the other way round"),
     (WrongSign, ["dx"], "it is -1 times what it should be, everywhere: the sign"),
@@ -202,14 +210,14 @@ def test_training_is_checked_as_training():
 def test_compare_knows_of_no_batch_unless_told():
     theta = np.array([1.0, -2.0])
     check = compare("dtheta", 4 * theta, lambda: float((theta ** 2).sum()), theta)
-    assert check.cause == "it is 2 times what it should be, everywhere: a factor too much"
+    assert check.cause == "it is 2 times what it should be, everywhere: a factor too much, or += where = belongs"
     assert compare("dtheta", 2 * theta, lambda: float((theta ** 2).sum()), theta).ok
 
 
 def test_one_example_is_no_sum_over_a_batch():
     """With a batch of one, a factor is called a factor; and the last example is all there is."""
     checks = check_layer(dense(cls=TwiceTooMuch), X[:1])
-    assert [check.cause for check in checks] == ["it is 2 times what it should be, everywhere: a factor too much"] * 3
+    assert [check.cause for check in checks] == ["it is 2 times what it should be, everywhere: a factor too much, or += where = belongs"] * 3
     assert all(check.ok for check in check_layer(dense(), X[:1]))
     checks = check_layer(dense(cls=TwiceTooMuch), X[:2])
     assert "a sum over the batch where a mean belongs" in checks[0].cause      # a factor of 2, a batch of 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigan.backend import to_host
-from minigan.optim import SGD, Adam, WeightAverage
+from minigan.optim import SGD, Adam, WeightAverage, pieces
 
 
 def test_sgd_by_hand():
@@ -28,10 +28,10 @@ def test_adam_by_hand():
     theta = np.array([1.0])
     adam = Adam(theta, lr=0.1, beta1=0.5, beta2=0.75, eps=0.5)
     adam.step(np.array([2.0]))
-    assert (adam.m.item(), adam.v.item()) == (1, 1)
+    assert (0.5 * adam.s.item(), 0.25 * adam.q.item()) == (1, 1)         # m and v
     assert theta.item() == pytest.approx(0.92, abs=1e-15)
     adam.step(np.array([-1.0]))
-    assert (adam.m.item(), adam.v.item()) == (0, 1)
+    assert (0.5 * adam.s.item(), 0.25 * adam.q.item()) == (0, 1)
     assert theta.item() == pytest.approx(0.92, abs=1e-15)
     adam.step(np.array([3.0]))
     expected = 0.92 - 0.1 * (1.5 / 0.875) / (math.sqrt(3 / (37 / 64)) + 0.5)
@@ -60,23 +60,44 @@ def test_the_defaults_are_the_paper_s():
 
 def test_adam_walks_in_pieces_on_the_host_and_in_one_go_on_a_device():
     """Pieces that fit into a cache are faster there; here each would cost launches of its own."""
-    assert Adam(np.zeros(40_000)).piece == 16_384 and Adam(np.zeros(100)).piece == 100
-    assert Adam(fake_device.asarray(np.zeros(40_000))).piece == 40_000
+    assert pieces(np.zeros(80_000)) == [slice(0, 32_768), slice(32_768, 65_536), slice(65_536, 98_304)]
+    assert pieces(fake_device.asarray(np.zeros(80_000))) == [slice(0, 80_000)]
 
 
-@pytest.mark.parametrize("size", [1, 5, 1 << 14, (1 << 14) + 1, 40_000])
-def test_in_pieces_it_is_the_plain_formula(size, dtype):
+@pytest.mark.parametrize("beta1, decay", [(0.5, 0.0), (0.0, 0.0), (0.5, 0.3), (0.0, 0.3)])
+@pytest.mark.parametrize("size", [1, 5, 1 << 15, (1 << 15) + 1, 80_000])
+def test_in_pieces_it_is_the_plain_formula(size, dtype, beta1, decay):
     rng = np.random.default_rng(0)
     theta = rng.standard_normal(size).astype(dtype)
-    fast, plain = Adam(theta.copy(), 0.01, 0.5), Adam(theta.copy(), 0.01, 0.5)
+    fast, plain = (Adam(theta.copy(), 0.01, beta1, decay=decay) for _ in range(2))
     for _ in range(20):
         g = rng.standard_normal(size).astype(dtype)
         fast.step(g)
         plain.plain_step(g)
     tolerance = 1e-13 if dtype == "float64" else 1e-4
     np.testing.assert_allclose(fast.theta, plain.theta, rtol=tolerance, atol=tolerance * 0.01)
-    np.testing.assert_allclose(fast.m, plain.m, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(fast.v, plain.v, rtol=tolerance, atol=tolerance)
+    if beta1:
+        np.testing.assert_allclose(fast.s, plain.s, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(fast.q, plain.q, rtol=tolerance, atol=tolerance)
+
+
+def test_decay_by_hand():
+    """A gradient of 0 leaves nothing but the decay: 1 - 0.1 * 0.5 of the weight is left; Adam's step does not decay."""
+    theta = np.array([2.0])
+    adam = Adam(theta, lr=0.1, decay=0.5)
+    adam.step(np.array([0.0]))
+    assert theta.item() == pytest.approx(1.9, abs=1e-15)
+    adam.step(np.array([7.0]))                                        # m_hat = 0.7/0.19, v_hat = 0.049/0.001999
+    step = 0.1 * (0.7 / 0.19) / math.sqrt(0.049 / (1 - 0.999 ** 2))
+    assert theta.item() == pytest.approx(1.9 * 0.95 - step, abs=1e-8)
+
+
+def test_the_average_of_many_weights_is_that_of_each():
+    rng = np.random.default_rng(0)
+    average, theta = rng.standard_normal(80_000), rng.standard_normal(80_000)
+    before = average.copy()
+    WeightAverage(average, 0.9).step(theta)
+    np.testing.assert_allclose(average, 0.1 * before + 0.9 * theta, rtol=1e-12, atol=1e-14)
 
 
 def test_average_by_hand():

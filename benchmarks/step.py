@@ -1,0 +1,299 @@
+"""A training step, beside the matrix products that it cannot do without, and beside PyTorch.
+
+    python benchmarks/step.py                        the table: three networks, 1 and 2 threads; some minutes
+    python benchmarks/step.py --json FILE            the same as numbers, too
+    python benchmarks/step.py --batches              never slower than PyTorch? batch 32 to 1024
+    python benchmarks/step.py --profile              where the milliseconds above the floor go, page by page
+    python benchmarks/step.py --grow docs/growth.png step and floor over width and batch
+    python benchmarks/step.py --backend cupy         on a GPU (PyTorch on the same card)
+
+A step is what training does N images at a time: fetch and scale N real images, draw the noise, one
+step of D, one of G, one of the average where the recipe has one. What stands beside it:
+
+    floor        the matrix products of that step alone: same shapes, same BLAS, results written
+                 into arrays that are there already, and nothing else
+    torch        PyTorch, as people write it: eager, fused Adam; G's step also computes D's gradients
+    torch, lean  the same with D's parameters switched off in G's step
+    compiled     torch, lean under torch.compile
+
+Everything that is compared runs in one process, in turns of a fraction of a second, so that all get
+the same share of a noisy machine; a figure is the median over the turns, a ratio the median of the
+ratios within each turn, and the spread behind it is from its first to its third quartile. PyTorch
+may be missing: then its columns are. Which BLAS kernels and how many threads were used is printed.
+"""
+import argparse
+import functools
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from minigan.backend import load_backend, random_generator
+from minigan.data import load_images, scale
+from minigan.dense import Dense
+from minigan.gan import discriminator_step, generator_step
+from minigan.optim import Adam, WeightAverage
+from minigan.recipes import RECIPES, make_networks, replace
+
+try:
+    import torch
+    from peers import Twin
+except ImportError:
+    torch = None
+
+NETWORKS = {"default": {}, "keras-mlp-fixed": {}, "pytorch-mlp": {}}  # recipe: what is changed in it
+PIXELS = 784
+
+
+class Minigan:
+    """minigan's own step."""
+
+    def __init__(self, recipe, images, xp):
+        self.recipe, self.xp, self.i = recipe, xp, 0
+        self.images, self.order = xp.asarray(images), xp.asarray(np.random.default_rng(0).permutation(len(images)))
+        self.G, self.D = (net.to(xp) for net in make_networks(recipe, PIXELS, np.random.default_rng(0)))
+        self.drawer = make_networks(recipe, PIXELS, np.random.default_rng(0))[0].to(xp)
+        self.optimizers = [Adam(net.theta, recipe.learning_rate, recipe.beta1, recipe.beta2, decay=decay)
+                           for net, decay in ((self.G, recipe.decay_G), (self.D, 0.0))]
+        self.average = WeightAverage(self.drawer.theta, recipe.average)
+        self.rng = random_generator(xp, np.random.SeedSequence(0))
+
+    def noise(self, n):
+        return self.rng.standard_normal((n, self.recipe.latent_dim), dtype=self.recipe.dtype)
+
+    def step(self):
+        recipe, N = self.recipe, self.recipe.batch_size
+        self.i = (self.i + 1) % (len(self.images) // N)
+        real = scale(self.images[self.order[self.i * N:(self.i + 1) * N]], recipe.dtype)
+        discriminator_step(self.G, self.D, self.optimizers[1], real, self.noise(N), self.rng, recipe.real_label)
+        generator_step(self.G, self.D, self.optimizers[0], self.noise(recipe.batch_G or N), self.rng)
+        if recipe.average:
+            self.average.step(self.G.theta)
+
+
+class Floor:
+    """The matrix products of that step, and nothing else."""
+
+    def __init__(self, recipe, xp):
+        rng, N, N_G = np.random.default_rng(0), recipe.batch_size, recipe.batch_G or recipe.batch_size
+        G, D = ([(layer.W.shape) for layer in net.layers if isinstance(layer, Dense)]
+                for net in make_networks(recipe, PIXELS, rng))
+        self.xp, self.products = xp, []
+
+        def array(*shape):
+            return xp.asarray(rng.standard_normal(shape, dtype="float32"))
+
+        def forward(n, sizes):
+            self.products += [(array(n, K), array(K, M), array(n, M)) for K, M in sizes]
+
+        def backward(n, sizes, dx_of_first, dparams):
+            for i, (K, M) in reversed(list(enumerate(sizes))):
+                dy = array(n, M)
+                if dparams:
+                    self.products.append((array(n, K).T, dy, array(K, M)))
+                if i or dx_of_first:
+                    self.products.append((dy, array(K, M).T, array(n, K)))
+        forward(N, G)                                      # D's step: G draws,
+        forward(2 * N, D)                                  # D judges real images and fakes,
+        backward(2 * N, D, False, True)                    # and learns from both
+        forward(N_G, G)                                    # G's step: G draws,
+        forward(N_G, D)                                    # D judges,
+        backward(N_G, D, True, False)                      # tells what it wants,
+        backward(N_G, G, False, True)                      # and G learns
+
+    def step(self):
+        for a, b, out in self.products:
+            self.xp.matmul(a, b, out=out)
+
+    def flops(self):
+        return sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in self.products)
+
+
+def take_turns(runners, finish, rounds=15, turn=0.25):
+    """{name: seconds a step, in each round}: every runner for `turn` seconds, then the next."""
+    counts, times = {}, {name: [] for name in runners}
+    for name, runner in runners.items():
+        for _ in range(3):
+            runner.step()
+        finish()
+        began = time.perf_counter()
+        for _ in range(3):
+            runner.step()
+        finish()
+        counts[name] = max(1, round(turn / ((time.perf_counter() - began) / 3)))
+    for i in range(rounds):
+        names = list(runners)
+        for name in names[i % len(names):] + names[:i % len(names)]:
+            began = time.perf_counter()
+            for _ in range(counts[name]):
+                runners[name].step()
+            finish()
+            times[name].append((time.perf_counter() - began) / counts[name])
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def ratio(times, name, beside):
+    """Median, first and third quartile of name's time over another's, round by round."""
+    if name not in times or beside not in times:
+        return None
+    return np.percentile(times[name] / times[beside], [50, 25, 75]).tolist()
+
+
+def compare(recipe, images, xp, threads, rounds, compiled):
+    """All runners on one recipe: a dict of what was measured."""
+    device = "cpu" if xp is np else "cuda"
+    runners = {"minigan": Minigan(recipe, images, xp), "floor": Floor(recipe, xp)}
+    finish = (lambda: None) if xp is np else xp.cuda.Device().synchronize
+    if torch:
+        if threads:
+            torch.set_num_threads(threads)
+        runners["torch"] = Twin(recipe, images, device, lean=False)
+        runners["torch, lean"] = Twin(recipe, images, device, lean=True)
+        if compiled:
+            runners["compiled"] = Twin(recipe, images, device, lean=True, compiled=True)
+    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+        if "compiled" in runners:
+            try:
+                runners["compiled"].step()
+            except Exception as error:
+                print(f"torch.compile did not work here: {str(error).splitlines()[0][:100]}", file=sys.stderr)
+                del runners["compiled"]
+        times = take_turns(runners, finish, rounds)
+    return {
+        "batch": recipe.batch_size, "threads": threads, "gflop": runners["floor"].flops() / 1e9,
+        "ms": {name: 1e3 * float(np.median(t)) for name, t in times.items()},
+        "to_floor": ratio(times, "minigan", "floor"),
+        **{f"{name} to minigan": ratio(times, name, "minigan") for name in ("torch", "torch, lean", "compiled") if name in times},
+    }
+
+
+def machine():
+    """Which BLAS NumPy uses, in words."""
+    return "; ".join(f"{lib['internal_api']} {lib['version']}, {lib.get('architecture', '?')} kernels,"
+                     f" {lib['num_threads']} threads unless limited"
+                     for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas") or "no BLAS found"
+
+
+def show(name, row):
+    """A row of the table, in Markdown."""
+    def times(value):
+        return f"{value[0]:.2f} ({value[1]:.2f}-{value[2]:.2f})" if value else "-"
+    ms = row["ms"]
+    print(f"| {name} | {row['batch']} | {row['threads'] or 'GPU'} | {ms['floor']:.1f} | {ms['minigan']:.1f} | **{times(row['to_floor'])}** |"
+          f" {times(row.get('torch to minigan'))} | {times(row.get('torch, lean to minigan'))} |"
+          f" {times(row.get('compiled to minigan'))} |", flush=True)
+
+
+HEAD = ("| networks | batch | threads | floor, ms | minigan, ms | minigan / floor | torch / minigan | torch, lean / minigan"
+        " | compiled / minigan |\n|---|---|---|---|---|---|---|---|---|")
+
+
+def profile(recipe, images, threads, steps=200):
+    """Milliseconds a step that each page takes, largest first; the floor's as well."""
+    import minigan.activations, minigan.dense, minigan.dropout, minigan.gan, minigan.losses, minigan.optim
+    spent, stack = {}, []
+
+    def timed(page, function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            stack.append(0.0)
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                took = time.perf_counter() - began
+                spent[page] = spent.get(page, 0.0) + took - stack.pop()  # less what those that it called took
+                if stack:
+                    stack[-1] += took
+        return wrapper
+    runner, floor = Minigan(recipe, images, np), Floor(recipe, np)
+    for owner, name, page in [
+            (minigan.dense.Dense, "forward", "dense.py"), (minigan.dense.Dense, "backward", "dense.py"),
+            *((c, n, "activations.py") for c in (minigan.activations.LeakyReLU, minigan.activations.ReLU, minigan.activations.Tanh)
+              for n in ("forward", "backward") if n in vars(c)),
+            (minigan.dropout.Dropout, "forward", "dropout.py"), (minigan.dropout.Dropout, "backward", "dropout.py"),
+            (minigan.optim.Adam, "step", "optim.py, Adam"), (minigan.optim.WeightAverage, "step", "optim.py, average"),
+            (minigan.gan, "bce_on_logits", "losses.py"), (Minigan, "noise", "noise"), (Minigan, "step", "the batch"),
+            (sys.modules[__name__], "discriminator_step", "gan.py and network.py"),
+            (sys.modules[__name__], "generator_step", "gan.py and network.py")]:
+        setattr(owner, name, timed(page, getattr(owner, name)))
+    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+        times = take_turns({"minigan": runner, "floor": floor}, lambda: None, rounds=3)
+        spent.clear()
+        began = time.perf_counter()
+        for _ in range(steps):
+            runner.step()
+        whole = (time.perf_counter() - began) / steps
+    products = float(np.median(times["floor"]))
+    spent = {page: value / steps for page, value in spent.items()}
+    spent["dense.py"] -= products
+    print(f"{1e3 * whole:7.2f} ms a step, of which\n{1e3 * products:7.2f} ms the matrix products alone")
+    for page, value in sorted(spent.items(), key=lambda item: -item[1]):
+        print(f"{1e3 * value:7.2f} ms {page}{', beyond its products' if page == 'dense.py' else ''}")
+
+
+def grow(images, path, threads):
+    """Step and floor over the width of all hidden layers, and over the batch, on logarithmic scales."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, label, values, change in [
+            (panels[0], "width of the hidden layers (batch 128)", [64, 128, 256, 512, 1024, 2048],
+             lambda n: dict(widths_G=(n, n), widths_D=(n, n))),
+            (panels[1], "batch (widths of the default recipe)", [8, 16, 32, 64, 128, 256, 512, 1024], lambda n: dict(batch_size=n))]:
+        steps = []
+        for value in values:
+            recipe = replace(RECIPES["default"], **change(value))
+            with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+                times = take_turns({"minigan": Minigan(recipe, images, np), "floor": Floor(recipe, np)}, lambda: None, rounds=5)
+            steps.append([1e3 * float(np.median(times[name])) for name in ("minigan", "floor")])
+            print(f"{label}: {value:5}   step {steps[-1][0]:7.2f} ms   floor {steps[-1][1]:7.2f} ms", flush=True)
+        axes.loglog(values, [s[0] for s in steps], marker="o", markersize=4, label="step")
+        axes.loglog(values, [s[1] for s in steps], marker="o", markersize=4, linestyle="--", label="its matrix products alone")
+        axes.set(xlabel=label, xticks=values, xticklabels=values)
+        axes.minorticks_off()
+        axes.grid(alpha=0.2)
+    panels[0].set_ylabel("ms a step")
+    panels[0].legend(frameon=False)
+    FigureCanvasAgg(figure).print_png(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS, metavar="NAME")
+    parser.add_argument("--threads", nargs="+", type=int, default=[2, 1])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batches", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too: needs a C compiler and a minute each")
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--grow", type=Path, metavar="FILE.png")
+    parser.add_argument("--backend", default="numpy")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    xp, images = load_backend(args.backend), load_images().reshape(-1, PIXELS)
+    print(f"NumPy {np.__version__}: {machine()}" + (f"; PyTorch {torch.__version__}" if torch else ""))
+    rows = []
+    if args.grow:
+        grow(images, args.grow, args.threads[0])
+    elif args.profile:
+        for name in args.networks:
+            print(f"\n{name}, {args.threads[0]} threads")
+            profile(RECIPES[name], images, args.threads[0])
+    else:
+        print(HEAD)
+        for name in args.networks:
+            for threads in args.threads if xp is np else [None]:
+                for batch in ([32, 64, 128, 256, 512, 1024] if args.batches else [RECIPES[name].batch_size]):
+                    recipe = RECIPES[name]
+                    if args.batches:
+                        recipe = replace(recipe, batch_size=batch, batch_G=batch * 2 if recipe.batch_G else 0)
+                    row = compare(recipe, images, xp, threads, args.rounds, args.compile)
+                    rows.append({"networks": name, **row})
+                    show(name, row)
+    if args.json:
+        args.json.write_text(json.dumps({"blas": machine(), "rows": rows}, indent=1) + "\n")
