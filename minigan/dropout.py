@@ -37,7 +37,7 @@ run can be repeated, and a gradient check can draw the same mask again and again
 >>> layer.forward(x)[0].tolist()                    # sampling: nothing is dropped
 [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
 """
-from minigan.backend import array_module
+from minigan.backend import array_module, random_16_bits
 from minigan.layer import Layer, check_dy, check_float
 
 
@@ -56,7 +56,7 @@ class Dropout(Layer):
         if rng is None:
             raise ValueError(f"{self!r} needs an rng while training (x has shape {x.shape})")
         louder = x.dtype.type(1 / (1 - self.rate))  # of x's dtype, lest the mask become float64
-        mask = (random_16_bits(x, rng) >= round(self.rate * 2 ** 16)) * louder
+        mask = (random_16_bits(array_module(x), rng, x.shape) >= round(self.rate * 2 ** 16)) * louder
         return x * mask, (mask, x.shape)
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
@@ -66,11 +66,3 @@ class Dropout(Layer):
 
     def __repr__(self):
         return f"Dropout({self.rate})"
-
-
-def random_16_bits(x, rng):
-    """Whole numbers below 2^16, in the shape of x. A random float is made from 24 bits or more; to be
-    above the rate or below takes fewer: two from every 32 bits cost less than half as much."""
-    xp = array_module(x)
-    bits = rng.integers(0, 1 << 32, (x.size + 1) // 2, dtype=xp.uint32).view(xp.uint16)
-    return bits[:x.size].reshape(x.shape)

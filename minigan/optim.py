@@ -149,7 +149,7 @@ class WeightAverage:
         self.n += 1
 
 
-def pieces(theta, size=1 << 15):
+def pieces(theta, size=1 << 16):
     """Slices that cover theta. Millions of numbers do not fit into a processor's cache; walking
     through them piece by piece, doing all of the arithmetic on one before the next, they are
     fetched from memory once. On a device one piece is all, since each operation costs a launch."""

@@ -22,8 +22,8 @@ def dense(layer, x, rng):
 
 
 def dropout(layer, x, rng):
-    pairs = [int(bits) for bits in rng.integers(0, 2 ** 32, math.ceil(x.size / 2), dtype="uint32")]
-    shares = [half / 2 ** 16 for bits in pairs for half in (bits % 2 ** 16, bits // 2 ** 16)][:x.size]
+    fours = [int(bits) for bits in rng.integers(0, 2 ** 64, math.ceil(x.size / 4), dtype="uint64")]
+    shares = [bits // 2 ** shift % 2 ** 16 / 2 ** 16 for bits in fours for shift in (0, 16, 32, 48)][:x.size]
     return np.where(np.reshape(shares, x.shape) >= layer.rate, x / (1 - layer.rate), 0)
 
 
