@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is loaded, Ctrl
 
 import numpy as np
 
-from minigan.backend import BackendError, load_backend
+from minigan.backend import BackendError, blas_advice, load_backend
 from minigan.data import SHIPPED, DataError, load_images
 from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.plots import save_grid
@@ -146,6 +146,8 @@ def run_train(args):
     print(f"training on {len(images):,} images of {images.shape[1]} x {images.shape[2]} with {xp.__name__};"
           f" Ctrl-C saves and stops; everything goes to {folder}", flush=True)
     began = time.perf_counter()
+    if xp is np and blas_advice():
+        print(f"hint: {blas_advice()}", flush=True)
     settings = make_settings(recipe, args.seed, images, args.data, args.backend, digits)
     complete = train(recipe, images, folder, settings, yardstick, args.seed, xp)
     seconds = time.perf_counter() - began

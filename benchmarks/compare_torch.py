@@ -124,7 +124,7 @@ def optimizers(dtype):
     keeper = WeightAverage(average, decay=0.9)              # reached at n = 80
     for n, theta in enumerate(gradients):
         keeper.step(theta)
-        decay = min(0.9, (1 + n) / (10 + n))
+        decay = min(0.9, (1 + n) / (6 + n))
         torch_average = decay * torch_average + (1 - decay) * torch.tensor(theta)
     yield "WeightAverage: average", difference(average, torch_average)
 

@@ -105,7 +105,7 @@ class OnPyTorch:
         loss.backward()
         optimizer_G.step()
         with torch.no_grad():
-            weight = 1 - min(self.recipe.average, (1 + self.n) / (10 + self.n))
+            weight = 1 - min(self.recipe.average, (1 + self.n) / (6 + self.n))
             torch._foreach_lerp_(list(self.drawer.parameters()), list(self.G.parameters()), weight)
         self.n += 1
 

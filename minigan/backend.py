@@ -32,9 +32,12 @@ minigan.backend.BackendError: there is no backend 'abacus': choose numpy or cupy
 """
 import importlib
 import math
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
+import threadpoolctl
 
 BACKENDS = ("numpy", "cupy")
 
@@ -73,6 +76,37 @@ def random_16_bits(xp, rng, shape):
     size = math.prod(shape)
     bits = rng.integers(0, 1 << 64, (size + 3) // 4, dtype=xp.uint64).view(xp.uint16)
     return bits[:size].reshape(shape)
+
+
+def blas_advice():
+    """One line on how NumPy's matrix products could be faster on this machine; "" if there is none.
+
+    They are the work of a library, the BLAS. Nothing is changed here: both settings are read
+    when Python starts, and are the user's to make.
+    """
+    libraries = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    try:
+        processor = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        processor = ""
+    return advice(libraries, cores, load, processor)
+
+
+def advice(libraries, cores, load, processor):
+    """What blas_advice says, given what it found: OpenBLAS as threadpoolctl describes it, the cores
+    that we may use, how many of them were busy of late, and Linux's description of the processor."""
+    for lib in libraries:
+        threads = lib["num_threads"]
+        free = max(1, cores - round(load))
+        if lib["internal_api"] == "openblas" and threads > free:
+            return (f"NumPy's BLAS takes {threads} threads, but only {free} of {cores} cores seem to be free, which can make it"
+                    f" slower than with fewer: OPENBLAS_NUM_THREADS={free} python demo.py ...")
+        if lib["internal_api"] == "openblas" and lib.get("architecture") in ("Haswell", "Zen") and "avx512f" in processor:
+            return (f"NumPy's BLAS runs its {lib['architecture']} kernels, but this processor has AVX-512, with which it may"
+                    " be much faster: OPENBLAS_CORETYPE=SkylakeX python demo.py ...")
+    return ""
 
 
 def load_backend(name):

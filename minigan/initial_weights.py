@@ -42,12 +42,15 @@ import numpy as np
 RULES = ("glorot", "he", "fan_in", "normal")
 
 
-def initial_weights(rule, n_in, n_out, rng, dtype="float32"):
+def initial_weights(rule, n_in, n_out, rng, dtype="float32", shape=None):
     """(W, b) of shapes (n_in, n_out) and (n_out,), drawn by one of the RULES.
 
+    Where a weight is used in many places (see conv.py), `shape` is that of W, with a bias for each
+    of its last axis, while n_in and n_out are how many terms the sums of forward and backward have.
     `rng` is a numpy.random.Generator. Raises ValueError for an unknown rule.
     """
-    shape, b = (n_in, n_out), np.zeros(n_out)
+    shape = shape or (n_in, n_out)
+    b = np.zeros(shape[-1])
     if rule == "glorot":
         a = math.sqrt(6 / (n_in + n_out))
         W = rng.uniform(-a, a, shape)
@@ -55,7 +58,7 @@ def initial_weights(rule, n_in, n_out, rng, dtype="float32"):
         W = math.sqrt(2 / n_in) * rng.standard_normal(shape)
     elif rule == "fan_in":
         a = 1 / math.sqrt(n_in)
-        W, b = rng.uniform(-a, a, shape), rng.uniform(-a, a, n_out)
+        W, b = rng.uniform(-a, a, shape), rng.uniform(-a, a, shape[-1])
     elif rule == "normal":
         W = 0.02 * rng.standard_normal(shape)
     else:

@@ -51,6 +51,7 @@ class Layer:
     """What forward and backward take and give; every layer is one of these."""
 
     names = ()  # of the parameters: ("W", "b") for Dense, whose gradients are then dW and db
+    states = ()  # of arrays that belong to the layer but have no gradient, such as a running mean
 
     def forward(self, x, train=False, rng=None):
         """x -> (y, cache). `train` and `rng` matter only to layers that train differently from

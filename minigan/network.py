@@ -23,7 +23,8 @@ One flat vector
 
 Shapes
     As for any layer. theta and dtheta are (P,), for P parameters in all, layer after layer, each
-    W before its b, row by row.
+    W before its b, row by row. What belongs to a network without being learned, such as a running
+    mean (see batchnorm.py), lies in a third vector, `state`, in the same way; for most it is empty.
 
 >>> import numpy as np
 >>> from minigan.activations import LeakyReLU
@@ -65,18 +66,20 @@ class Sequential(Layer):
             raise ValueError(f"no layer of {self!r} has parameters")
         if len({str(a.dtype) for a in arrays}) != 1:
             raise ValueError(f"the layers of a network share one dtype, not {[str(a.dtype) for a in arrays]}")
+        states = [getattr(layer, name) for layer in self.layers for name in layer.states]
         xp = array_module(arrays[0])
-        self._place(xp.concatenate([a.ravel() for a in arrays]))
+        self._place(xp.concatenate([a.ravel() for a in arrays]),
+                    xp.concatenate([a.ravel() for a in states]) if states else arrays[0].ravel()[:0].copy())
 
-    def _place(self, theta):
-        """Make theta the store, and every parameter and its gradient a view into it."""
-        self.theta, self.dtheta, start = theta, 0 * theta, 0
-        self._views = [(self, "theta", self.theta), (self, "dtheta", self.dtheta)]
-        for layer in self.layers:
-            for name in layer.names:
-                shape = getattr(layer, name).shape
-                end = start + getattr(layer, name).size
-                for prefix, store in ("", self.theta), ("d", self.dtheta):
+    def _place(self, theta, state):
+        """Make theta and state the stores, and every parameter, gradient and state a view into one."""
+        self.theta, self.dtheta, self.state = theta, 0 * theta, state
+        self._views = [(self, name, getattr(self, name)) for name in ("theta", "dtheta", "state")]
+        for kind, stores in ("names", {"": self.theta, "d": self.dtheta}), ("states", {"": self.state}):
+            start = 0
+            for layer, name in [(layer, name) for layer in self.layers for name in getattr(layer, kind)]:
+                shape, end = getattr(layer, name).shape, start + getattr(layer, name).size
+                for prefix, store in stores.items():
                     view = store[start:end].reshape(shape)
                     setattr(layer, prefix + name, view)
                     self._views.append((layer, prefix + name, view))
@@ -85,13 +88,13 @@ class Sequential(Layer):
     def to(self, xp):
         """Move to NumPy or CuPy, whichever module xp is; returns the network itself. Do so before
         an optimizer is made: it would go on with the old theta."""
-        self._place(xp.asarray(to_host(self.theta)))
+        self._place(xp.asarray(to_host(self.theta)), xp.asarray(to_host(self.state)))
         return self
 
     def __setstate__(self, state):
         """After copy.deepcopy or unpickling, the layers' arrays are copies: make them views again."""
         self.__dict__.update(state)
-        self._place(self.theta)
+        self._place(self.theta, self.state)
 
     def forward(self, x, train=False, rng=None):  # (N, K) -> (N, M), one cache a layer
         for layer, name, view in self._views:

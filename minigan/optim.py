@@ -42,10 +42,11 @@ WeightAverage
 
         average = average + (1 - decay) * (theta - average)
 
-    with decay growing as (1 + n) / (10 + n), n = 0, 1, ..., up to its final value (the `num_updates`
-    rule of TensorFlow's ExponentialMovingAverage). After n steps that is a memory of about the
-    last n/9 of them: the first weights, which are no good, are soon forgotten, and the longer we
-    train, the calmer the average. A final value of 0.9999 is reached after 90,000 steps.
+    with decay growing as (1 + n) / (6 + n), n = 0, 1, ..., up to its final value. After n steps that
+    is a memory of about the last fifth of them: the first weights, which are no good, are soon
+    forgotten, and the longer we train, the calmer the average. A final value of 0.9999 is reached
+    after 50,000 steps. (TensorFlow's ExponentialMovingAverage has a 10 for our 6, a ninth of the
+    steps; docs/recipe.md says what that gives.)
 
 >>> import numpy as np
 >>> theta = np.array([1.0, 1.0])
@@ -141,7 +142,7 @@ class WeightAverage:
 
     def step(self, theta):
         check_like(self.average, theta)
-        decay = min(self.decay, (1 + self.n) / (10 + self.n))
+        decay = min(self.decay, (1 + self.n) / (6 + self.n))
         for piece in self.pieces:
             step = theta[piece] - self.average[piece]
             step *= 1 - decay

@@ -16,7 +16,9 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minigan.batchnorm import BatchNorm
 from minigan.classifier import softmax_cross_entropy
+from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.dense import Dense
 from minigan.dropout import Dropout
 from minigan.gan import discriminator_step, generator_step, make_discriminator, make_generator
@@ -24,6 +26,7 @@ from minigan.gradcheck import check_layer, check_loss, compare
 from minigan.losses import bce_on_logits, bce_on_probabilities, softplus
 from minigan.network import Sequential
 from minigan.optim import SGD
+from minigan.shapes import AveragePool2D, Maxout, Reshape, UpSample2D
 
 
 class Row(NamedTuple):
@@ -52,6 +55,14 @@ def two_dense(dtype):
     return Sequential([Dense(5, 4, rng, "glorot", dtype), Tanh(), Dense(4, 3, rng, "fan_in", dtype)])
 
 
+def batchnorm(dtype):
+    """BatchNorm in the middle of training."""
+    layer, rng = BatchNorm(3, dtype=dtype), draws()
+    for array in layer.gamma, layer.beta, layer.mean, layer.var:
+        array[...] = rng.uniform(0.5, 2, 3)
+    return layer
+
+
 LAYERS = [
     Row("dense", "Dense", dense(5, 4, "fan_in"), (3, 5)),
     Row("dense", "Dense, one example", dense(5, 4, "he"), (1, 5)),
@@ -67,6 +78,21 @@ LAYERS = [
     Row("dropout", "Dropout, sampling", lambda dtype: Dropout(0.4), (5, 8)),
     Row("dropout", "Dropout, rate 0", lambda dtype: Dropout(0), (5, 8), train=True),
     Row("network", "Sequential", two_dense, (3, 5)),
+    Row("conv", "Conv2D", lambda dtype: Conv2D(2, 3, 3, draws(), 2, 1, "he", dtype), (2, 5, 6, 2)),
+    Row("conv", "Conv2D, places overlap", lambda dtype: Conv2D(2, 2, (3, 2), draws(), rule="he", dtype=dtype), (2, 4, 4, 2)),
+    Row("conv", "Conv2D, some pixels unseen", lambda dtype: Conv2D(1, 3, 2, draws(), 3, dtype=dtype), (2, 6, 7, 1)),
+    Row("conv", "Conv2D, one by one", lambda dtype: Conv2D(3, 2, 1, draws(), dtype=dtype), (2, 3, 3, 3)),
+    Row("conv", "ConvTranspose2D", lambda dtype: ConvTranspose2D(3, 2, 4, draws(), 2, 1, 0, "he", dtype), (2, 3, 4, 3)),
+    Row("conv", "ConvTranspose2D, output padding",
+        lambda dtype: ConvTranspose2D(2, 3, (3, 2), draws(), (2, 3), (1, 0), (1, 2), "he", dtype), (2, 3, 2, 2)),
+    Row("batchnorm", "BatchNorm, training", batchnorm, (6, 3), train=True),
+    Row("batchnorm", "BatchNorm, images", batchnorm, (2, 2, 3, 3), train=True),
+    Row("batchnorm", "BatchNorm, sampling", batchnorm, (6, 3)),
+    Row("shapes", "Reshape", lambda dtype: Reshape(2, 3, 1), (4, 6)),
+    Row("shapes", "Reshape, flat", lambda dtype: Reshape(6), (4, 3, 2)),
+    Row("shapes", "AveragePool2D", lambda dtype: AveragePool2D(2), (2, 4, 6, 2)),
+    Row("shapes", "UpSample2D", lambda dtype: UpSample2D(2), (2, 2, 3, 2)),
+    Row("shapes", "Maxout", lambda dtype: Maxout(3), (4, 6)),
 ]
 
 TARGETS = np.array([[1.0], [0.0], [0.9], [0.3], [1.0], [0.0]])

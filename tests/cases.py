@@ -32,6 +32,52 @@ def two_dense(net, x, rng):
     return np.einsum("nk,km->nm", np.tanh(np.einsum("nk,km->nm", x, first.W) + first.b), last.W) + last.b
 
 
+def conv(layer, x, rng):
+    """PyTorch's formula, one number at a time."""
+    (k, l), (s, t), (p, q), W = layer.size, layer.stride, layer.padding, layer.W
+    n, H, W_, C = x.shape
+    y = np.zeros((n, (H + 2 * p - k) // s + 1, (W_ + 2 * q - l) // t + 1, layer.n_out))
+    for a, v, u, f in np.ndindex(y.shape):
+        y[a, v, u, f] = layer.b[f] + sum(
+            x[a, s * v + i - p, t * u + j - q, c] * W[i, j, c, f]
+            for i, j, c in np.ndindex(k, l, C) if 0 <= s * v + i - p < H and 0 <= t * u + j - q < W_)
+    return y
+
+
+def conv_transpose(layer, x, rng):
+    """Each number of x lays a kernel upon y, one number at a time."""
+    (k, l), (s, t), (p, q), W = layer.size, layer.stride, layer.padding, layer.W
+    n, H, W_, C = x.shape
+    y = np.zeros((n, (H - 1) * s - 2 * p + k + layer.more[0], (W_ - 1) * t - 2 * q + l + layer.more[1], layer.n_out))
+    for a, v, u, c, i, j, f in np.ndindex(n, H, W_, C, k, l, layer.n_out):
+        if 0 <= s * v + i - p < y.shape[1] and 0 <= t * u + j - q < y.shape[2]:
+            y[a, s * v + i - p, t * u + j - q, f] += x[a, v, u, c] * W[i, j, f, c]
+    return y + layer.b
+
+
+def batchnorm(train):
+    def formula(layer, x, rng):
+        columns = []
+        for i in range(x.shape[-1]):
+            column = x[..., i].ravel().tolist()
+            mean = sum(column) / len(column) if train else layer.mean[i]
+            var = sum((v - mean) ** 2 for v in column) / len(column) if train else layer.var[i]
+            columns.append([(v - mean) / math.sqrt(var + layer.eps) * layer.gamma[i] + layer.beta[i] for v in column])
+        return np.array(columns).T.reshape(x.shape)
+    return formula
+
+
+def pool(layer, x, rng):
+    n, H, W, C = x.shape
+    return np.array([[[[sum(x[a, 2 * v + i, 2 * u + j, c] for i in (0, 1) for j in (0, 1)) / 4
+                        for c in range(C)] for u in range(W // 2)] for v in range(H // 2)] for a in range(n)])
+
+
+def upsample(layer, x, rng):
+    n, H, W, C = x.shape
+    return np.array([[[x[a, v // 2, u // 2] for u in range(2 * W)] for v in range(2 * H)] for a in range(n)])
+
+
 leaky = elementwise(lambda layer, v: v if v > 0 else layer.slope * v)
 as_it_is = elementwise(lambda layer, v: v)
 
@@ -50,6 +96,20 @@ FORMULAS = {  # (layer, x, rng) -> y; rng is what forward was given
     "Dropout, sampling": as_it_is,
     "Dropout, rate 0": as_it_is,
     "Sequential": two_dense,
+    "Conv2D": conv,
+    "Conv2D, places overlap": conv,
+    "Conv2D, some pixels unseen": conv,
+    "Conv2D, one by one": conv,
+    "ConvTranspose2D": conv_transpose,
+    "ConvTranspose2D, output padding": conv_transpose,
+    "BatchNorm, training": batchnorm(train=True),
+    "BatchNorm, images": batchnorm(train=True),
+    "BatchNorm, sampling": batchnorm(train=False),
+    "Reshape": lambda layer, x, rng: np.array([[[[r[0]], [r[1]], [r[2]]], [[r[3]], [r[4]], [r[5]]]] for r in x]),
+    "Reshape, flat": lambda layer, x, rng: np.array([[v for pair in row for v in pair] for row in x]),
+    "AveragePool2D": pool,
+    "UpSample2D": upsample,
+    "Maxout": lambda layer, x, rng: np.array([[max(row[:3]), max(row[3:])] for row in x.tolist()]),
 }
 CASES = {row.name: row for row in LAYERS}
 

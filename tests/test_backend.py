@@ -12,7 +12,8 @@ import fake_device
 import numpy as np
 import pytest
 
-from minigan.backend import BackendError, array_module, load_backend, random_generator, to_host
+from minigan.backend import (BackendError, advice, array_module, blas_advice, load_backend, random_16_bits,
+                             random_generator, to_host)
 
 
 class CUDARuntimeError(RuntimeError):
@@ -117,3 +118,49 @@ def test_generators_repeat_themselves(xp):
 
 def test_a_number_of_numpy_s_is_of_numpy():
     assert array_module(np.float32(1)) is np and array_module(fake_device.asarray(1.0)) is fake_device
+
+
+def blas(threads=2, architecture="Zen", api="openblas"):
+    return [{"internal_api": api, "num_threads": threads, "architecture": architecture, "user_api": "blas"}]
+
+
+@pytest.mark.parametrize("found, told", [
+    ((blas(), 2, 0.2, "flags: avx2"), ""),
+    ((blas(), 2, 0.2, "flags: avx2 avx512f"), "OPENBLAS_CORETYPE=SkylakeX"),
+    ((blas(architecture="Haswell"), 2, 0.2, "avx512f"), "runs its Haswell kernels"),
+    ((blas(architecture="SkylakeX"), 2, 0.2, "avx512f"), ""),
+    ((blas(), 2, 0.9, "avx2"), "takes 2 threads, but only 1 of 2 cores seem to be free"),
+    ((blas(threads=1), 2, 0.9, "avx2"), ""),
+    ((blas(threads=8), 8, 3.0, ""), "OPENBLAS_NUM_THREADS=5 python"),
+    ((blas(threads=2), 2, 9.0, ""), "OPENBLAS_NUM_THREADS=1 python"),
+    ((blas(threads=4), 2, 0.0, ""), "only 2 of 2 cores"),
+    ((blas(api="mkl"), 2, 9.0, "avx512f"), ""),
+    (([], 2, 9.0, "avx512f"), ""),
+])
+def test_advice_on_the_blas(found, told):
+    line = advice(*found)
+    assert told in line and bool(line) == bool(told) and "\n" not in line
+
+
+def test_advice_is_one_line_here():
+    assert "\n" not in blas_advice()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (8, 2)])
+def test_random_16_bits(shape, xp):
+    bits = to_host(random_16_bits(xp, random_generator(xp, 0), shape))
+    assert bits.shape == shape and bits.dtype == "uint16"
+
+
+def test_random_16_bits_are_uniform():
+    bits = random_16_bits(np, random_generator(np, 0), (64, 4096))
+    for shift in range(16):
+        assert (bits >> shift & 1).mean() == pytest.approx(0.5, abs=0.005)
+    assert len(np.unique(bits)) > 60_000 and abs(np.corrcoef(bits[:, :-1].ravel(), bits[:, 1:].ravel())[0, 1]) < 0.01
+
+
+def test_on_cupy_random_16_bits_are_drawn_one_by_one(monkeypatch):
+    """CuPy's generator takes 32-bit bounds in some releases; 16 bits are safe on all."""
+    monkeypatch.setattr(fake_device, "__name__", "cupy")
+    bits = random_16_bits(fake_device, fake_device.random.default_rng(0), (3, 5))
+    assert to_host(bits).tolist() == np.random.default_rng(0).integers(0, 1 << 16, (3, 5), dtype="uint16").tolist()

@@ -12,6 +12,8 @@ from cases import CASES, FORMULAS, gradients, inputs
 import minigan
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minigan.backend import array_module, random_generator, to_host
+from minigan.batchnorm import BatchNorm
+from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.dense import Dense
 from minigan.dropout import Dropout
 from minigan.gradcheck import central_difference, check_layer
@@ -19,6 +21,7 @@ from minigan.initial_weights import initial_weights
 from minigan.layer import Layer
 from minigan.network import Sequential
 from minigan.selfcheck import draws, self_check
+from minigan.shapes import AveragePool2D, Maxout, Reshape
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
@@ -30,6 +33,8 @@ def on(xp, layer):
     for name in layer.names:
         setattr(layer, name, xp.asarray(getattr(layer, name)))
         setattr(layer, "d" + name, xp.asarray(getattr(layer, "d" + name)))
+    for name in layer.states:
+        setattr(layer, name, xp.asarray(getattr(layer, name)))
     return layer
 
 
@@ -292,3 +297,78 @@ def test_the_self_check_covers_layers_losses_and_steps():
     assert names.count("Dense") == 3                                   # dx, dW, db
     for name in "BCE on logits", "BCE on probabilities", "softmax cross-entropy", "D's step, through D", "G's step, through D and G":
         assert name in names
+
+
+ADJOINTS = [  # n_in, n_out, size, stride, padding, the image's height and width
+    (2, 3, 4, 2, 1, 6, 8), (1, 2, 3, 1, 0, 5, 4), (3, 1, (5, 2), (2, 3), (2, 1), 7, 9), (2, 2, 2, 3, 0, 7, 7)]
+
+
+@pytest.mark.parametrize("n_in, n_out, size, stride, padding, height, width", ADJOINTS, ids=range(len(ADJOINTS)))
+def test_transposed_convolution_is_the_transpose_of_convolution(n_in, n_out, size, stride, padding, height, width):
+    """<Ax, y> = <x, A'y>, for all x and y: with the same kernel, and no bias."""
+    rng = np.random.default_rng(5)
+    conv = Conv2D(n_in, n_out, size, draws(), stride, padding, dtype="float64")
+    x = rng.standard_normal((2, height, width, n_in))
+    Ax, cache = conv.forward(x)
+    y = rng.standard_normal(Ax.shape)
+    left_over = [(n + 2 * p - k) % s for n, p, k, s in zip((height, width), conv.padding, conv.size, conv.stride)]
+    transposed = ConvTranspose2D(n_out, n_in, size, draws(), stride, padding, tuple(left_over), dtype="float64")
+    transposed.W[...] = conv.W
+    back, back_cache = transposed.forward(y)
+    assert back.shape == x.shape and (Ax * y).sum() == pytest.approx((x * back).sum(), rel=1e-12)
+    np.testing.assert_allclose(conv.backward(y, cache), back, rtol=1e-12, atol=1e-13)         # and each layer's
+    np.testing.assert_allclose(transposed.backward(x, back_cache), Ax, rtol=1e-12, atol=1e-13)   # backward is the other's forward
+
+
+def test_convolutions_start_as_loud_as_their_rule_says():
+    """He's rule keeps the variance of ReLU's halved signal: so y of a unit normal x has the variance 2."""
+    x = np.random.default_rng(0).standard_normal((50, 16, 16, 8))
+    y, _ = Conv2D(8, 32, 4, draws(), 2, 1, "he", "float64").forward(x)
+    assert y[:, 1:-1, 1:-1].var() == pytest.approx(2, rel=0.1)
+    y, _ = ConvTranspose2D(8, 32, 4, draws(), 2, 1, 0, "he", "float64").forward(x)
+    assert y[:, 2:-2, 2:-2].var() == pytest.approx(2, rel=0.1)
+    y, _ = Conv2D(8, 8, 3, draws(), 1, 1, "glorot", "float64").forward(x)
+    assert y[:, 1:-1, 1:-1].var() == pytest.approx(1, rel=0.1)
+
+
+def test_images_that_do_not_fit_are_refused_in_words():
+    conv, back = Conv2D(3, 2, 5, draws()), ConvTranspose2D(3, 2, 2, draws(), 1, 2)
+    with refusal(ValueError, "Conv2D(3, 2, 5 x 5) wants x of shape (N, H, W, 3), not (2, 8, 8, 4)"):
+        conv.forward(np.ones((2, 8, 8, 4), "float32"))
+    with refusal(ValueError, "Conv2D(3, 2, 5 x 5) is larger than its image, x of shape (2, 4, 8, 3)"):
+        conv.forward(np.ones((2, 4, 8, 3), "float32"))
+    with refusal(TypeError, "Conv2D(3, 2, 5 x 5) has float32 weights but got float64 x of shape (2, 8, 8, 3)"):
+        conv.forward(np.ones((2, 8, 8, 3)))
+    with refusal(ValueError, "ConvTranspose2D(3, 2, 2 x 2) pads away all of its image, x of shape (1, 3, 3, 3)"):
+        back.forward(np.ones((1, 3, 3, 3), "float32"))
+    with refusal(ValueError, "an output_padding of (2, 2) must be less than the stride, (2, 2)"):
+        ConvTranspose2D(3, 2, 2, draws(), 2, 0, 2)
+    with refusal(ValueError, "BatchNorm(3) wants x of shape (..., 3), not (4, 2)"):
+        BatchNorm(3).forward(np.ones((4, 2), "float32"))
+    with refusal(ValueError, "BatchNorm(3) cannot train on a single example, x of shape (1, 3): it has no variance"):
+        BatchNorm(3).forward(np.ones((1, 3), "float32"), train=True)
+    with refusal(ValueError, "Reshape(2, 2) cannot take x of shape (3, 5): it has 5 numbers an example"):
+        Reshape(2, 2).forward(np.ones((3, 5), "float32"))
+    with refusal(ValueError, "AveragePool2D(2) wants x of shape (N, H, W, C), H and W multiples of 2, not (1, 4, 5, 1)"):
+        AveragePool2D(2).forward(np.ones((1, 4, 5, 1), "float32"))
+    with refusal(ValueError, "Maxout(3) wants x of shape (N, a multiple of 3), not (2, 7)"):
+        Maxout(3).forward(np.ones((2, 7), "float32"))
+
+
+def test_batchnorm_keeps_running_averages_while_it_trains():
+    layer, x = BatchNorm(2, momentum=0.25, dtype="float64"), np.array([[1.0, 10.0], [3.0, 10.0], [8.0, 13.0]])
+    layer.forward(x, train=True)
+    np.testing.assert_allclose(layer.mean, [0.25 * 4, 0.25 * 11])
+    np.testing.assert_allclose(layer.var, [0.75 + 0.25 * 13, 0.75 + 0.25 * 3])     # unbiased: 26 / 2 and 6 / 2
+    before = layer.mean.copy(), layer.var.copy()
+    y, _ = layer.forward(x)                                                        # sampling uses them, and leaves them
+    np.testing.assert_allclose(y, (x - before[0]) / np.sqrt(before[1] + 1e-5))
+    np.testing.assert_array_equal((layer.mean, layer.var), before)
+    for _ in range(100):
+        layer.forward(x, train=True)
+    np.testing.assert_allclose(layer.mean, [4, 11], rtol=1e-9)
+
+
+def test_maxout_gives_equals_to_the_first():
+    y, cache = Maxout(2).forward(np.array([[3.0, 3.0]]))
+    assert Maxout(2).backward(np.array([[7.0]]), cache).tolist() == [[7.0, 0.0]] and y.tolist() == [[3.0]]

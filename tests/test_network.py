@@ -8,6 +8,7 @@ import pytest
 
 from minigan.activations import LeakyReLU
 from minigan.backend import array_module, to_host
+from minigan.batchnorm import BatchNorm
 from minigan.dense import Dense
 from minigan.network import Sequential
 
@@ -157,3 +158,28 @@ def test_layers_that_do_not_belong_together_are_refused():
 
 def test_it_says_what_it_is():
     assert repr(network()) == "Sequential([Dense(3, 4), LeakyReLU(0.2), Dense(4, 2)])"
+
+
+def test_states_lie_in_one_vector_too(xp):
+    rng = np.random.default_rng(0)
+    net = Sequential([Dense(3, 2, rng), BatchNorm(2), Dense(2, 4, rng), BatchNorm(4)]).to(xp)
+    assert to_host(net.state).tolist() == [0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1] and len(net.theta) == 6 + 2 + 4 + 8 + 4 + 8
+    x = xp.asarray(rng.standard_normal((5, 3)).astype("float32"))
+    net.forward(x)
+    assert to_host(net.state).tolist() == [0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1]     # sampling leaves them
+    net.forward(x, train=True)
+    np.testing.assert_array_equal(to_host(net.state)[:2], to_host(net.layers[1].mean))
+    assert to_host(net.state)[:2].all()
+    net.state[...] = 3
+    assert to_host(net.layers[3].var).tolist() == [3, 3, 3, 3]
+    net.layers[1].mean = net.layers[1].mean * 1
+    with pytest.raises(ValueError, match=r"mean of BatchNorm\(2\), shape \(2,\), was rebound"):
+        net.forward(x)
+
+
+def test_a_network_without_states_has_an_empty_vector(dtype):
+    net = network(dtype)
+    assert net.state.shape == (0,) and net.state.dtype == dtype
+    copied = copy.deepcopy(Sequential([Dense(3, 2, np.random.default_rng(0)), BatchNorm(2)]))
+    copied.state[...] = 5
+    assert copied.layers[1].mean.tolist() == [5, 5]

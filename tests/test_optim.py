@@ -97,19 +97,19 @@ def test_the_average_of_many_weights_is_that_of_each():
     average, theta = rng.standard_normal(80_000), rng.standard_normal(80_000)
     before = average.copy()
     WeightAverage(average, 0.9).step(theta)
-    np.testing.assert_allclose(average, 0.1 * before + 0.9 * theta, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(average, before / 6 + theta * 5 / 6, rtol=1e-12, atol=1e-14)
 
 
 def test_average_by_hand():
-    """decay 1/10, then 2/11, then 3/12, but never above 0.2."""
+    """decay 1/6, then 2/7, then 3/8, but never above 0.3."""
     average = np.array([0.0])
-    mean = WeightAverage(average, decay=0.2)
-    mean.step(np.array([10.0]))
-    assert average.item() == pytest.approx(9.0)                       # 0 + 0.9 * 10
-    mean.step(np.array([20.0]))
-    assert average.item() == pytest.approx(9 + 9 / 11 * 11)           # 18
-    mean.step(np.array([28.0]))
-    assert average.item() == pytest.approx(18 + 0.8 * 10)             # 0.2, not 3/12
+    mean = WeightAverage(average, decay=0.3)
+    mean.step(np.array([12.0]))
+    assert average.item() == pytest.approx(10.0)                      # 0 + 5/6 * 12
+    mean.step(np.array([24.0]))
+    assert average.item() == pytest.approx(10 + 5 / 7 * 14)           # 20
+    mean.step(np.array([30.0]))
+    assert average.item() == pytest.approx(20 + 0.7 * 10)             # 0.3, not 3/8
 
 
 MAKE = {

@@ -1,0 +1,183 @@
+"""Conv2D and ConvTranspose2D: the same few weights at every place of an image.
+
+The idea
+    A stroke looks the same wherever it is, so one small set of weights, the kernel, is laid upon
+    every place in turn. Cut out the patch of pixels under the kernel at each place and write it
+    as a row: then each row is an example for one Dense layer, and a convolution is
+
+        cut into patches, then  y = patches·W + b
+
+    All places of all images are one matrix product. (There is no mirroring of the kernel: what the
+    field calls convolution is, to a mathematician, a correlation.)
+
+Forward, Conv2D
+    A kernel of k x k pixels on C channels, F of them, looks at k k C numbers at once:
+
+        y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
+
+    The stride s is how far the kernel moves from one place to the next; `padding` adds rows and
+    columns of 0 on all four sides. With H rows there are (H + 2 padding - k) // s + 1 places.
+
+Backward, Conv2D
+    For the product it is Dense's: db sums the rows of dy, dW = patchesᵀ·dy, dpatches = dy·Wᵀ. And
+    the patches are copies of pixels: a pixel that was copied into several patches reaches L through
+    each, so what comes back to the copies is added up at the pixel. `patches` copies out,
+    `add_patches` adds back.
+
+ConvTranspose2D, or: backward as a forward
+    Seen as one huge matrix A, cutting out and multiplying is y = Ax, and what was just derived is
+    dx = Aᵀdy: from a small image to a larger one. A generator wants to go that way, so this layer
+    has Aᵀ as its forward and A as its backward:
+
+        y = add_patches(x·Wᵀ) + b;   dx = patches(dy)·W;   dW = patches(dy)ᵀ·x;   db = sum of dy
+
+    That one is the transpose of the other says <Ax, y> = <x, Aᵀy> for all x and y, where <,> is
+    the sum of products: both are the sum over all pairs of x_p A_qp y_q. A test checks that.
+    With H rows it makes (H - 1) s - 2 padding + k + output_padding; the last says which of the
+    sizes is meant that a convolution with stride s would bring down to the same H.
+    (Dumoulin & Visin 2016, relationships 6 and 14.)
+
+Shapes
+    Channels last: x (N, H, W, C), so that an image's pixel is a row of C numbers, and the matrix
+    product gives y (N, H', W', F) in place. Conv2D: kernel W (k, k, C, F), b (F,). ConvTranspose2D,
+    from C to F channels: W (k, k, F, C), b (F,). The cache of each is what dW needs: patches, or x.
+    k, s, padding and output_padding are one number, or a pair for rows and columns, and mean what
+    they mean in PyTorch, whose images are (N, C, H, W) and whose kernels are (F, C, k, k).
+
+>>> import numpy as np
+>>> edge = Conv2D(1, 1, 2, np.random.default_rng(0), dtype="float64")
+>>> edge.W[...] = np.array([[-1, 1], [-1, 1]]).reshape(2, 2, 1, 1)      # right minus left
+>>> x = np.array([[0.0, 0, 5, 5], [0, 0, 5, 5], [0, 0, 5, 5]]).reshape(1, 3, 4, 1)
+>>> y, cache = edge.forward(x)
+>>> y[0, :, :, 0].tolist()
+[[0.0, 10.0, 0.0], [0.0, 10.0, 0.0]]
+>>> edge.backward(np.ones_like(y), cache)[0, :, :, 0].tolist()          # how often -1, how often 1
+[[-1.0, 0.0, 0.0, 1.0], [-2.0, 0.0, 0.0, 2.0], [-1.0, 0.0, 0.0, 1.0]]
+"""
+import math
+
+from minigan.backend import array_module
+from minigan.initial_weights import initial_weights
+from minigan.layer import Layer, check_dy, check_float
+
+
+class Conv2D(Layer):
+    """n_in channels to n_out, with a kernel of `size`."""
+
+    names = ("W", "b")
+
+    def __init__(self, n_in, n_out, size, rng, stride=1, padding=0, rule="glorot", dtype="float32"):
+        self.size, self.stride, self.padding = pair(size), pair(stride), pair(padding)
+        (k, l), (self.n_in, self.n_out) = self.size, (n_in, n_out)
+        self.W, self.b = initial_weights(rule, k * l * n_in, k * l * n_out, rng, dtype, (k, l, n_in, n_out))
+        self.dW, self.db = 0 * self.W, 0 * self.b
+
+    def forward(self, x, train=False, rng=None):  # (N, H, W, C) -> (N, H', W', F)
+        check_image(self, x, self.n_in)
+        height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(x.shape[1:3], self.size, self.stride, self.padding))
+        if min(height, width) < 1:
+            raise ValueError(f"{self!r} is larger than its image, x of shape {x.shape}")
+        rows = patches(x, self.size, self.stride, self.padding, height, width)
+        y = rows @ self.W.reshape(-1, self.n_out)
+        y += self.b
+        return y.reshape(len(x), height, width, self.n_out), (rows, x.shape)
+
+    def backward(self, dy, cache, need_dx=True, need_dparams=True):
+        rows, shape = cache
+        height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(shape[1:3], self.size, self.stride, self.padding))
+        check_dy(self, dy, (shape[0], height, width, self.n_out))
+        dy = dy.reshape(-1, self.n_out)
+        if need_dparams:
+            array_module(dy).matmul(rows.T, dy, out=self.dW.reshape(-1, self.n_out))
+            dy.sum(axis=0, out=self.db)
+        if need_dx:
+            drows = dy @ self.W.reshape(-1, self.n_out).T
+            return add_patches(drows, shape, self.size, self.stride, self.padding, height, width)
+
+    def __repr__(self):
+        return f"Conv2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"
+
+
+class ConvTranspose2D(Layer):
+    """n_in channels to n_out: the transpose of a Conv2D from n_out to n_in."""
+
+    names = ("W", "b")
+
+    def __init__(self, n_in, n_out, size, rng, stride=1, padding=0, output_padding=0, rule="glorot", dtype="float32"):
+        self.size, self.stride, self.padding, self.more = pair(size), pair(stride), pair(padding), pair(output_padding)
+        (k, l), (self.n_in, self.n_out) = self.size, (n_in, n_out)
+        if any(more and more >= s for more, s in zip(self.more, self.stride)):
+            raise ValueError(f"an output_padding of {self.more} must be less than the stride, {self.stride}")
+        terms = math.ceil(k * l * n_in / math.prod(self.stride))  # that many patches overlap, at each pixel, times n_in
+        W, self.b = initial_weights(rule, terms, k * l * n_out, rng, dtype, (k, l, n_in, n_out))
+        self.W = W.swapaxes(2, 3).copy()
+        self.dW, self.db = 0 * self.W, 0 * self.b
+
+    def forward(self, x, train=False, rng=None):  # (N, H, W, C) -> (N, H', W', F)
+        check_image(self, x, self.n_in)
+        n, height, width, _ = x.shape
+        shape = n, *((m - 1) * s - 2 * p + k + more for m, k, s, p, more in
+                     zip((height, width), self.size, self.stride, self.padding, self.more)), self.n_out
+        if min(shape[1:3]) < 1:
+            raise ValueError(f"{self!r} pads away all of its image, x of shape {x.shape}")
+        rows = x.reshape(-1, self.n_in) @ self.W.reshape(-1, self.n_in).T
+        y = add_patches(rows, shape, self.size, self.stride, self.padding, height, width)
+        y += self.b
+        return y, (x, shape)
+
+    def backward(self, dy, cache, need_dx=True, need_dparams=True):
+        x, shape = cache
+        check_dy(self, dy, shape)
+        drows = patches(dy, self.size, self.stride, self.padding, *x.shape[1:3])
+        if need_dparams:
+            array_module(dy).matmul(drows.T, x.reshape(-1, self.n_in), out=self.dW.reshape(-1, self.n_in))
+            dy.reshape(-1, self.n_out).sum(axis=0, out=self.db)
+        return (drows @ self.W.reshape(-1, self.n_in)).reshape(x.shape) if need_dx else None
+
+    def __repr__(self):
+        return f"ConvTranspose2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"
+
+
+def patches(x, size, stride, padding, height, width):
+    """x (N, H, W, C) -> (N height width, k l C): at each of height x width places, what the kernel sees."""
+    xp, (n, _, _, channels), (k, l), (s, t) = array_module(x), x.shape, size, stride
+    x = padded(x, padding)
+    step_n, step_y, step_x, step_c = x.strides
+    seen = xp.lib.stride_tricks.as_strided(
+        x, (n, height, width, k, l, channels), (step_n, s * step_y, t * step_x, step_y, step_x, step_c))
+    return seen.reshape(n * height * width, k * l * channels)  # only here the numbers are copied
+
+
+def add_patches(rows, shape, size, stride, padding, height, width):
+    """The transpose of `patches`: each number of rows is added to the pixel that it was copied from."""
+    xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
+    rows = rows.reshape(n, height, width, k, l, channels)
+    x = xp.zeros((n, H + 2 * p, W + 2 * q, channels), dtype=rows.dtype)
+    for i in range(k):
+        for j in range(l):
+            x[:, i:i + s * height:s, j:j + t * width:t] += rows[:, :, :, i, j]
+    return x[:, p:p + H, q:q + W]
+
+
+def padded(x, padding):
+    """x with rows and columns of 0 around it."""
+    (p, q), (n, height, width, channels) = padding, x.shape
+    if p == q == 0:
+        return array_module(x).ascontiguousarray(x)
+    larger = array_module(x).zeros((n, height + 2 * p, width + 2 * q, channels), dtype=x.dtype)
+    larger[:, p:p + height, q:q + width] = x
+    return larger
+
+
+def pair(value):
+    """One number for rows and columns, or a pair as it is."""
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def check_image(layer, x, channels):
+    """Raise TypeError or ValueError unless x is (N, H, W, channels), in the dtype of the weights."""
+    check_float(layer, x)
+    if x.ndim != 4 or x.shape[3] != channels:
+        raise ValueError(f"{layer!r} wants x of shape (N, H, W, {channels}), not {x.shape}")
+    if x.dtype != layer.W.dtype:
+        raise TypeError(f"{layer!r} has {layer.W.dtype} weights but got {x.dtype} x of shape {x.shape}")
