@@ -1,11 +1,14 @@
 """Train a GAN on MNIST, or draw from a trained one: the command line, and nothing else.
 
     python demo.py                                     train on the digits in data/
+    python demo.py --recipe dcgan                      train as others do
+    python demo.py recipes                             which recipes there are
     python demo.py sample RUN_DIR --out digits.png     draw new ones
     python demo.py evaluate RUN_DIR                    measure it: metrics.json, and more pictures
     python demo.py check                               every derivative against central differences
 """
 import argparse
+import difflib
 import io
 import math
 import os
@@ -20,6 +23,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is loaded, Ctrl
 import numpy as np
 
 from minigan.backend import BackendError, blas_advice, load_backend
+from minigan.build import CONVOLUTIONAL, make_networks
 from minigan.data import SHIPPED, DataError, load_images
 from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.plots import save_grid
@@ -63,6 +67,14 @@ def rate(text):
     return value
 
 
+def recipe(text):
+    """One of our recipes, by its name."""
+    if text not in RECIPES:
+        near = difflib.get_close_matches(text, RECIPES, 1, 0)
+        raise argparse.ArgumentTypeError(f"no recipe is called {text[:40]!r}, did you mean {near[0]}? There are {', '.join(RECIPES)}")
+    return RECIPES[text]
+
+
 def path(text):
     """A path that says something."""
     if not text:
@@ -72,15 +84,17 @@ def path(text):
 
 def train_parser():
     parser = Parser(prog="demo.py", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
-                    epilog="other commands, each with its own --help:\n  sample   draw new images from a trained run"
+                    epilog="other commands, each with its own --help:\n  recipes  list the recipes\n  sample   draw new images from a trained run"
                            "\n  evaluate measure a trained run beside real images and noise"
                            "\n  check    compare every derivative with central differences")
     add = parser.add_argument
+    add("--recipe", type=recipe, default=DEFAULT, metavar="NAME",
+        help="a complete setting, of which the flags below change single values (default: default; see demo.py recipes)")
     add("--backend", default="numpy", metavar="numpy|cupy",
         help="where to compute (default numpy, which needs nothing else; cupy needs an NVIDIA card)")
-    add("--epochs", type=whole, default=DEFAULT.epochs, metavar="N",
+    add("--epochs", type=whole, metavar="N",
         help=f"how often every image is shown (default {DEFAULT.epochs}: some two minutes on two cores; more is better)")
-    add("--batch-size", type=whole, default=DEFAULT.batch_size, metavar="N",
+    add("--batch-size", type=whole, metavar="N",
         help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: 64 learns about as much per minute, with noisier steps)")
     add("--seed", type=seed, default=0, metavar="N",
         help="all randomness follows from it (default 0: the same run every time, on the same machine with as many threads)")
@@ -88,9 +102,9 @@ def train_parser():
         help="a folder with IDX files named like MNIST's (default: the MNIST shipped in data/)")
     add("--out", type=path, metavar="DIR",
         help="the run folder, new or empty (default runs/<time>-<recipe>, so that no run overwrites another)")
-    add("--latent-dim", type=whole, default=DEFAULT.latent_dim, metavar="N",
+    add("--latent-dim", type=whole, metavar="N",
         help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
-    add("--learning-rate", type=rate, default=DEFAULT.learning_rate, metavar="X",
+    add("--learning-rate", type=rate, metavar="X",
         help=f"of Adam (default {DEFAULT.learning_rate}: fast, and still stable; see docs/recipe.md)")
     return parser
 
@@ -130,16 +144,30 @@ def check_parser():
     return Parser(prog="demo.py check", description="Compare every hand-written derivative with central differences.")
 
 
+def recipes_parser():
+    return Parser(prog="demo.py recipes", description="List the recipes: name, parameters for images of 28 x 28, source.")
+
+
+def run_recipes(args):
+    for recipe in RECIPES.values():
+        G, D = make_networks(recipe, (28, 28), np.random.default_rng(0))
+        print(f"{recipe.name:16} G {G.theta.size:9,}  D {D.theta.size:9,}  {recipe.source}")
+    return 0
+
+
 def run_train(args):
-    if args.latent_dim > 4096:
-        raise RunError(f"--latent-dim {args.latent_dim} is too many: at most 4096")
+    recipe = replace(args.recipe, **{name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate")
+                                     if (value := getattr(args, name)) is not None})
+    if recipe.latent_dim > 4096:
+        raise RunError(f"--latent-dim {recipe.latent_dim} is too many: at most 4096")
     xp = load_backend(args.backend)
     images = load_images(args.data)
-    if args.batch_size > len(images):
+    if recipe.batch_size > len(images):
         raise RunError(f"there are only {len(images)} images in {args.data}: give --batch-size {len(images)} or less,"
-                       f" not {args.batch_size}")
-    recipe = replace(DEFAULT, epochs=args.epochs, batch_size=args.batch_size, latent_dim=args.latent_dim,
-                     learning_rate=args.learning_rate)
+                       f" not {recipe.batch_size}")
+    if recipe.networks in CONVOLUTIONAL and (images.shape[1] % 4 or images.shape[2] % 4):
+        raise RunError(f"{args.data} holds images of {images.shape[1]} x {images.shape[2]}, and the recipe {recipe.name} wants"
+                       " multiples of 4: choose a fully connected one, such as --recipe default")
     digits = args.data.resolve() == SHIPPED
     yardstick, _ = make_yardstick(args.data, digits)
     folder = new_folder(args.out or default_path(recipe.name))
@@ -187,7 +215,7 @@ def run_check(args):
     return 1 if failed else 0
 
 
-COMMANDS = {"sample": (sample_parser, run_sample), "evaluate": (evaluate_parser, run_evaluate),
+COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, run_sample), "evaluate": (evaluate_parser, run_evaluate),
             "check": (check_parser, run_check)}
 
 
@@ -202,7 +230,7 @@ def main(argv):
             parser, run = COMMANDS[argv[0]]
             return run(parser().parse_args(argv[1:]))
         if argv and not argv[0].startswith("-"):
-            raise RunError(f"there is no command {argv[0]!r}: there is {' and '.join(COMMANDS)}, or none at all, to train")
+            raise RunError(f"there is no command {argv[0]!r}: there is {', '.join(COMMANDS)}, or none at all, to train")
         return run_train(train_parser().parse_args(argv))
     except (BackendError, DataError, RunError) as error:
         return complain(error)

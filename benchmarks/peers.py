@@ -10,7 +10,7 @@ class Twin:
     def __init__(self, recipe, images, device="cpu", lean=False, compiled=False, seed=0):
         torch.manual_seed(seed)
         self.recipe, self.device, self.lean, self.i, self.n = recipe, device, lean, 0, 0
-        self.images = torch.from_numpy(images).to(device)
+        self.images = torch.from_numpy(images.reshape(len(images), -1).copy()).to(device)
         self.order = torch.randperm(len(images), device=device)
 
         def network(sizes, slope, dropout, *last):
@@ -25,9 +25,9 @@ class Twin:
                         nn.init.xavier_uniform_(layer.weight)
                         nn.init.zeros_(layer.bias)
             return net
-        sizes_G, sizes_D = [recipe.latent_dim, *recipe.widths_G], [images.shape[1], *recipe.widths_D]
-        self.G = network(sizes_G, recipe.slope_G, 0, images.shape[1], nn.Tanh())
-        self.drawer = network(sizes_G, recipe.slope_G, 0, images.shape[1], nn.Tanh())
+        sizes_G, sizes_D = [recipe.latent_dim, *recipe.widths_G], [self.images.shape[1], *recipe.widths_D]
+        self.G = network(sizes_G, recipe.slope_G, 0, self.images.shape[1], nn.Tanh())
+        self.drawer = network(sizes_G, recipe.slope_G, 0, self.images.shape[1], nn.Tanh())
         self.D = network(sizes_D, recipe.slope_D, recipe.dropout, 1)
         self.optimizer_G, self.optimizer_D = (
             torch.optim.AdamW(net.parameters(), recipe.learning_rate, (recipe.beta1, recipe.beta2), weight_decay=decay, fused=True)
@@ -46,11 +46,12 @@ class Twin:
     def batch(self):
         N = self.recipe.batch_size
         self.i = (self.i + 1) % (len(self.images) // N)
+        if self.i == 0:
+            self.order = torch.randperm(len(self.images), device=self.device)
         return self.images[self.order[self.i * N:(self.i + 1) * N]].float() / 127.5 - 1
 
-    def step(self, real=None):
-        recipe = self.recipe
-        real = self.batch() if real is None else torch.from_numpy(real).to(self.device)
+    def step(self):
+        recipe, real = self.recipe, self.batch()
         n, n_G = len(real), recipe.batch_G or len(real)
         self.optimizer_D.zero_grad()
         self.loss_D(real, torch.randn(n, recipe.latent_dim, device=self.device),
@@ -70,3 +71,9 @@ class Twin:
                 weight = 1 - min(recipe.average, (1 + self.n) / (6 + self.n))
                 torch._foreach_lerp_(list(self.drawer.parameters()), list(self.G.parameters()), weight)
             self.n += 1
+
+    def draw(self, z):
+        """Images in [0, 1] from noise, a NumPy array, as minigan's Game.draw."""
+        with torch.no_grad():
+            net = self.drawer if self.recipe.average else self.G
+            return (net(torch.from_numpy(z).to(self.device)).cpu().numpy() + 1) / 2

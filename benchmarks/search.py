@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.data import SHIPPED, load_images, scale
+from minigan.data import SHIPPED, load_images
 from minigan.evaluation import make_yardstick
-from minigan.gan import discriminator_step, generator_step
-from minigan.optim import Adam, WeightAverage
-from minigan.recipes import RECIPES, make_networks, replace
+from minigan.game import Game
+from minigan.recipes import RECIPES, replace
 from minigan.runs import draw_many
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
@@ -77,36 +76,28 @@ ROWS = {  # name: what is changed; ratio is the rate of D over that of G, scale 
 
 def train(changes, images, yardstick):
     """Figures of 10,000 samples at the end, and FD after every fourth epoch."""
-    changes = dict(changes)
-    seed, ratio, noise, decay_D, factor = (changes.pop(name, default) for name, default in EXTRAS.items())
-    recipe = replace(RECIPES["default"], **{"epochs": EPOCHS, **changes})
-    rng = np.random.default_rng(seed)
-    G, D = make_networks(recipe, 784, rng)
-    drawer, _ = make_networks(recipe, 784, rng)
-    optimizer_G, optimizer_D = (Adam(net.theta, recipe.learning_rate, recipe.beta1, recipe.beta2, decay=decay)
-                                for net, decay in ((G, recipe.decay_G), (D, decay_D)))
-    average, N = WeightAverage(drawer.theta, recipe.average), recipe.batch_size
-    steps, seconds, fds = len(images) // N, 0.0, {}
-    for epoch in range(recipe.epochs):
-        began, order = time.process_time(), rng.permutation(len(images))
-        for i in range(steps):
-            done = (epoch + i / steps) / recipe.epochs
-            optimizer_G.lr = recipe.learning_rate * (1 - (1 - recipe.final_rate) * done)
-            optimizer_D.lr = optimizer_G.lr * ratio
-            real = scale(images[order[i * N:(i + 1) * N]]) * np.float32(factor)
-            if noise:
-                real += np.float32(noise * (1 - done)) * rng.standard_normal(real.shape, dtype="float32")
-            for step in "D", "G":
-                z = rng.standard_normal((N, recipe.latent_dim), dtype="float32")
-                if step == "D":
-                    discriminator_step(G, D, optimizer_D, real, z, rng, recipe.real_label)
-                else:
-                    generator_step(G, D, optimizer_G, z, rng)
-            average.step(G.theta)
+    extras = {**EXTRAS, **{name: value for name, value in changes.items() if name in EXTRAS}}
+    recipe = replace(RECIPES["default"], **{"epochs": EPOCHS, **{k: v for k, v in changes.items() if k not in EXTRAS}})
+    recipe = replace(recipe, learning_rate_D=recipe.learning_rate * extras["ratio"])
+    game, seconds, fds = Game(recipe, images, extras["seed"]), 0.0, {}
+    game.optimizer_D.decay = extras["decay_D"]
+    rng, plain = np.random.default_rng(extras["seed"]), game.next_images
+
+    def next_images():
+        left = 1 - game.t / (game.steps * recipe.epochs)
+        real = plain() * np.float32(extras["scale"])
+        if extras["instance_noise"]:
+            real += np.float32(extras["instance_noise"] * left) * rng.standard_normal(real.shape, dtype="float32")
+        return real
+    game.next_images = next_images
+    for epoch in range(1, recipe.epochs + 1):
+        began = time.process_time()
+        for _ in range(game.steps):
+            game.step()
         seconds += time.process_time() - began
-        if (epoch + 1) % 4 == 0:
-            fds[epoch + 1] = yardstick.quick(draw_many(drawer, 10_000, seed=0))["fd"]
-    drawn = draw_many(drawer, 10_000, seed=0)
+        if epoch % 4 == 0:
+            fds[epoch] = yardstick.quick(draw_many(game.drawer, recipe, 10_000, seed=0))["fd"]
+    drawn = draw_many(game.drawer, recipe, 10_000, seed=0)
     grey = float(((drawn > 0.1) & (drawn < 0.9)).mean())  # neither black nor white
     return {"seconds": seconds, "epochs": recipe.epochs, "fds": fds, "grey": grey, **yardstick.full(drawn)}
 
@@ -129,7 +120,7 @@ if __name__ == "__main__":
     args = parser.parse_args()
     if not args.table:
         part, parts = map(int, args.part.split("/"))
-        images, (yardstick, _) = load_images().reshape(60_000, 784), make_yardstick(SHIPPED, True)
+        images, (yardstick, _) = load_images(), make_yardstick(SHIPPED, True)
         done = {json.loads(line)["name"] for line in RESULTS.read_text().splitlines()} if RESULTS.exists() else set()
         for name, changes in list(ROWS.items())[part - 1::parts]:
             if name not in done:

@@ -32,12 +32,12 @@ import numpy as np
 import threadpoolctl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from minigan.backend import load_backend, random_generator
-from minigan.data import load_images, scale
+from minigan.backend import load_backend
+from minigan.build import make_networks
+from minigan.data import load_images
 from minigan.dense import Dense
-from minigan.gan import discriminator_step, generator_step
-from minigan.optim import Adam, WeightAverage
-from minigan.recipes import RECIPES, make_networks, replace
+from minigan.game import Game
+from minigan.recipes import RECIPES, replace
 
 try:
     import torch
@@ -46,33 +46,7 @@ except ImportError:
     torch = None
 
 NETWORKS = {"default": {}, "keras-mlp-fixed": {}, "pytorch-mlp": {}}  # recipe: what is changed in it
-PIXELS = 784
-
-
-class Minigan:
-    """minigan's own step."""
-
-    def __init__(self, recipe, images, xp):
-        self.recipe, self.xp, self.i = recipe, xp, 0
-        self.images, self.order = xp.asarray(images), xp.asarray(np.random.default_rng(0).permutation(len(images)))
-        self.G, self.D = (net.to(xp) for net in make_networks(recipe, PIXELS, np.random.default_rng(0)))
-        self.drawer = make_networks(recipe, PIXELS, np.random.default_rng(0))[0].to(xp)
-        self.optimizers = [Adam(net.theta, recipe.learning_rate, recipe.beta1, recipe.beta2, decay=decay)
-                           for net, decay in ((self.G, recipe.decay_G), (self.D, 0.0))]
-        self.average = WeightAverage(self.drawer.theta, recipe.average)
-        self.rng = random_generator(xp, np.random.SeedSequence(0))
-
-    def noise(self, n):
-        return self.rng.standard_normal((n, self.recipe.latent_dim), dtype=self.recipe.dtype)
-
-    def step(self):
-        recipe, N = self.recipe, self.recipe.batch_size
-        self.i = (self.i + 1) % (len(self.images) // N)
-        real = scale(self.images[self.order[self.i * N:(self.i + 1) * N]], recipe.dtype)
-        discriminator_step(self.G, self.D, self.optimizers[1], real, self.noise(N), self.rng, recipe.real_label)
-        generator_step(self.G, self.D, self.optimizers[0], self.noise(recipe.batch_G or N), self.rng)
-        if recipe.average:
-            self.average.step(self.G.theta)
+SHAPE = (28, 28)
 
 
 class Floor:
@@ -81,7 +55,7 @@ class Floor:
     def __init__(self, recipe, xp):
         rng, N, N_G = np.random.default_rng(0), recipe.batch_size, recipe.batch_G or recipe.batch_size
         G, D = ([(layer.W.shape) for layer in net.layers if isinstance(layer, Dense)]
-                for net in make_networks(recipe, PIXELS, rng))
+                for net in make_networks(recipe, SHAPE, rng))
         self.xp, self.products = xp, []
 
         def array(*shape):
@@ -146,7 +120,7 @@ def ratio(times, name, beside):
 def compare(recipe, images, xp, threads, rounds, compiled):
     """All runners on one recipe: a dict of what was measured."""
     device = "cpu" if xp is np else "cuda"
-    runners = {"minigan": Minigan(recipe, images, xp), "floor": Floor(recipe, xp)}
+    runners = {"minigan": Game(recipe, images, 0, xp), "floor": Floor(recipe, xp)}
     finish = (lambda: None) if xp is np else xp.cuda.Device().synchronize
     if torch:
         if threads:
@@ -194,7 +168,7 @@ HEAD = ("| networks | batch | threads | floor, ms | minigan, ms | minigan / floo
 
 def profile(recipe, images, threads, steps=200):
     """Milliseconds a step that each page takes, largest first; the floor's as well."""
-    import minigan.activations, minigan.dense, minigan.dropout, minigan.gan, minigan.losses, minigan.optim
+    import minigan.activations, minigan.dense, minigan.dropout, minigan.gan, minigan.game, minigan.losses, minigan.optim
     spent, stack = {}, []
 
     def timed(page, function):
@@ -210,16 +184,16 @@ def profile(recipe, images, threads, steps=200):
                 if stack:
                     stack[-1] += took
         return wrapper
-    runner, floor = Minigan(recipe, images, np), Floor(recipe, np)
+    runner, floor = Game(recipe, images), Floor(recipe, np)
     for owner, name, page in [
             (minigan.dense.Dense, "forward", "dense.py"), (minigan.dense.Dense, "backward", "dense.py"),
             *((c, n, "activations.py") for c in (minigan.activations.LeakyReLU, minigan.activations.ReLU, minigan.activations.Tanh)
               for n in ("forward", "backward") if n in vars(c)),
             (minigan.dropout.Dropout, "forward", "dropout.py"), (minigan.dropout.Dropout, "backward", "dropout.py"),
             (minigan.optim.Adam, "step", "optim.py, Adam"), (minigan.optim.WeightAverage, "step", "optim.py, average"),
-            (minigan.gan, "bce_on_logits", "losses.py"), (Minigan, "noise", "noise"), (Minigan, "step", "the batch"),
-            (sys.modules[__name__], "discriminator_step", "gan.py and network.py"),
-            (sys.modules[__name__], "generator_step", "gan.py and network.py")]:
+            (minigan.gan, "bce_on_logits", "losses.py"), (minigan.game, "make_noise", "noise"), (Game, "step", "the batch"),
+            (minigan.game, "discriminator_step", "gan.py and network.py"),
+            (minigan.game, "generator_step", "gan.py and network.py")]:
         setattr(owner, name, timed(page, getattr(owner, name)))
     with threadpoolctl.threadpool_limits(threads, user_api="blas"):
         times = take_turns({"minigan": runner, "floor": floor}, lambda: None, rounds=3)
@@ -250,7 +224,7 @@ def grow(images, path, threads):
         for value in values:
             recipe = replace(RECIPES["default"], **change(value))
             with threadpoolctl.threadpool_limits(threads, user_api="blas"):
-                times = take_turns({"minigan": Minigan(recipe, images, np), "floor": Floor(recipe, np)}, lambda: None, rounds=5)
+                times = take_turns({"minigan": Game(recipe, images), "floor": Floor(recipe, np)}, lambda: None, rounds=5)
             steps.append([1e3 * float(np.median(times[name])) for name in ("minigan", "floor")])
             print(f"{label}: {value:5}   step {steps[-1][0]:7.2f} ms   floor {steps[-1][1]:7.2f} ms", flush=True)
         axes.loglog(values, [s[0] for s in steps], marker="o", markersize=4, label="step")
@@ -275,7 +249,7 @@ if __name__ == "__main__":
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    xp, images = load_backend(args.backend), load_images().reshape(-1, PIXELS)
+    xp, images = load_backend(args.backend), load_images()
     print(f"NumPy {np.__version__}: {machine()}" + (f"; PyTorch {torch.__version__}" if torch else ""))
     rows = []
     if args.grow:

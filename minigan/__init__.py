@@ -16,25 +16,30 @@ Read the pages in this order. A page uses only what stands above it, with one ex
      8  network          layers in a row; all their parameters in one flat vector
      9  optim            SGD, Adam, and the average of weights
     10  gan              generator against discriminator: the two training steps
+    11  conv             the same weights at every place: convolution, and its transpose
+    12  batchnorm        every feature with mean 0 and variance 1
+    13  shapes           pooling, repeating, reshaping, and Maxout
                          -- here the core ends; around it stand --
-    11  backend          NumPy or CuPy: choose, place, bring home
-    12  data             MNIST, the IDX format, and the one place that scales pixels
-    13  recipes          complete settings, by name
-    14  plots            every picture
-    15  runs             the run folder: settings, history, model; drawing from a saved one
-    16  classifier       a judge who knows digits, made of the same layers
-    17  metrics          is it any good? in figures
-    18  diagnosis        and in words
-    19  training         the loop: epochs, batches, noise, and what is written when
-    20  evaluation       all figures of one run, beside those of real images and of noise
-    21  selfcheck        every derivative against central differences, in one table
+    14  backend          NumPy or CuPy: choose, place, bring home
+    15  data             MNIST, the IDX format, and the one place that scales pixels
+    16  recipes          complete settings, by name
+    17  build            from a recipe to its networks, optimizers and noise
+    18  game             both networks and all else that changes while they learn
+    19  plots            every picture
+    20  runs             the run folder: settings, history, model; drawing from a saved one
+    21  classifier       a judge who knows digits, made of the same layers
+    22  metrics          is it any good? in figures
+    23  diagnosis        and in words
+    24  training         the loop: epochs, and what is written when
+    25  evaluation       all figures of one run, beside those of real images and of noise
+    26  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once
     K   how many numbers go into a layer, per example
     M   how many come out
     Z   latent: how many random numbers the generator starts from
-    x   what goes into a layer, shape (N, K)
+    x   what goes into a layer, shape (N, K); images are (N, H, W, C): height, width, channels
     y   what comes out, shape (N, M)
     W   a weight matrix, shape (K, M);   b   a bias, shape (M,)
     L   the loss: one number, the smaller the better

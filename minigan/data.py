@@ -22,6 +22,9 @@ Scaling
         scale:    x = byte / 127.5 - 1          0 ... 255  ->  -1 ... 1
         unscale:  (x + 1) / 2                  -1 ... 1    ->   0 ... 1
 
+    A recipe may have its black at 0 instead of -1, as a generator that ends in a sigmoid wants it;
+    `low` says which.
+
 Shapes
     Images (N, height, width), uint8; scaled as they are. Labels (N,), uint8.
 
@@ -57,14 +60,14 @@ class DataError(ValueError):
     """A file or folder of data cannot be used; the message names it and says why."""
 
 
-def scale(images, dtype="float32"):
-    """Bytes 0 ... 255, of any shape, to numbers in [-1, 1]."""
-    return images.astype(dtype) / 127.5 - 1
+def scale(images, dtype="float32", low=-1.0):
+    """Bytes 0 ... 255, of any shape, to numbers in [low, 1], for a low of -1 or 0."""
+    return images.astype(dtype) / (255 / (1 - low)) + low
 
 
-def unscale(x):
-    """Numbers in [-1, 1], of any shape, to numbers in [0, 1]."""
-    return (x + 1) / 2
+def unscale(x, low=-1.0):
+    """Numbers in [low, 1], of any shape, to numbers in [0, 1]; what is darker than low is black."""
+    return ((x - low) / (1 - low)).clip(0, 1)
 
 
 def read_idx(path, sha256=None):

@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from minigan import plots
+from minigan.build import make_noise
 from minigan.classifier import load_classifier
 from minigan.data import SHIPPED, TEST_IMAGES, DataError, find, load_images
 from minigan.losses import bce_on_logits
@@ -59,7 +60,7 @@ def evaluate(folder, count=10_000, seed=0):
     Raises RunError or DataError where the run or its data cannot be used.
     """
     folder = Path(folder)
-    settings, G, D = load_networks(folder)
+    settings, recipe, G, D = load_networks(folder)
     data = SHIPPED if settings["digits"] else Path(settings["data"])
     yardstick, against = make_yardstick(data, settings["digits"])
     training = load_images(data)
@@ -70,7 +71,7 @@ def evaluate(folder, count=10_000, seed=0):
         raise DataError(f"{data} holds too few images to measure against: at least 10 are needed")
     train_pixels = training.reshape(len(training), -1).astype("float32") / 255
 
-    drawn = draw_many(G, count, seed)
+    drawn = draw_many(G, recipe, count, seed, height * width)
     rng = np.random.default_rng(seed)
     noise = rng.random(drawn.shape, dtype="float32")
     judge = yardstick.judge
@@ -90,10 +91,10 @@ def evaluate(folder, count=10_000, seed=0):
     train_features = yardstick.look(train_pixels)[0]
     like = nearest(drawn[:14], train_pixels), nearest(yardstick.look(drawn[:14])[0], train_features)
     plots.save_picture(plots.rows_of(shaped(drawn[:14]), *(shaped(train_pixels[i]) for i in like)), folder / "neighbours.png")
-    z = rng.standard_normal((14, G.layers[0].W.shape[0])).astype(G.theta.dtype)
-    plots.save_grid(shaped(draw(G, square(z[:4], 10))), folder / "walk.png")
-    plots.save_walk(shaped(draw(G, round_trip(z[:4], 20))), folder / "walk.gif")
-    plots.save_gradient(shaped(draw(G, z)), shaped(wishes(G, D, z)), folder / "gradient.png")
+    z = make_noise(recipe, rng, 14)
+    plots.save_grid(shaped(draw(G, square(z[:4], 10), recipe.low)), folder / "walk.png")
+    plots.save_walk(shaped(draw(G, round_trip(z[:4], 20), recipe.low)), folder / "walk.gif")
+    plots.save_gradient(shaped(draw(G, z, recipe.low)), shaped(wishes(G, D, z)), folder / "gradient.png")
     write_whole(folder / "metrics.json", lambda file: file.write(json.dumps(result, indent=2).encode() + b"\n"))
     return result
 

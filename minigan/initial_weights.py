@@ -21,6 +21,8 @@ The rules (a uniform distribution on [-a, a] has the variance a²/3)
     "fan_in"   uniform, a = 1 / sqrt(K): the variance 1/(3K). The habit of Torch and PyTorch for
                linear layers, biases included; related to LeCun et al. 1998, "Efficient BackProp"
     "normal"   normal, sd = 0.02 whatever the size.  Radford et al. 2016 (DCGAN), section 4
+    "uniform .05", "uniform .005"   uniform, a = 0.05 or 0.005 whatever the size: the published code
+               of Goodfellow et al. 2014
 
     Under every rule but "fan_in" the biases begin at zero.
 
@@ -39,7 +41,7 @@ import math
 
 import numpy as np
 
-RULES = ("glorot", "he", "fan_in", "normal")
+RULES = ("glorot", "he", "fan_in", "normal", "uniform .05", "uniform .005")
 
 
 def initial_weights(rule, n_in, n_out, rng, dtype="float32", shape=None):
@@ -61,6 +63,9 @@ def initial_weights(rule, n_in, n_out, rng, dtype="float32", shape=None):
         W, b = rng.uniform(-a, a, shape), rng.uniform(-a, a, shape[-1])
     elif rule == "normal":
         W = 0.02 * rng.standard_normal(shape)
+    elif rule in ("uniform .05", "uniform .005"):
+        a = float(rule.split()[1])
+        W = rng.uniform(-a, a, shape)
     else:
         raise ValueError(f"no rule for initial weights is called {rule!r}; there are {', '.join(RULES)}")
     return W.astype(dtype), b.astype(dtype)

@@ -8,6 +8,12 @@ SGD
 
         theta = theta - lr * dtheta
 
+    With momentum, we walk like a ball that rolls: it keeps a share of its velocity, and the
+    gradient pushes it. Steps that agree add up; those that do not cancel.
+
+        velocity = momentum * velocity - lr * dtheta
+        theta = theta + velocity                        Polyak 1964; Sutskever et al. 2013, equations 1, 2
+
 Adam  (Kingma & Ba 2015, algorithm 1, in its letters: g the gradient, m and v its moments)
     Gradients are noisy, and of very different size from weight to weight. So keep two running
     averages of each weight's gradient: m, of the gradient itself, and v, of its square; then
@@ -63,14 +69,18 @@ from minigan.backend import array_module
 
 
 class SGD:
-    """Stochastic gradient descent; lr is the learning rate."""
+    """Stochastic gradient descent; lr is the learning rate. Both it and the momentum may be changed
+    from step to step."""
 
-    def __init__(self, theta, lr):
-        self.theta, self.lr = theta, lr
+    def __init__(self, theta, lr, momentum=0.0):
+        self.theta, self.lr, self.momentum = theta, lr, momentum
+        self.velocity = 0 * theta
 
     def step(self, dtheta):
         check_like(self.theta, dtheta)
-        self.theta -= self.lr * dtheta
+        self.velocity *= self.momentum
+        self.velocity -= self.lr * dtheta
+        self.theta += self.velocity
 
 
 class Adam:
@@ -154,7 +164,7 @@ def pieces(theta, size=1 << 16):
     """Slices that cover theta. Millions of numbers do not fit into a processor's cache; walking
     through them piece by piece, doing all of the arithmetic on one before the next, they are
     fetched from memory once. On a device one piece is all, since each operation costs a launch."""
-    size = size if array_module(theta).__name__ == "numpy" else theta.size
+    size = size if array_module(theta).__name__ == "numpy" else max(1, theta.size)
     return [slice(start, start + size) for start in range(0, theta.size, size)]
 
 

@@ -3,7 +3,9 @@
 The idea
     Everything that decides how a run goes, but the seed and the data, is one small record. What
     the command line changes is replaced in a copy, and the copy is saved with the run. What was
-    tried to find our own recipe, and what it gave, stands in docs/recipe.md.
+    tried to find our own, `default`, and what it gave, stands in docs/recipe.md. The others are
+    those that people learn GANs from, as they were published; docs/recipes.md compares them. Where
+    a published value cannot be had here, the comment beside the recipe says so.
 
 >>> recipe = RECIPES["default"]
 >>> recipe.widths_G, recipe.beta1
@@ -11,11 +13,11 @@ The idea
 >>> replace(recipe, epochs=3).epochs
 3
 """
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
-from minigan.gan import make_discriminator, make_generator
+from minigan.initial_weights import RULES
 
-__all__ = ["RECIPES", "Recipe", "asdict", "make_networks", "replace"]
+__all__ = ["RECIPES", "Recipe", "asdict", "from_dict", "replace"]
 
 
 @dataclass(frozen=True)
@@ -23,29 +25,71 @@ class Recipe:
     """One complete setting."""
 
     name: str
+    source: str  # where it comes from, in a line
     latent_dim: int  # Z, how many random numbers the generator starts from
-    widths_G: tuple  # units of its hidden layers, first to last
+    widths_G: tuple  # units of its hidden layers, first to last; of convolutions, channels
     widths_D: tuple  # and of the discriminator's
-    dropout: float  # in the discriminator, after each hidden layer
     batch_size: int  # N real images and N fakes a step
     epochs: int
     learning_rate: float  # at the first step
-    final_rate: float  # what share of it is left at the last; in between it falls in a straight line
-    beta1: float  # Adam's memory of the gradient
-    beta2: float  # and of its square
-    real_label: float  # what the discriminator should answer to a real image
-    average: float  # decay of the running average of the generator's weights; 0: what is drawn is the generator itself
-    decay_G: float = 0.0  # weight decay of the generator: times the rate, the share of each weight that fades in a step
-    batch_G: int = 0  # noise vectors in the generator's step; 0: as many as batch_size
+    networks: str = "dense"  # which of build.py's
     slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
     slope_D: float = 0.2  # and of the discriminator's
+    dropout: float = 0.0  # in the discriminator, after each hidden layer
     rule: str = "glorot"  # of the initial weights
+    rule_D: str = ""  # of the discriminator's, where it is another
+    noise: str = "normal"  # or "uniform" in [-1, 1]: what the generator starts from
+    low: float = -1.0  # what a black pixel is to the networks; a white one is 1
+    batch_G: int = 0  # noise vectors in the generator's step; 0: as many as batch_size
+    steps: int = 0  # in an epoch; 0: as many as show each image once
+    with_replacement: bool = False  # draw images at random, instead of each once an epoch
+    head_start: int = 0  # steps that the discriminator learns alone, at first
+    optimizer: str = "adam"  # or "sgd"
+    learning_rate_D: float = 0.0  # of the discriminator; 0: the same
+    final_rate: float = 1.0  # what share of the rate is left at the last step; it falls in a straight line
+    divisor: float = 1.0  # by which each step divides the rate
+    momentum: tuple = (0.0, 0.0, 1)  # of SGD: at first, at last, and after how many epochs
+    beta1: float = 0.9  # Adam's memory of the gradient
+    beta2: float = 0.999  # and of its square
+    decay_G: float = 0.0  # weight decay of the generator: times the rate, the share of each weight that fades in a step
+    real_label: float = 1.0  # what the discriminator should answer to a real image
+    average: float = 0.0  # decay of the running average of the generator's weights; 0: the generator itself draws
     dtype: str = "float32"
 
 
+ALLOWED = {"dtype": ("float32", "float64"), "rule": RULES, "rule_D": ("", *RULES), "noise": ("normal", "uniform"), "low": (-1, 0),
+           "optimizer": ("adam", "sgd"), "networks": ("dense", "maxout", "dcgan", "auto-write")}
+MAY_BE_0 = ("batch_G", "steps", "head_start")  # of those that are whole numbers
+
+
+def from_dict(values):
+    """The Recipe of which asdict, or a file, says so; raises ValueError for a value that cannot be."""
+    values = dict(values)
+    for field in fields(Recipe):
+        name, value = field.name, values[field.name]
+        kind = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}[field.type]
+        good = isinstance(value, kind) and (field.type is bool or not isinstance(value, bool))
+        if good and field.type is int:
+            good = value >= (0 if name in MAY_BE_0 else 1)
+        if good and field.type is tuple:
+            values[name] = tuple(value)
+            good = all(type(v) is int and v >= 1 for v in value) or name == "momentum" and len(value) == 3 and all(
+                type(v) in (int, float) and v >= 0 for v in value)
+        if good and name in ("slope_G", "slope_D", "dropout"):
+            good = 0 <= value <= 1 and (name, value) != ("dropout", 1)
+        if not good or name in ALLOWED and value not in ALLOWED[name]:
+            raise ValueError(f"{name} is {value!r}")
+    return Recipe(**values)
+
+
+KERAS = Recipe(
+    "keras-mlp", "Great Learning's Keras article, as printed: real images in [0, 1], fakes in [-1, 1]",
+    latent_dim=100, widths_G=(256, 512, 1024), widths_D=(1024, 512, 256), dropout=0.3, batch_size=128, batch_G=256,
+    steps=234, with_replacement=True, epochs=200, learning_rate=2e-4, beta1=0.5, low=0.0)
+
 RECIPES = {recipe.name: recipe for recipe in [
     Recipe(
-        "default",
+        "default", "ours: fully connected, from a search of its own (docs/recipe.md)",
         latent_dim=64,
         widths_G=(256, 512),
         widths_D=(512, 256),
@@ -53,51 +97,30 @@ RECIPES = {recipe.name: recipe for recipe in [
         batch_size=128,
         epochs=16,  # some two minutes on two cores
         learning_rate=1.4e-3,  # seven times the usual 2e-4: as fast as it stays stable
-        final_rate=1.0,  # constant: if it falls, the networks rest, and there is less to average
         beta1=0.0,  # no memory of the gradient: the usual 0.9 remembers an opponent who has moved on
-        beta2=0.99,  # the usual 0.999 is too slow to see a gradient that suddenly grows
-        real_label=1.0,
-        average=0.9999,  # the average removes the specks, and most of what is wrong; see optim.py
+        beta2=0.99,  # the usual 0.999 is slower to see a gradient that suddenly grows
         decay_G=0.07,  # without it strokes grow hard, all black and white; with more they grow faint
+        average=0.9999,  # the average removes the specks, and most of what is wrong; see optim.py
     ),
     Recipe(
-        "pytorch-mlp",  # the notebook Generative-Adverserial-Networks-in-PyTorch-for-1D-images, after yunjey's tutorial
-        latent_dim=64,
-        widths_G=(256, 256),
-        widths_D=(256, 256),
-        dropout=0.0,
-        batch_size=100,
-        epochs=300,
-        learning_rate=2e-4,
-        final_rate=1.0,
-        beta1=0.9,
-        beta2=0.999,
-        real_label=1.0,
-        average=0.0,
-        slope_G=0.0,
-        rule="fan_in",
-    ),
+        "goodfellow-2014", "Goodfellow et al. 2014 and its published code: maxout, uniform noise, SGD",
+        # its output biases start at the mean image, ours at 0; it stops when it likes its digits, we after 50 epochs
+        networks="maxout", latent_dim=100, widths_G=(1200, 1200), widths_D=(240, 240), slope_G=0.0, dropout=0.5,
+        batch_size=100, epochs=50, learning_rate=0.1, optimizer="sgd", divisor=1.000004, momentum=(0.5, 0.7, 250),
+        noise="uniform", low=0.0, rule="uniform .05", rule_D="uniform .005"),
     Recipe(
-        "keras-mlp-fixed",  # the Great Learning article, with the data in [-1, 1], where its generator draws
-        latent_dim=100,
-        widths_G=(256, 512, 1024),
-        widths_D=(1024, 512, 256),
-        dropout=0.3,
-        batch_size=128,
-        batch_G=256,
-        epochs=200,
-        learning_rate=2e-4,
-        final_rate=1.0,
-        beta1=0.5,
-        beta2=0.999,
-        real_label=1.0,
-        average=0.0,
-    ),
+        "pytorch-mlp", "the notebook Generative-Adverserial-Networks-in-PyTorch-for-1D-images, after yunjey's tutorial",
+        latent_dim=64, widths_G=(256, 256), widths_D=(256, 256), slope_G=0.0, batch_size=100, epochs=300,
+        learning_rate=2e-4, rule="fan_in"),
+    KERAS,
+    replace(KERAS, name="keras-mlp-fixed", source="the same with real images in [-1, 1], where its generator draws", low=-1.0),
+    Recipe(
+        "dcgan", "Radford et al. 2016 (DCGAN) at 28 x 28, with 64 and 32 channels",
+        networks="dcgan", latent_dim=100, widths_G=(64, 32), widths_D=(32, 64), slope_G=0.0, batch_size=128, epochs=25,
+        learning_rate=2e-4, beta1=0.5, rule="normal"),
+    Recipe(
+        "auto-write", "O'Reilly's TensorFlow 1 article: 5 x 5 convolutions with pooling against a generator that resizes",
+        # its resizing is bilinear, ours repeats pixels; it has two optimizers for D's real and fake images, we have one
+        networks="auto-write", latent_dim=100, widths_G=(50, 25), widths_D=(32, 64, 1024), slope_G=0.0, slope_D=0.0,
+        batch_size=50, epochs=83, head_start=300, learning_rate=1e-4, learning_rate_D=3e-4, rule="normal", low=0.0),
 ]}
-
-
-def make_networks(recipe, n_pixels, rng):
-    """(G, D) on the host, weights drawn from rng, a numpy.random.Generator."""
-    G = make_generator(recipe.latent_dim, recipe.widths_G, n_pixels, rng, recipe.slope_G, recipe.rule, recipe.dtype)
-    D = make_discriminator(n_pixels, recipe.widths_D, rng, recipe.slope_D, recipe.dropout, recipe.rule, recipe.dtype)
-    return G, D

@@ -12,8 +12,9 @@ The idea
         model.npz          the weights: loads with NumPy alone, without pickle
 
     model.npz holds flat vectors (see network.py): `generator`, `discriminator`, `average`, which
-    is the running average of the generator's weights and the one to draw from, and `settings`,
-    the text of settings.json, from which the networks are built anew.
+    is the running average of the generator's weights and the one to draw from, what each of the
+    three has in its `state`, and `settings`, the text of settings.json, from which the networks
+    are built anew.
 
 >>> import tempfile
 >>> folder = new_folder(Path(tempfile.mkdtemp()) / "mine")
@@ -27,18 +28,18 @@ import os
 import platform
 import zipfile
 import zlib
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 import minigan
+from minigan.build import CONVOLUTIONAL, make_networks, make_noise
 from minigan.data import fits, unscale
-from minigan.initial_weights import RULES
-from minigan.recipes import Recipe, asdict, make_networks
+from minigan.recipes import asdict, from_dict
 
-FORMAT = 1  # of settings.json and model.npz
+FORMAT = 2  # of settings.json and model.npz
+VECTORS = [network + part for network in ("generator", "discriminator", "average") for part in ("", "_state")]
 MOST_SAMPLES = 1 << 30  # pixels that may be drawn at once: 4 GB
 
 
@@ -98,7 +99,7 @@ def save_settings(folder, settings):
 
 
 def load_model(folder):
-    """(settings, recipe, {"generator": ..., "discriminator": ..., "average": ...}) of a run.
+    """(settings, recipe, {name: vector} for each of VECTORS) of a run.
 
     Raises RunError if there is no model.npz, or one that no training of ours has written.
     """
@@ -109,15 +110,15 @@ def load_model(folder):
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             settings = json.loads(str(file["settings"]))
             recipe = read_recipe(settings)
-            vectors = {name: file[name] for name in ("generator", "discriminator", "average")}
+            vectors = {name: file[name] for name in VECTORS}
+        sizes = count_parameters(recipe, settings, vectors)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, zlib.error,
             zipfile.BadZipFile) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0] or type(error).__name__
         raise RunError(f"{path} is damaged, or not a model of minigan's ({reason})") from None
-    n_pixels = settings["height"] * settings["width"]
-    for name, size in count_parameters(recipe, n_pixels).items():
+    for name, size in sizes.items():
         vector = vectors[name]
         if vector.shape != (size,) or vector.dtype != recipe.dtype:
             raise RunError(f"{path} is damaged: its settings ask for {recipe.dtype} of shape ({size},)"
@@ -132,66 +133,56 @@ def read_recipe(settings):
     """The Recipe in settings, every value of the type that it should have; else ValueError."""
     if settings["format"] != FORMAT:
         raise ValueError(f"its format is {settings['format']}, and this minigan reads {FORMAT}")
-    values = dict(settings["recipe"])
     for name, kind in ("height", int), ("width", int), ("data", str), ("digits", bool):
         if type(settings[name]) is not kind:
             raise ValueError(f"{name} is {settings[name]!r}")
     if not fits(settings["height"], settings["width"]):
         raise ValueError(f"its images are of {settings['height']} x {settings['width']}")
-    for field in fields(Recipe):
-        value, kind = values[field.name], {int: int, float: (int, float), str: str, tuple: list}[field.type]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ValueError(f"{field.name} is {value!r}")
-        if field.type is int and value < 1:
-            raise ValueError(f"{field.name} is {value!r}")
-        if field.type is tuple:
-            if not all(type(width) is int and width >= 1 for width in value):
-                raise ValueError(f"{field.name} is {value!r}")
-            values[field.name] = tuple(value)
-    for name, allowed in ("dtype", ("float32", "float64")), ("rule", RULES):
-        if values[name] not in allowed:
-            raise ValueError(f"{name} is {values[name]!r}")
-    for name, below in ("slope_G", 1.000001), ("slope_D", 1.000001), ("dropout", 1):
-        if not 0 <= values[name] < below:
-            raise ValueError(f"{name} is {values[name]!r}")
-    return Recipe(**values)
+    recipe = from_dict(settings["recipe"])
+    if recipe.networks in CONVOLUTIONAL and (settings["height"] % 4 or settings["width"] % 4):
+        raise ValueError(f"its images are of {settings['height']} x {settings['width']}, and its networks want multiples of 4")
+    return recipe
 
 
-def count_parameters(recipe, n_pixels):
-    """How many numbers each vector of a model holds, known without building the networks."""
-    def count(*sizes):
-        return sum(n_in * n_out + n_out for n_in, n_out in zip(sizes, sizes[1:]))
-    G = count(recipe.latent_dim, *recipe.widths_G, n_pixels)
-    return {"generator": G, "average": G, "discriminator": count(n_pixels, *recipe.widths_D, 1)}
+def count_parameters(recipe, settings, vectors=None):
+    """How many numbers each vector of a model must have. Raises ValueError, before networks of an absurd
+    size are built, if between two neighbouring widths alone there were more weights than in the vectors."""
+    for name, widths in ("generator", (recipe.latent_dim, *recipe.widths_G)), ("discriminator", recipe.widths_D):
+        if vectors and max(a * b for a, b in zip((1, *widths), widths)) > vectors[name].size:
+            raise ValueError(f"its settings ask for more weights than the {vectors[name].size} of its {name}")
+    G, D = make_networks(recipe, (settings["height"], settings["width"]), np.random.default_rng(0))
+    G, G_state, D, D_state = G.theta.size, G.state.size, D.theta.size, D.state.size
+    return dict(zip(VECTORS, (G, G_state, D, D_state, G, G_state)))
 
 
-def draw(G, z):
-    """Images (N, pixels) in [0, 1] that the generator makes of z (N, Z)."""
-    return unscale(G.forward(z)[0])
+def draw(G, z, low=-1.0):
+    """Images (N, pixels) in [0, 1] that the generator makes of z (N, Z); low is the recipe's."""
+    return unscale(G.forward(z)[0], low)
 
 
 def load_networks(folder):
-    """(settings, G, D) of a run, on the host; G with the average of its weights."""
+    """(settings, recipe, G, D) of a run, on the host; G with the average of its weights."""
     settings, recipe, vectors = load_model(folder)
-    G, D = make_networks(recipe, settings["height"] * settings["width"], np.random.default_rng(0))
+    G, D = make_networks(recipe, (settings["height"], settings["width"]), np.random.default_rng(0))
     G.theta[...], D.theta[...] = vectors["average"], vectors["discriminator"]
-    return settings, G, D
+    G.state[...], D.state[...] = vectors["average_state"], vectors["discriminator_state"]
+    return settings, recipe, G, D
 
 
-def draw_many(G, count, seed):
+def draw_many(G, recipe, count, seed, n_pixels=784):
     """`count` images (count, pixels), float32 in [0, 1], from noise with this seed."""
     rng = np.random.default_rng(seed)
-    n_latent, n_pixels, dtype = G.layers[0].W.shape[0], G.layers[-2].W.shape[1], G.theta.dtype
     if count * n_pixels > MOST_SAMPLES:
         raise RunError(f"{count} images are more than 4 GB: draw at most {MOST_SAMPLES // n_pixels} at a time")
     images = np.empty((count, n_pixels), "float32")
     for start in range(0, count, 1000):  # the layers in between need more room than the images
         part = images[start:start + 1000]
-        part[...] = draw(G, rng.standard_normal((len(part), n_latent), dtype=dtype))
+        part[...] = draw(G, make_noise(recipe, rng, len(part)), recipe.low)
     return images
 
 
 def sample(folder, count, seed):
     """`count` images (count, height, width), float32 in [0, 1], drawn by the generator of a run."""
-    settings, G, _ = load_networks(folder)
-    return draw_many(G, count, seed).reshape(count, settings["height"], settings["width"])
+    settings, recipe, G, _ = load_networks(folder)
+    height, width = settings["height"], settings["width"]
+    return draw_many(G, recipe, count, seed, height * width).reshape(count, height, width)

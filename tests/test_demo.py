@@ -1,5 +1,6 @@
 """The command line, as a user types it."""
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_data import idx
+
+from minigan.recipes import RECIPES, asdict, replace
 
 DEMO = Path(__file__).parent.parent / "demo.py"
 IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
@@ -82,7 +85,24 @@ def test_check_prints_a_table_with_a_tick_for_each_gradient(tmp_path):
     assert lines[-1].startswith(f"{len(lines) - 2} of {len(lines) - 2} gradients agree")
 
 
+def test_recipes_are_listed(tmp_path):
+    result = demo("recipes", cwd=tmp_path)
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert lines[0].startswith("default          G   550,416  D   533,761  ours")
+
+
+def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path):
+    result = demo("--recipe", "pytorch-mlp", "--data", folder / "data", "--epochs", 1, "--batch-size", 50, "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["recipe"] == json.loads(json.dumps(asdict(replace(RECIPES["pytorch-mlp"], epochs=1, batch_size=50))))
+
+
 BAD_FLAGS = {
+    "unknown recipe": (["--recipe", "dcgam"], "no recipe is called 'dcgam', did you mean dcgan? There are default, goodfellow-2014,"),
+    "convolutions on odd images": (["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"], "images of 6 x 5, and the recipe dcgan wants"),
     "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
     "unknown flag": (["--quality", "good"], "--quality"),
     "unknown command": (["paint"], "no command 'paint'"),
@@ -145,6 +165,8 @@ def mess(folder):
     for name, content in ("text", b"hello"), ("truncated", good[:-5]), ("magic", b"\x08\x08" + good[2:]):
         (folder / name).mkdir()
         (folder / name / "train-images-idx3-ubyte").write_bytes(content)
+    (folder / "odd").mkdir()
+    (folder / "odd" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((9, 6, 5), np.uint8)))
     (folder / "wide").mkdir()
     (folder / "wide" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((1, 1, 5000), np.uint8)))
     (folder / "link.png").symlink_to(folder / "nothing-there")
@@ -234,7 +256,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
     flags = {"sample": ["--count", "--out", "--seed"], "evaluate": ["--count", "--seed"]}.get(args[0], [
-        "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate"])
+        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate"])
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

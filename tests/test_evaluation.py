@@ -65,7 +65,7 @@ def test_the_table_says_where_its_features_come_from(digits):
     lines = table(result).splitlines()
     assert lines[0].split() == ["this", "run", "real", "images", "noise"]
     assert lines[1].split()[-3:] == [f"{result[part]['fd']:.3f}" for part in ("run", "floor", "ceiling")]
-    assert "reads 98.96% of the test images right" in table(result) and "python -m minigan.classifier" in table(result)
+    assert "reads 99.05% of the test images right" in table(result) and "python -m minigan.classifier" in table(result)
     assert result["features"]["classifier_sha256"][:16] in table(result)
 
 
@@ -101,12 +101,12 @@ def test_data_that_has_changed_since_is_noticed(own, tmp_path):
 
 
 def test_networks_are_those_that_were_saved(own):
-    settings, G, D = load_networks(own)
+    settings, recipe, G, D = load_networks(own)
     with np.load(own / "model.npz") as file:
         np.testing.assert_array_equal(G.theta, file["average"])
         np.testing.assert_array_equal(D.theta, file["discriminator"])
     assert settings["height"] == 12
-    assert draw_many(G, 5, seed=1).shape == (5, 120)
+    assert draw_many(G, recipe, 5, 1, 120).shape == (5, 120)
 
 
 def test_slerp_walks_on_the_arc():
@@ -151,7 +151,7 @@ def test_red_is_more_and_blue_is_less():
 def test_neighbours_stand_below_what_they_are_nearest_to(own, monkeypatch):
     """Had the generator learned images by heart, the picture would show each above itself."""
     by_heart = IMAGES[20:170].reshape(-1, 120).astype("float32") / 255
-    monkeypatch.setattr(evaluation, "draw_many", lambda G, count, seed: by_heart[:count])
+    monkeypatch.setattr(evaluation, "draw_many", lambda G, recipe, count, seed, n_pixels: by_heart[:count])
     evaluate(own, count=100)
     with Image.open(own / "neighbours.png") as picture:
         rows = np.asarray(picture)[::3, ::3]

@@ -18,6 +18,19 @@ def test_sgd_by_hand():
     assert theta.tolist() == [0.5, -4.0]
 
 
+def test_momentum_by_hand():
+    """velocity -1, then 0.5 * -1 - 0.5 * 4 = -2.5; then with a rate of 0.1, 0.5 * -2.5 + 0.1 = -1.15."""
+    theta = np.array([1.0])
+    sgd = SGD(theta, lr=0.5, momentum=0.5)
+    sgd.step(np.array([2.0]))
+    assert theta.item() == 0
+    sgd.step(np.array([4.0]))
+    assert theta.item() == -2.5
+    sgd.lr = 0.1
+    sgd.step(np.array([-1.0]))
+    assert theta.item() == pytest.approx(-3.65)
+
+
 def test_adam_by_hand():
     """Two steps of algorithm 1 with lr 0.1, beta1 0.5, beta2 0.75, eps 0.5, g = 2 and then -1.
 
@@ -114,6 +127,7 @@ def test_average_by_hand():
 
 MAKE = {
     "SGD": lambda theta: SGD(theta, 0.1),
+    "SGD with momentum": lambda theta: SGD(theta, 0.1, 0.9),
     "Adam": lambda theta: Adam(theta, 0.1),
     "WeightAverage": lambda theta: WeightAverage(theta, 0.9),
 }

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minigan import plots, runs, training
+from minigan import game, plots, runs, training
 from minigan.metrics import Yardstick
-from minigan.recipes import RECIPES, Recipe, make_networks, replace
+from minigan.build import NETWORKS, make_networks
+from minigan.recipes import ALLOWED, RECIPES, Recipe, replace
 from minigan.runs import RunError, load_model, make_settings, new_folder, sample
 from minigan.training import train
 
@@ -109,18 +110,18 @@ def test_losses_come_home_only_now_and_then(tmp_path, monkeypatch):
                 return step(*args)
         return inner
     for name in "discriminator_step", "generator_step", "scale":
-        monkeypatch.setattr(training, name, unsynced(getattr(training, name)))
+        monkeypatch.setattr(game, name, unsynced(getattr(game, name)))
     run(tmp_path / "a", xp=fake_device)
     assert calls.count((12,)) == 2 and calls.count((4,)) == 2          # of 4 steps an epoch: 3, then 1
 
 
 def test_every_image_is_shown_once_an_epoch_in_a_new_order(tmp_path, monkeypatch):
-    seen, step = [], training.discriminator_step
+    seen, step = [], game.discriminator_step
 
     def spy(G, D, optimizer, real, *rest):
         seen.append(real)
         return step(G, D, optimizer, real, *rest)
-    monkeypatch.setattr(training, "discriminator_step", spy)
+    monkeypatch.setattr(game, "discriminator_step", spy)
     run(tmp_path / "a", replace(SMALL, batch_size=30))
     first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
     expected = np.sort(IMAGES.reshape(90, -1).astype("float32") / 127.5 - 1, axis=0)
@@ -137,8 +138,8 @@ def test_noise_is_always_new(tmp_path, monkeypatch):
             noise.append(rest[where].copy())
             return step(G, D, optimizer, *rest)
         return inner
-    monkeypatch.setattr(training, "discriminator_step", spy(training.discriminator_step, 1))
-    monkeypatch.setattr(training, "generator_step", spy(training.generator_step, 0))
+    monkeypatch.setattr(game, "discriminator_step", spy(game.discriminator_step, 1))
+    monkeypatch.setattr(game, "generator_step", spy(game.generator_step, 0))
     run(tmp_path / "a")
     assert len(np.unique(np.concatenate(noise))) == 2 * 8 * 20 * 3
 
@@ -153,7 +154,7 @@ def test_a_fresh_sample_is_reproducible(finished):
 
 
 def test_it_is_drawn_by_the_average(finished):
-    G, _ = make_networks(SMALL, 30, np.random.default_rng(0))
+    G, _ = make_networks(SMALL, (6, 5), np.random.default_rng(0))
     G.theta[...] = arrays(finished)["average"]
     z = np.random.default_rng(3).standard_normal((7, 3), dtype="float32")
     np.testing.assert_array_equal(sample(finished, 7, seed=3).reshape(7, 30), (G.forward(z)[0] + 1) / 2)
@@ -184,6 +185,10 @@ BAD_MODELS = {
     "too few weights": (dict(settings=settings_with(), generator=np.ones(3, "float32")), "generator"),
     "float64 weights": (dict(settings=settings_with(), generator=np.ones(234)), "float64"),
     "too large to be true": (dict(settings=settings_with(widths_G=[10 ** 9])), "settings ask for"),
+    "networks of another kind": (dict(settings=settings_with(networks="resnet")), "networks is 'resnet'"),
+    "convolutions on odd images": (dict(settings=settings_with(networks="dcgan")), "want multiples of 4"),
+    "a yes that is a number": (dict(settings=settings_with(with_replacement=1)), "with_replacement"),
+    "a black of grey": (dict(settings=settings_with(low=-0.5)), "low is"),
 }
 
 
@@ -242,8 +247,12 @@ def test_a_grid_shows_every_image_at_its_place():
 
 
 def test_recipes_are_complete():
+    assert set(ALLOWED["networks"]) == set(NETWORKS)
     for name, recipe in RECIPES.items():
         assert name == recipe.name and isinstance(recipe, Recipe)
-        G, D = make_networks(recipe, 784, np.random.default_rng(0))
-        assert runs.count_parameters(recipe, 784) == {"generator": G.theta.size, "average": G.theta.size,
-                                                      "discriminator": D.theta.size}
+        G, D = make_networks(recipe, (28, 28), np.random.default_rng(0))
+        assert runs.count_parameters(recipe, {"height": 28, "width": 28}) == {
+            "generator": G.theta.size, "average": G.theta.size, "discriminator": D.theta.size,
+            "generator_state": G.state.size, "average_state": G.state.size, "discriminator_state": D.state.size}
+        settings = make_settings(recipe, 0, np.zeros((5, 28, 28), "uint8"), "", "numpy")
+        assert runs.read_recipe(json.loads(json.dumps(settings))) == recipe

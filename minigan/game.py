@@ -1,0 +1,100 @@
+"""Game: the two networks, and all else that changes while they learn.
+
+The idea
+    gan.py has the two moves. A game is played with them: N real images and noise for the
+    discriminator's move, new noise for the generator's, and then the running average follows the
+    generator. What a move needs besides the networks, and what the next one depends on, is all
+    here: optimizers, averages, random streams, and which images have been shown. The loop around
+    it, in training.py, only counts, measures and writes down.
+
+Where the randomness comes from
+    One seed, six independent streams: initial weights, the order of the images, the noise that
+    G draws from, dropout, and the noise of the sample grids and of the samples that are measured.
+    So the grids show the same noise in every run with that seed and latent_dim. (On the same machine,
+    with as many threads, the whole run is the same bit for bit; elsewhere the BLAS adds in another
+    order, and the smallest difference grows from step to step.)
+
+What is kept where
+    The images, as bytes, the networks and the noise are on the device from the start, and the
+    losses and scores of a step stay there.
+
+>>> from minigan.recipes import RECIPES, replace
+>>> images = np.zeros((8, 6, 5), "uint8")
+>>> game = Game(replace(RECIPES["default"], batch_size=4), images)
+>>> [loss_D, loss_G, score_real, score_fake] = game.step()
+>>> game.steps, game.t, game.draw(game.grid_z).shape
+(2, 1, (100, 30))
+"""
+import numpy as np
+
+from minigan.backend import random_generator, to_host
+from minigan.build import make_networks, make_noise, make_optimizers, set_rates
+from minigan.data import scale, unscale
+from minigan.gan import discriminator_step, generator_step
+from minigan.optim import WeightAverage
+
+GRID = 100  # images in a sample grid
+SAMPLES = 2000  # that are measured after every epoch
+
+
+class Game:
+    """A recipe at play with images (n, height, width), uint8, on a backend xp.
+
+    t counts the steps so far, of which `steps` are an epoch. `drawer` is the network to draw with:
+    G with the average of its weights, or G itself where the recipe takes no average.
+    """
+
+    def __init__(self, recipe, images, seed=0, xp=np):
+        weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
+        n, height, width = images.shape
+        self.recipe, self.xp, self.t, self.steps = recipe, xp, 0, recipe.steps or n // recipe.batch_size
+        self.images = xp.asarray(images.reshape(n, -1))
+        self.G, self.D = (net.to(xp) for net in make_networks(recipe, (height, width), np.random.default_rng(weights)))
+        self.drawer = self.G
+        if recipe.average:
+            self.drawer = make_networks(recipe, (height, width), np.random.default_rng(weights))[0].to(xp)
+        self.optimizer_G, self.optimizer_D = make_optimizers(recipe, self.G, self.D)
+        self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
+        self.order, self.indices, self.shown = np.random.default_rng(order), None, 0
+        self.noise, self.dropout = random_generator(xp, noise), random_generator(xp, dropout)
+        self.grid_z, self.measured_z = (xp.asarray(make_noise(recipe, np.random.default_rng(stream), n))
+                                        for stream, n in ((grid, GRID), (measured, SAMPLES)))
+
+    def step(self):
+        """A move of D and a move of G: (loss of D, loss of G, mean D(x), mean D(G(z))), on the device."""
+        recipe = self.recipe
+        set_rates(recipe, self.optimizer_G, self.optimizer_D, self.t, self.steps)
+        if self.t == 0:
+            for _ in range(recipe.head_start):
+                self.step_of_D()
+        loss_D, score_real, score_fake = self.step_of_D()
+        z = make_noise(recipe, self.noise, recipe.batch_G or recipe.batch_size)
+        loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout)
+        if recipe.average:
+            for average, vector in zip(self.averages, (self.G.theta, self.G.state)):
+                average.step(vector)
+        self.t += 1
+        return loss_D, loss_G, score_real, score_fake
+
+    def step_of_D(self):
+        """D's move alone."""
+        real, z = self.next_images(), make_noise(self.recipe, self.noise, self.recipe.batch_size)
+        return discriminator_step(self.G, self.D, self.optimizer_D, real, z, self.dropout, self.recipe.real_label)
+
+    def next_images(self):
+        """The next N images, scaled: (N, pixels)."""
+        N = self.recipe.batch_size
+        if self.indices is None or self.shown == self.steps:  # an epoch is over: a new order
+            n, self.shown = len(self.images), 0
+            if self.recipe.with_replacement:
+                self.indices = self.xp.asarray(self.order.integers(0, n, self.steps * N))
+            else:
+                self.indices = self.xp.asarray(np.resize(self.order.permutation(n), self.steps * N))
+        self.shown += 1
+        rows = self.indices[(self.shown - 1) * N:self.shown * N]
+        return scale(self.images[rows], self.recipe.dtype, self.recipe.low)
+
+    def draw(self, z):
+        """Images (n, pixels) on the host, float32 in [0, 1], from noise (n, Z) on the device."""
+        drawn = [to_host(unscale(self.drawer.forward(z[i:i + 500])[0], self.recipe.low)) for i in range(0, len(z), 500)]
+        return np.concatenate(drawn).astype("float32")

@@ -1,0 +1,157 @@
+"""A step of every recipe: what it is given, and that it runs the same on every backend."""
+import fake_device
+import numpy as np
+import pytest
+
+from minigan import game as page
+from minigan.backend import to_host
+from minigan.build import make_networks, make_noise, make_optimizers, set_rates
+from minigan.game import Game
+from minigan.optim import SGD
+from minigan.recipes import RECIPES, replace
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
+SMALLER = {"dense": ((6, 5), (5, 6)), "maxout": ((6, 5), (4, 3)), "dcgan": ((4, 3), (3, 4)), "auto-write": ((8, 6), (8, 6, 12))}
+
+
+def small(name):
+    recipe = RECIPES[name]
+    widths_G, widths_D = SMALLER[recipe.networks]
+    return replace(recipe, widths_G=widths_G, widths_D=widths_D, latent_dim=3, batch_size=7, batch_G=min(recipe.batch_G, 9),
+                   head_start=min(recipe.head_start, 2), steps=min(recipe.steps, 3))
+
+
+def play(recipe, xp=np, steps=5, seed=0):
+    game = Game(recipe, IMAGES, seed, xp)
+    told = [[to_host(value).item() for value in game.step()] for _ in range(steps)]
+    return game, told
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_plays_the_same_on_every_backend(name, xp):
+    game, told = play(small(name), xp)
+    assert np.isfinite(told).all() and game.t == 5
+    drawn = game.draw(game.grid_z)
+    assert drawn.shape == (100, 96) and drawn.dtype == "float32" and 0 <= drawn.min() < drawn.max() <= 1
+    if xp.__name__ != "cupy":                                          # a GPU draws other noise
+        plain, expected = play(small(name))
+        assert told == expected
+        np.testing.assert_array_equal(to_host(game.G.theta), plain.G.theta)
+        np.testing.assert_array_equal(to_host(game.drawer.state), plain.drawer.state)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_recipe_s_step_makes_the_host_wait(name):
+    game = Game(small(name), IMAGES, 0, fake_device)
+    with fake_device.no_sync():
+        game.step()
+        game.step()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_learns_both_networks(name):
+    game = Game(small(name), IMAGES)
+    before = game.G.theta.copy(), game.D.theta.copy()
+    game.step()
+    assert (game.G.dtheta != 0).mean() > 0.3 and (game.D.dtheta != 0).mean() > 0.3
+    assert (game.G.theta != before[0]).any() and (game.D.theta != before[1]).any()
+
+
+def test_published_sizes():
+    """Numbers of weights worked out by hand from the articles' layers."""
+    def count(*sizes):
+        return sum(a * b + b for a, b in zip(sizes, sizes[1:]))
+    for name, G_sizes, D_sizes in [
+            ("default", (64, 256, 512, 784), (784, 512, 256, 1)), ("pytorch-mlp", (64, 256, 256, 784), (784, 256, 256, 1)),
+            ("keras-mlp", (100, 256, 512, 1024, 784), (784, 1024, 512, 256, 1)), ("goodfellow-2014", (100, 1200, 1200, 784), None)]:
+        G, D = make_networks(RECIPES[name], (28, 28), np.random.default_rng(0))
+        assert G.theta.size == count(*G_sizes) and (D_sizes is None or D.theta.size == count(*D_sizes))
+    assert D.theta.size == (784 * 1200 + 1200) + (240 * 1200 + 1200) + 241
+
+
+def test_rates_follow_the_recipe():
+    recipe = replace(RECIPES["goodfellow-2014"], epochs=500)
+    theta = np.zeros(1)
+    G, D = SGD(theta, 9), SGD(theta, 9)
+    set_rates(recipe, G, D, 0, 600)
+    assert (G.lr, D.lr, G.momentum, D.momentum) == (0.1, 0.1, 0.5, 0.5)
+    set_rates(recipe, G, D, 75_000, 600)
+    assert G.lr == pytest.approx(0.1 * 1.000004 ** -75_000) and G.momentum == pytest.approx(0.6)
+    set_rates(recipe, G, D, 299_999, 600)
+    assert D.momentum == pytest.approx(0.7) and D.lr == pytest.approx(0.1 * 1.000004 ** -299_999)
+
+    recipe = replace(RECIPES["auto-write"], epochs=10, final_rate=0.5)
+    G, D = make_optimizers(recipe, *make_networks(small("auto-write"), (8, 12), np.random.default_rng(0)))
+    set_rates(recipe, G, D, 500, 100)
+    assert G.lr == pytest.approx(0.75e-4) and D.lr == pytest.approx(2.25e-4) and D.beta1 == 0.9
+
+
+def test_only_the_generator_s_weights_fade():
+    G, D = make_optimizers(RECIPES["default"], *make_networks(small("default"), (8, 12), np.random.default_rng(0)))
+    assert (G.decay, D.decay) == (0.07, 0) and (G.beta1, G.beta2) == (D.beta1, D.beta2) == (0, 0.99)
+
+
+def test_noise_is_as_the_recipe_says(xp):
+    rng = xp.random.default_rng(0)
+    z = to_host(make_noise(RECIPES["goodfellow-2014"], rng, 1000))
+    assert z.shape == (1000, 100) and -1 <= z.min() < -0.99 and 0.99 < z.max() <= 1 and z.dtype == "float32"
+    z = to_host(make_noise(RECIPES["default"], rng, 1000))
+    assert z.shape == (1000, 64) and z.std() == pytest.approx(1, abs=0.02) and z.mean() == pytest.approx(0, abs=0.02)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The real images and the noise of every step of D, and the noise of every step of G."""
+    seen, D_step, G_step = {"real": [], "z_D": [], "z_G": []}, page.discriminator_step, page.generator_step
+
+    def spy_D(G, D, optimizer, real, z, *rest):
+        seen["real"].append(real)
+        seen["z_D"].append(z)
+        return D_step(G, D, optimizer, real, z, *rest)
+
+    def spy_G(G, D, optimizer, z, rng):
+        seen["z_G"].append(z)
+        return G_step(G, D, optimizer, z, rng)
+    monkeypatch.setattr(page, "discriminator_step", spy_D)
+    monkeypatch.setattr(page, "generator_step", spy_G)
+    return seen
+
+
+def test_black_is_where_the_recipe_wants_it(shown):
+    for name, low in ("default", -1), ("keras-mlp", 0), ("keras-mlp-fixed", -1), ("goodfellow-2014", 0):
+        play(small(name), steps=4)
+        assert min(x.min() for x in shown["real"]) == low and max(x.max() for x in shown["real"]) == 1
+        shown["real"].clear()
+
+
+def test_the_discriminator_may_start_ahead(shown):
+    play(small("auto-write"), steps=3)
+    assert (len(shown["real"]), len(shown["z_G"])) == (5, 3)
+
+
+def test_batches_are_as_large_as_the_recipe_says(shown):
+    play(small("keras-mlp"), steps=2)
+    assert [len(x) for x in shown["real"] + shown["z_D"]] == [7] * 4 and [len(z) for z in shown["z_G"]] == [9, 9]
+
+
+def test_with_replacement_an_epoch_repeats_some_images_and_leaves_some_out(shown):
+    recipe = replace(small("keras-mlp"), steps=0)
+    game, _ = play(recipe, steps=4)
+    assert game.steps == 4 and len(np.unique(game.indices)) < 28
+    game, _ = play(replace(recipe, with_replacement=False), steps=4)
+    assert len(np.unique(game.indices)) == 28
+    game, _ = play(replace(recipe, with_replacement=False, steps=9), steps=9)      # more steps than one pass has
+    assert np.bincount(game.indices, minlength=30).min() >= 2
+
+
+def test_without_an_average_the_generator_itself_draws():
+    game, _ = play(small("pytorch-mlp"))
+    assert game.drawer is game.G
+    game, _ = play(small("default"))
+    assert game.drawer is not game.G and (game.drawer.theta != game.G.theta).any()
+
+
+def test_running_statistics_are_averaged_with_the_weights():
+    game, _ = play(replace(small("dcgan"), average=0.9))
+    assert game.drawer.state.shape == game.G.state.shape != (0,)
+    assert (game.drawer.state != game.G.state).any() and (game.drawer.state[:4] != 0).all()
