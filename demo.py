@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is loaded, Ctrl
 
 import numpy as np
 
-from minigan.backend import BackendError, blas_advice, load_backend
+from minigan.backend import BackendError, blas_advice, keep_memory, load_backend
 from minigan.build import CONVOLUTIONAL, make_networks
 from minigan.data import SHIPPED, DataError, load_images
 from minigan.evaluation import evaluate, make_yardstick, table
@@ -222,6 +222,7 @@ COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, 
 def main(argv):
     """Run one command; the exit status: 0, 1 if a check failed, 2 for bad input, 130 for Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_memory()
     for stream in sys.stdout, sys.stderr:
         if stream:
             stream.reconfigure(errors="replace")  # a terminal that has no ✓ shows a ?

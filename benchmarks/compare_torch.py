@@ -29,6 +29,8 @@ except ModuleNotFoundError:
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import minigan
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minigan.batchnorm import BatchNorm
+from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.data import load_images, scale
 from minigan.dense import Dense
 from minigan.dropout import Dropout
@@ -37,6 +39,7 @@ from minigan.layer import Layer
 from minigan.losses import bce_on_logits, bce_on_probabilities
 from minigan.network import Sequential
 from minigan.optim import SGD, Adam, WeightAverage
+from minigan.shapes import AveragePool2D, Maxout, Reshape, UpSample2D
 
 LIMITS = {"float64": 1e-10, "float32": 1e-5}
 SEED, STEPS, N, K, M, Z, P = 0, 100, 64, 200, 100, 16, 20_000  # P: how many parameters the optimizers move
@@ -51,6 +54,22 @@ LAYERS = {  # every row: a layer, and what PyTorch calls the same. "fan_in" draw
     "Sequential": lambda rng, dtype: (
         Sequential([Dense(K, M, rng, "fan_in", dtype), ReLU(), Dense(M, 5, rng, "fan_in", dtype), Tanh()]),
         nn.Sequential(nn.Linear(K, M), nn.ReLU(), nn.Linear(M, 5), nn.Tanh())),
+}
+IMAGES = {  # the same for layers of images (N, H, W, C), which PyTorch has as (N, C, H, W); and the shape of x
+    "Conv2D": lambda rng, dtype: (Conv2D(3, 5, 4, rng, 2, 1, "fan_in", dtype), nn.Conv2d(3, 5, 4, 2, 1), (8, 9, 10, 3)),
+    "Conv2D, unequal sides": lambda rng, dtype: (
+        Conv2D(2, 4, (3, 5), rng, (1, 2), (0, 3), "fan_in", dtype), nn.Conv2d(2, 4, (3, 5), (1, 2), (0, 3)), (8, 7, 9, 2)),
+    "ConvTranspose2D": lambda rng, dtype: (
+        ConvTranspose2D(5, 3, 4, rng, 2, 1, 0, "fan_in", dtype), nn.ConvTranspose2d(5, 3, 4, 2, 1), (8, 4, 5, 5)),
+    "ConvTranspose2D, unequal sides": lambda rng, dtype: (
+        ConvTranspose2D(4, 2, (3, 5), rng, (2, 3), (1, 0), (1, 2), "fan_in", dtype),
+        nn.ConvTranspose2d(4, 2, (3, 5), (2, 3), (1, 0), (1, 2)), (8, 4, 5, 4)),
+    "BatchNorm": lambda rng, dtype: (BatchNorm(3, dtype=dtype), nn.BatchNorm2d(3), (8, 4, 5, 3)),
+    "BatchNorm, sampling": lambda rng, dtype: (BatchNorm(3, dtype=dtype), nn.BatchNorm2d(3).eval(), (8, 4, 5, 3)),
+    "AveragePool2D": lambda rng, dtype: (AveragePool2D(2), nn.AvgPool2d(2), (8, 4, 6, 3)),
+    "UpSample2D": lambda rng, dtype: (UpSample2D(2), nn.Upsample(scale_factor=2), (8, 4, 6, 3)),
+    "Reshape": lambda rng, dtype: (Reshape(60), nn.Flatten(), (8, 4, 5, 3)),
+    "Maxout": lambda rng, dtype: (Maxout(5), nn.MaxPool1d(5), (8, 20)),
 }
 
 
@@ -91,6 +110,37 @@ def layers(dtype):
             yield f"{name}: d{parameter}", difference(getattr(layer, "d" + parameter), gradient)
 
 
+def channels_first(x):
+    """(N, H, W, C) as (N, C, H, W); a kernel (k, l, C, F) as (F, C, k, l); anything else as it is."""
+    return np.moveaxis(x, 3, 1) if x.ndim == 4 else x
+
+
+def images(dtype):
+    for name, make in IMAGES.items():
+        rng = np.random.default_rng(SEED)
+        layer, module, shape = make(rng, dtype)
+        module.to(getattr(torch, dtype))
+        x, train = rng.standard_normal(shape).astype(dtype), module.training
+        for parameter, torch_parameter in zip(layer.names, module.parameters(), strict=True):
+            array = getattr(layer, parameter)
+            array += rng.standard_normal(array.shape).astype(dtype) / 10
+            torch_parameter.data = torch.tensor(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array)
+        y, cache = layer.forward(x, train=train)
+        dy = rng.standard_normal(y.shape).astype(dtype)
+        dx = layer.backward(dy, cache)
+        torch_x = torch.tensor(x if type(layer) is Reshape else channels_first(x), requires_grad=True)
+        torch_y = module(torch_x)
+        torch_y.backward(torch.tensor(channels_first(dy)))
+        first = (lambda a: a) if type(layer) is Reshape else channels_first
+        yield f"{name}: y", difference(first(y), torch_y)
+        yield f"{name}: dx", difference(first(dx), torch_x.grad)
+        for parameter, torch_parameter in zip(layer.names, module.parameters()):
+            ours = getattr(layer, "d" + parameter)
+            yield f"{name}: d{parameter}", difference(ours.transpose(3, 2, 0, 1) if ours.ndim == 4 else ours, torch_parameter.grad)
+        for state, torch_state in zip(layer.states, module.buffers()):
+            yield f"{name}: running {state}", difference(getattr(layer, state), torch_state) if train else 0.0
+
+
 def losses(dtype):
     rng = np.random.default_rng(SEED)
     z, p = rng.standard_normal((N, 1)).astype(dtype), rng.uniform(0.01, 0.99, (N, 1)).astype(dtype)
@@ -112,14 +162,19 @@ def optimizers(dtype):
     rng = np.random.default_rng(SEED)
     start, size = rng.standard_normal(P).astype(dtype), 10 ** rng.uniform(-9, 1, P)  # the small ones meet eps
     gradients = (size * rng.standard_normal((STEPS, P))).astype(dtype)
-    for ours, theirs, lr in (SGD, torch.optim.SGD, 0.01), (Adam, torch.optim.Adam, 0.001):
+    for name, ours, theirs in [
+            ("SGD", lambda theta: SGD(theta, 0.01), lambda p: torch.optim.SGD(p, 0.01)),
+            ("SGD, momentum .9", lambda theta: SGD(theta, 0.01, 0.9), lambda p: torch.optim.SGD(p, 0.01, 0.9)),
+            ("Adam", lambda theta: Adam(theta, 0.001), lambda p: torch.optim.Adam(p, 0.001)),
+            ("Adam, beta1 0, decay .07", lambda theta: Adam(theta, 0.001, 0.0, 0.99, decay=0.07),
+             lambda p: torch.optim.AdamW(p, 0.001, (0.0, 0.99), weight_decay=0.07))]:
         theta, torch_theta = start.copy(), nn.Parameter(torch.tensor(start))
-        optimizer, torch_optimizer = ours(theta, lr), theirs([torch_theta], lr)
+        optimizer, torch_optimizer = ours(theta), theirs([torch_theta])
         for dtheta in gradients:
             optimizer.step(dtheta)
             torch_theta.grad = torch.tensor(dtheta)
             torch_optimizer.step()
-        yield f"{ours.__name__}: theta", difference(theta, torch_theta)
+        yield f"{name}: theta", difference(theta, torch_theta)
     average, torch_average = start.copy(), torch.tensor(start)
     keeper = WeightAverage(average, decay=0.9)              # reached at n = 80
     for n, theta in enumerate(gradients):
@@ -172,7 +227,7 @@ def torch_gan(G, D, real, z):
 
 
 def layers_without_a_row():
-    have = {Layer, *(type(make(np.random.default_rng(), "float64")[0]) for make in LAYERS.values())}
+    have = {Layer, *(type(make(np.random.default_rng(), "float64")[0]) for make in [*LAYERS.values(), *IMAGES.values()])}
     names = ["minigan." + page.name for page in pkgutil.iter_modules(minigan.__path__)]
     things = [thing for name in names for thing in vars(importlib.import_module(name)).values()]
     return {t.__name__ for t in things if isinstance(t, type) and issubclass(t, Layer) and t not in have}
@@ -183,7 +238,7 @@ def main():
         sys.exit(f"Layers without a row here: {', '.join(missing)}. Add them to LAYERS in {__file__}")
     print(f"{'':50}float64 < {LIMITS['float64']:.0e}  float32 < {LIMITS['float32']:.0e}")
     over, marks = 0, {True: "✓", False: "✗"}
-    for section in layers, losses, optimizers, gan:
+    for section in layers, images, losses, optimizers, gan:
         for (name, error64), (_, error32) in zip(section("float64"), section("float32"), strict=True):
             ok64, ok32 = bool(error64 < LIMITS["float64"]), bool(error32 < LIMITS["float32"])
             mark32 = "not judged" if section is gan else marks[ok32]

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from minigan.backend import keep_memory
 from minigan.build import make_noise
 from minigan.data import SHIPPED, load_images
 from minigan.evaluation import make_yardstick
@@ -77,6 +78,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("race.png"))
     parser.add_argument("--redraw", action="store_true", help="only draw the points of the last race again")
     args = parser.parse_args()
+    keep_memory()
     saved = args.out.with_suffix(".json")
     if not args.redraw:
         images = load_images()

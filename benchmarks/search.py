@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minigan.backend import keep_memory
 from minigan.data import SHIPPED, load_images
 from minigan.evaluation import make_yardstick
 from minigan.game import Game
@@ -118,6 +119,7 @@ if __name__ == "__main__":
     parser.add_argument("--part", default="1/1", metavar="I/N")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
+    keep_memory()
     if not args.table:
         part, parts = map(int, args.part.split("/"))
         images, (yardstick, _) = load_images(), make_yardstick(SHIPPED, True)

@@ -32,8 +32,9 @@ import numpy as np
 import threadpoolctl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from minigan.backend import load_backend
+from minigan.backend import keep_memory, load_backend
 from minigan.build import make_networks
+from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.data import load_images
 from minigan.dense import Dense
 from minigan.game import Game
@@ -45,8 +46,23 @@ try:
 except ImportError:
     torch = None
 
-NETWORKS = {"default": {}, "keras-mlp-fixed": {}, "pytorch-mlp": {}}  # recipe: what is changed in it
+NETWORKS = ("default", "keras-mlp-fixed", "pytorch-mlp")  # unless --networks names others, or all
 SHAPE = (28, 28)
+
+
+def shapes(net, n_in):
+    """[(R, K, M, transposed)] of each product in a forward: each example gives R rows, (R, K)(K, M)."""
+    sizes, x = [], np.zeros((1, n_in), "float32")
+    for layer in net.layers:
+        y, _ = layer.forward(x, rng=np.random.default_rng(0))
+        if isinstance(layer, Dense):
+            sizes.append((1, *layer.W.shape, False))
+        elif isinstance(layer, Conv2D):
+            sizes.append((y.shape[1] * y.shape[2], layer.W[..., 0].size, layer.n_out, False))
+        elif isinstance(layer, ConvTranspose2D):
+            sizes.append((x.shape[1] * x.shape[2], layer.n_in, layer.W[..., 0].size, True))
+        x = y
+    return sizes
 
 
 class Floor:
@@ -54,23 +70,24 @@ class Floor:
 
     def __init__(self, recipe, xp):
         rng, N, N_G = np.random.default_rng(0), recipe.batch_size, recipe.batch_G or recipe.batch_size
-        G, D = ([(layer.W.shape) for layer in net.layers if isinstance(layer, Dense)]
-                for net in make_networks(recipe, SHAPE, rng))
+        G, D = make_networks(recipe, SHAPE, rng)
+        G, D = shapes(G, recipe.latent_dim), shapes(D, SHAPE[0] * SHAPE[1])
         self.xp, self.products = xp, []
 
         def array(*shape):
             return xp.asarray(rng.standard_normal(shape, dtype="float32"))
 
         def forward(n, sizes):
-            self.products += [(array(n, K), array(K, M), array(n, M)) for K, M in sizes]
+            self.products += [(array(n * R, K), array(K, M), array(n * R, M)) for R, K, M, _ in sizes]
 
         def backward(n, sizes, dx_of_first, dparams):
-            for i, (K, M) in reversed(list(enumerate(sizes))):
-                dy = array(n, M)
+            for i, (R, K, M, transposed) in reversed(list(enumerate(sizes))):
+                dy = array(n * R, M)
                 if dparams:
-                    self.products.append((array(n, K).T, dy, array(K, M)))
+                    a, b = (array(n * R, M), array(n * R, K)) if transposed else (array(n * R, K), dy)
+                    self.products.append((a.T, b, array(a.shape[1], b.shape[1])))
                 if i or dx_of_first:
-                    self.products.append((dy, array(K, M).T, array(n, K)))
+                    self.products.append((dy, array(K, M).T, array(n * R, K)))
         forward(N, G)                                      # D's step: G draws,
         forward(2 * N, D)                                  # D judges real images and fakes,
         backward(2 * N, D, False, True)                    # and learns from both
@@ -168,7 +185,7 @@ HEAD = ("| networks | batch | threads | floor, ms | minigan, ms | minigan / floo
 
 def profile(recipe, images, threads, steps=200):
     """Milliseconds a step that each page takes, largest first; the floor's as well."""
-    import minigan.activations, minigan.dense, minigan.dropout, minigan.gan, minigan.game, minigan.losses, minigan.optim
+    import minigan.activations, minigan.batchnorm, minigan.conv, minigan.shapes, minigan.dense, minigan.dropout, minigan.gan, minigan.game, minigan.losses, minigan.optim
     spent, stack = {}, []
 
     def timed(page, function):
@@ -190,7 +207,9 @@ def profile(recipe, images, threads, steps=200):
             *((c, n, "activations.py") for c in (minigan.activations.LeakyReLU, minigan.activations.ReLU, minigan.activations.Tanh)
               for n in ("forward", "backward") if n in vars(c)),
             (minigan.dropout.Dropout, "forward", "dropout.py"), (minigan.dropout.Dropout, "backward", "dropout.py"),
-            (minigan.optim.Adam, "step", "optim.py, Adam"), (minigan.optim.WeightAverage, "step", "optim.py, average"),
+            *((c, n, f"{c.__module__[8:]}.py") for c in (Conv2D, ConvTranspose2D, minigan.batchnorm.BatchNorm,
+              minigan.shapes.Maxout, minigan.shapes.AveragePool2D, minigan.shapes.UpSample2D) for n in ("forward", "backward")),
+            (minigan.optim.SGD, "step", "optim.py, SGD"), (minigan.optim.Adam, "step", "optim.py, Adam"), (minigan.optim.WeightAverage, "step", "optim.py, average"),
             (minigan.gan, "bce_on_logits", "losses.py"), (minigan.game, "make_noise", "noise"), (Game, "step", "the batch"),
             (minigan.game, "discriminator_step", "gan.py and network.py"),
             (minigan.game, "generator_step", "gan.py and network.py")]:
@@ -204,10 +223,11 @@ def profile(recipe, images, threads, steps=200):
         whole = (time.perf_counter() - began) / steps
     products = float(np.median(times["floor"]))
     spent = {page: value / steps for page, value in spent.items()}
-    spent["dense.py"] -= products
+    main = "conv.py" if spent.get("conv.py", 0) > spent["dense.py"] else "dense.py"
+    spent[main] -= products
     print(f"{1e3 * whole:7.2f} ms a step, of which\n{1e3 * products:7.2f} ms the matrix products alone")
     for page, value in sorted(spent.items(), key=lambda item: -item[1]):
-        print(f"{1e3 * value:7.2f} ms {page}{', beyond its products' if page == 'dense.py' else ''}")
+        print(f"{1e3 * value:7.2f} ms {page}{', beyond the products' if page == main else ''}")
 
 
 def grow(images, path, threads):
@@ -239,7 +259,7 @@ def grow(images, path, threads):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS, metavar="NAME")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=RECIPES, metavar="NAME", help="recipes (default: three)")
     parser.add_argument("--threads", nargs="+", type=int, default=[2, 1])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batches", action="store_true")
@@ -249,6 +269,7 @@ if __name__ == "__main__":
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    keep_memory()
     xp, images = load_backend(args.backend), load_images()
     print(f"NumPy {np.__version__}: {machine()}" + (f"; PyTorch {torch.__version__}" if torch else ""))
     rows = []

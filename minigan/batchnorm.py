@@ -38,7 +38,7 @@ Backward
 
 Shapes
     x, y (N, K) or (N, H, W, K); gamma, beta, mean, var (K,); R = N or N H W. The cache is
-    (xhat, d, whether it was training, shape of x).
+    (x - m, d, whether it was training, shape of x).
 
 >>> import numpy as np
 >>> layer = BatchNorm(1, dtype="float64")
@@ -52,6 +52,7 @@ Shapes
 """
 import numpy as np
 
+from minigan.conv import sum_of_rows
 from minigan.layer import Layer, check_dy, check_float
 
 
@@ -70,37 +71,35 @@ class BatchNorm(Layer):
         check_float(self, x)
         if x.ndim < 2 or x.shape[-1] != len(self.gamma):
             raise ValueError(f"{self!r} wants x of shape (..., {len(self.gamma)}), not {x.shape}")
-        rows = x.reshape(-1, x.shape[-1])
+        rows, m, v = x.reshape(-1, x.shape[-1]), self.mean, self.var
         R = len(rows)
         if train and R < 2:
             raise ValueError(f"{self!r} cannot train on a single example, x of shape {x.shape}: it has no variance")
         if train:
-            m = rows.mean(axis=0)
-            xhat = rows - m
-            v = (xhat * xhat).mean(axis=0)
+            m = sum_of_rows(rows) / R
+        centred = rows - m
+        if train:
+            v = sum_of_rows(centred * centred) / R
             self.mean += self.momentum * (m - self.mean)
             self.var += self.momentum * (R / (R - 1) * v - self.var)
-        else:
-            xhat, v = rows - self.mean, self.var
         d = (v + self.eps) ** 0.5
-        xhat /= d
-        y = xhat * self.gamma
+        y = centred * (self.gamma / d)
         y += self.beta
-        return y.reshape(x.shape), (xhat, d, train, x.shape)
+        return y.reshape(x.shape), (centred, d, train, x.shape)
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
-        xhat, d, train, shape = cache
+        centred, d, train, shape = cache
         check_dy(self, dy, shape)
-        rows = dy.reshape(xhat.shape)
-        dbeta, dgamma = rows.sum(axis=0), (rows * xhat).sum(axis=0)
+        rows, R = dy.reshape(centred.shape), len(centred)
+        dbeta, dgamma = sum_of_rows(rows), sum_of_rows(rows * centred) / d
         if need_dparams:
             self.dgamma[...], self.dbeta[...] = dgamma, dbeta
         if not need_dx:
             return None
         dx = rows * (self.gamma / d)                      # dxhat / d
-        if train:                                         # the means of dxhat and dxhat xhat are
-            dx -= xhat * (self.gamma / d * dgamma / len(rows))     # gamma times those of dy and dy xhat
-            dx -= self.gamma / d * dbeta / len(rows)
+        if train:                                         # less the two means, which are gamma times those of dy and dy xhat
+            dx -= centred * (self.gamma / d * dgamma / (R * d))
+            dx -= self.gamma / d * dbeta / R
         return dx.reshape(shape)
 
     def __repr__(self):

@@ -89,7 +89,7 @@ class Conv2D(Layer):
         dy = dy.reshape(-1, self.n_out)
         if need_dparams:
             array_module(dy).matmul(rows.T, dy, out=self.dW.reshape(-1, self.n_out))
-            dy.sum(axis=0, out=self.db)
+            self.db[...] = sum_of_rows(dy)
         if need_dx:
             drows = dy @ self.W.reshape(-1, self.n_out).T
             return add_patches(drows, shape, self.size, self.stride, self.padding, height, width)
@@ -131,7 +131,7 @@ class ConvTranspose2D(Layer):
         drows = patches(dy, self.size, self.stride, self.padding, *x.shape[1:3])
         if need_dparams:
             array_module(dy).matmul(drows.T, x.reshape(-1, self.n_in), out=self.dW.reshape(-1, self.n_in))
-            dy.reshape(-1, self.n_out).sum(axis=0, out=self.db)
+            self.db[...] = sum_of_rows(dy.reshape(-1, self.n_out))
         return (drows @ self.W.reshape(-1, self.n_in)).reshape(x.shape) if need_dx else None
 
     def __repr__(self):
@@ -149,7 +149,25 @@ def patches(x, size, stride, padding, height, width):
 
 
 def add_patches(rows, shape, size, stride, padding, height, width):
-    """The transpose of `patches`: each number of rows is added to the pixel that it was copied from."""
+    """The transpose of `patches`: each number of rows is added to the pixel that it was copied from.
+
+    `plain_add_patches` is the same, a kernel's pixel at a time. Here those that lie side by side, as many as
+    the stride is wide, are added together: the longer the runs of numbers, the faster.
+    """
+    xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
+    rows = rows.reshape(n, height, width, k, l, channels)
+    x = xp.zeros((n, H + 2 * p, W + 2 * q + t, channels), dtype=rows.dtype)
+    together = t if channels > 1 else 1  # pixels of a kernel's row that lie side by side in x as well
+    for i in range(k):
+        for j in range(0, l, together):
+            pixels = x[:, i:i + s * height:s, j:j + t * width].reshape(n, height, width, t, channels)
+            new = rows[:, :, :, i, j:j + together]
+            pixels[:, :, :, :new.shape[3]] += new
+    return x[:, p:p + H, q:q + W]
+
+
+def plain_add_patches(rows, shape, size, stride, padding, height, width):
+    """What `add_patches` computes, pixel of the kernel by pixel."""
     xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
     rows = rows.reshape(n, height, width, k, l, channels)
     x = xp.zeros((n, H + 2 * p, W + 2 * q, channels), dtype=rows.dtype)
@@ -167,6 +185,11 @@ def padded(x, padding):
     larger = array_module(x).zeros((n, height + 2 * p, width + 2 * q, channels), dtype=x.dtype)
     larger[:, p:p + height, q:q + width] = x
     return larger
+
+
+def sum_of_rows(rows):
+    """rows (R, K) -> (K,). As a product with a row of ones it is several times as fast as .sum(axis=0) for small K."""
+    return array_module(rows).ones(len(rows), dtype=rows.dtype) @ rows
 
 
 def pair(value):

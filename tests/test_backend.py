@@ -12,7 +12,8 @@ import fake_device
 import numpy as np
 import pytest
 
-from minigan.backend import (BackendError, advice, array_module, blas_advice, load_backend, random_16_bits,
+from minigan import backend
+from minigan.backend import (BackendError, advice, array_module, blas_advice, keep_memory, load_backend, random_16_bits,
                              random_generator, to_host)
 
 
@@ -164,3 +165,31 @@ def test_on_cupy_random_16_bits_are_drawn_one_by_one(monkeypatch):
     monkeypatch.setattr(fake_device, "__name__", "cupy")
     bits = random_16_bits(fake_device, fake_device.random.default_rng(0), (3, 5))
     assert to_host(bits).tolist() == np.random.default_rng(0).integers(0, 1 << 16, (3, 5), dtype="uint16").tolist()
+
+
+def test_memory_is_kept_where_the_c_library_can():
+    """In a process of its own: large arrays that are taken again and again cost no new pages."""
+    code = """if True:
+        import resource, sys
+        import numpy as np
+        from minigan.backend import keep_memory
+        kept = keep_memory()
+        def pages():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20):
+                arrays = [np.ones(3_000_000) for _ in range(3)]
+                del arrays
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        pages()
+        print(int(kept), pages())
+    """
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, faults = map(int, result.stdout.split())
+    assert faults < 5000 if kept else True
+    assert kept or not sys.platform.startswith("linux") or "musl" in sys.version
+
+
+def test_a_c_library_without_mallopt_is_left_alone(monkeypatch):
+    for library in (lambda name: types.SimpleNamespace()), raising(OSError()), raising(TypeError()):
+        monkeypatch.setattr(backend.ctypes, "CDLL", library)
+        assert keep_memory() is False

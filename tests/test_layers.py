@@ -13,7 +13,7 @@ import minigan
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minigan.backend import array_module, random_generator, to_host
 from minigan.batchnorm import BatchNorm
-from minigan.conv import Conv2D, ConvTranspose2D
+from minigan.conv import Conv2D, ConvTranspose2D, add_patches, pair, plain_add_patches
 from minigan.dense import Dense
 from minigan.dropout import Dropout
 from minigan.gradcheck import central_difference, check_layer
@@ -214,7 +214,7 @@ def test_numbers_out_of_range_are_refused_in_words():
     assert LeakyReLU(0).slope == 0 and LeakyReLU(1).slope == 1 and Dropout(0).rate == 0 and Dropout(0.999).rate == 0.999
     with refusal(ValueError, "Dropout(0.5) needs an rng while training (x has shape (2, 3))"):
         Dropout(0.5).forward(np.ones((2, 3)), train=True)
-    with refusal(ValueError, "no rule for initial weights is called 'best'; there are glorot, he, fan_in, normal"):
+    with refusal(ValueError, "no rule for initial weights is called 'best'; there are glorot, he, fan_in, normal, uniform .05, uniform .005"):
         initial_weights("best", 2, 3, draws())
 
 
@@ -372,3 +372,13 @@ def test_batchnorm_keeps_running_averages_while_it_trains():
 def test_maxout_gives_equals_to_the_first():
     y, cache = Maxout(2).forward(np.array([[3.0, 3.0]]))
     assert Maxout(2).backward(np.array([[7.0]]), cache).tolist() == [[7.0, 0.0]] and y.tolist() == [[3.0]]
+
+
+@pytest.mark.parametrize("n_in, n_out, size, stride, padding, height, width", ADJOINTS + [
+    (2, 1, (4, 7), (2, 3), (1, 2), 8, 11), (1, 1, 4, 2, 1, 8, 8)], ids=range(len(ADJOINTS) + 2))
+def test_adding_patches_in_runs_is_the_plain_way(n_in, n_out, size, stride, padding, height, width, dtype):
+    size, stride, padding = pair(size), pair(stride), pair(padding)
+    places = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip((height, width), padding, size, stride)]
+    rows = np.random.default_rng(0).standard_normal((3 * math.prod(places), math.prod(size) * n_in)).astype(dtype)
+    how = (3, height, width, n_in), size, stride, padding, *places
+    np.testing.assert_array_equal(add_patches(rows, *how), plain_add_patches(rows, *how))
