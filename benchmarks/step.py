@@ -20,6 +20,7 @@ Everything that is compared runs in one process, in turns of a fraction of a sec
 the same share of a noisy machine; a figure is the median over the turns, a ratio the median of the
 ratios within each turn, and the spread behind it is from its first to its third quartile. PyTorch
 may be missing: then its columns are. Which BLAS kernels and how many threads were used is printed.
+Launches are the kernels that a step would start on a GPU, counted on the tests' stand-in for one.
 """
 import argparse
 import functools
@@ -31,7 +32,9 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / folder) for folder in (".", "tests")]
+import fake_device
+
 from minigan.backend import keep_memory, load_backend
 from minigan.build import make_networks
 from minigan.conv import Conv2D, ConvTranspose2D
@@ -155,11 +158,20 @@ def compare(recipe, images, xp, threads, rounds, compiled):
                 del runners["compiled"]
         times = take_turns(runners, finish, rounds)
     return {
-        "batch": recipe.batch_size, "threads": threads, "gflop": runners["floor"].flops() / 1e9,
+        "batch": recipe.batch_size, "launches": launches(recipe, images[:2 * recipe.batch_size]), "threads": threads, "gflop": runners["floor"].flops() / 1e9,
         "ms": {name: 1e3 * float(np.median(t)) for name, t in times.items()},
         "to_floor": ratio(times, "minigan", "floor"),
         **{f"{name} to minigan": ratio(times, name, "minigan") for name in ("torch", "torch, lean", "compiled") if name in times},
     }
+
+
+def launches(recipe, images):
+    """How many kernels a step would start on a device, counted on the tests' stand-in for one."""
+    game = Game(recipe, images, 0, fake_device)
+    game.step()
+    before = fake_device.launches
+    game.step()
+    return fake_device.launches - before
 
 
 def machine():
@@ -174,13 +186,13 @@ def show(name, row):
     def times(value):
         return f"{value[0]:.2f} ({value[1]:.2f}-{value[2]:.2f})" if value else "-"
     ms = row["ms"]
-    print(f"| {name} | {row['batch']} | {row['threads'] or 'GPU'} | {ms['floor']:.1f} | {ms['minigan']:.1f} | **{times(row['to_floor'])}** |"
+    print(f"| {name} | {row['batch']} | {row['launches']} | {row['threads'] or 'GPU'} | {ms['floor']:.1f} | {ms['minigan']:.1f} | **{times(row['to_floor'])}** |"
           f" {times(row.get('torch to minigan'))} | {times(row.get('torch, lean to minigan'))} |"
           f" {times(row.get('compiled to minigan'))} |", flush=True)
 
 
-HEAD = ("| networks | batch | threads | floor, ms | minigan, ms | minigan / floor | torch / minigan | torch, lean / minigan"
-        " | compiled / minigan |\n|---|---|---|---|---|---|---|---|---|")
+HEAD = ("| networks | batch | launches | threads | floor, ms | minigan, ms | minigan / floor | torch / minigan | torch, lean / minigan"
+        " | compiled / minigan |\n|---|---|---|---|---|---|---|---|---|---|")
 
 
 def profile(recipe, images, threads, steps=200):

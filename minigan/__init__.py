@@ -16,23 +16,24 @@ Read the pages in this order. A page uses only what stands above it, with one ex
      8  network          layers in a row; all their parameters in one flat vector
      9  optim            SGD, Adam, and the average of weights
     10  gan              generator against discriminator: the two training steps
-    11  conv             the same weights at every place: convolution, and its transpose
-    12  batchnorm        every feature with mean 0 and variance 1
-    13  shapes           pooling, repeating, reshaping, and Maxout
+    11  patches          what a window sees on its way over an image, and the way back
+    12  conv             the same weights at every place: convolution, and its transpose
+    13  batchnorm        every feature with mean 0 and variance 1
+    14  shapes           pooling, repeating, reshaping, and Maxout
                          -- here the core ends; around it stand --
-    14  backend          NumPy or CuPy: choose, place, bring home
-    15  data             MNIST, the IDX format, and the one place that scales pixels
-    16  recipes          complete settings, by name
-    17  build            from a recipe to its networks, optimizers and noise
-    18  game             both networks and all else that changes while they learn
-    19  plots            every picture
-    20  runs             the run folder: settings, history, model; drawing from a saved one
-    21  classifier       a judge who knows digits, made of the same layers
-    22  metrics          is it any good? in figures
-    23  diagnosis        and in words
-    24  training         the loop: epochs, and what is written when
-    25  evaluation       all figures of one run, beside those of real images and of noise
-    26  selfcheck        every derivative against central differences, in one table
+    15  backend          NumPy or CuPy: choose, place, bring home
+    16  data             MNIST, the IDX format, and the one place that scales pixels
+    17  recipes          complete settings, by name
+    18  build            from a recipe to its networks, optimizers and noise
+    19  game             both networks and all else that changes while they learn
+    20  plots            every picture
+    21  runs             the run folder: settings, history, model; drawing from a saved one
+    22  classifier       a judge who knows digits, made of the same layers
+    23  metrics          is it any good? in figures
+    24  diagnosis        and in words
+    25  training         the loop: epochs, and what is written when
+    26  evaluation       all figures of one run, beside those of real images and of noise
+    27  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -15,14 +15,13 @@ Forward, Conv2D
 
         y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
 
-    The stride s is how far the kernel moves from one place to the next; `padding` adds rows and
-    columns of 0 on all four sides. With H rows there are (H + 2 padding - k) // s + 1 places.
+    The stride s is how far the kernel moves to the next place; `padding` adds rows and columns of 0
+    on all four sides. With H rows there are (H + 2 padding - k) // s + 1 places.
 
 Backward, Conv2D
     For the product it is Dense's: db sums the rows of dy, dW = patchesᵀ·dy, dpatches = dy·Wᵀ. And
-    the patches are copies of pixels: a pixel that was copied into several patches reaches L through
-    each, so what comes back to the copies is added up at the pixel. `patches` copies out,
-    `add_patches` adds back.
+    the patches are copies of pixels: `add_patches` takes their gradients back to the pixels. Both
+    are derived in patches.py.
 
 ConvTranspose2D, or: backward as a forward
     Seen as one huge matrix A, cutting out and multiplying is y = Ax, and what was just derived is
@@ -59,6 +58,7 @@ import math
 from minigan.backend import array_module
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer, check_dy, check_float
+from minigan.patches import add_patches, patches
 
 
 class Conv2D(Layer):
@@ -74,7 +74,7 @@ class Conv2D(Layer):
 
     def forward(self, x, train=False, rng=None):  # (N, H, W, C) -> (N, H', W', F)
         check_image(self, x, self.n_in)
-        height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(x.shape[1:3], self.size, self.stride, self.padding))
+        height, width = self.places(x.shape)
         if min(height, width) < 1:
             raise ValueError(f"{self!r} is larger than its image, x of shape {x.shape}")
         rows = patches(x, self.size, self.stride, self.padding, height, width)
@@ -84,7 +84,7 @@ class Conv2D(Layer):
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         rows, shape = cache
-        height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(shape[1:3], self.size, self.stride, self.padding))
+        height, width = self.places(shape)
         check_dy(self, dy, (shape[0], height, width, self.n_out))
         dy = dy.reshape(-1, self.n_out)
         if need_dparams:
@@ -93,6 +93,10 @@ class Conv2D(Layer):
         if need_dx:
             drows = dy @ self.W.reshape(-1, self.n_out).T
             return add_patches(drows, shape, self.size, self.stride, self.padding, height, width)
+
+    def places(self, shape):
+        """How many places there are for the kernel, down and across, on images of a shape (N, H, W, C)."""
+        return ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(shape[1:3], self.size, self.stride, self.padding))
 
     def __repr__(self):
         return f"Conv2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"
@@ -136,55 +140,6 @@ class ConvTranspose2D(Layer):
 
     def __repr__(self):
         return f"ConvTranspose2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"
-
-
-def patches(x, size, stride, padding, height, width):
-    """x (N, H, W, C) -> (N height width, k l C): at each of height x width places, what the kernel sees."""
-    xp, (n, _, _, channels), (k, l), (s, t) = array_module(x), x.shape, size, stride
-    x = padded(x, padding)
-    step_n, step_y, step_x, step_c = x.strides
-    seen = xp.lib.stride_tricks.as_strided(
-        x, (n, height, width, k, l, channels), (step_n, s * step_y, t * step_x, step_y, step_x, step_c))
-    return seen.reshape(n * height * width, k * l * channels)  # only here the numbers are copied
-
-
-def add_patches(rows, shape, size, stride, padding, height, width):
-    """The transpose of `patches`: each number of rows is added to the pixel that it was copied from.
-
-    `plain_add_patches` is the same, a kernel's pixel at a time. Here those that lie side by side, as many as
-    the stride is wide, are added together: the longer the runs of numbers, the faster.
-    """
-    xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
-    rows = rows.reshape(n, height, width, k, l, channels)
-    x = xp.zeros((n, H + 2 * p, W + 2 * q + t, channels), dtype=rows.dtype)
-    together = t if channels > 1 else 1  # pixels of a kernel's row that lie side by side in x as well
-    for i in range(k):
-        for j in range(0, l, together):
-            pixels = x[:, i:i + s * height:s, j:j + t * width].reshape(n, height, width, t, channels)
-            new = rows[:, :, :, i, j:j + together]
-            pixels[:, :, :, :new.shape[3]] += new
-    return x[:, p:p + H, q:q + W]
-
-
-def plain_add_patches(rows, shape, size, stride, padding, height, width):
-    """What `add_patches` computes, pixel of the kernel by pixel."""
-    xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
-    rows = rows.reshape(n, height, width, k, l, channels)
-    x = xp.zeros((n, H + 2 * p, W + 2 * q, channels), dtype=rows.dtype)
-    for i in range(k):
-        for j in range(l):
-            x[:, i:i + s * height:s, j:j + t * width:t] += rows[:, :, :, i, j]
-    return x[:, p:p + H, q:q + W]
-
-
-def padded(x, padding):
-    """x with rows and columns of 0 around it."""
-    (p, q), (n, height, width, channels) = padding, x.shape
-    if p == q == 0:
-        return array_module(x).ascontiguousarray(x)
-    larger = array_module(x).zeros((n, height + 2 * p, width + 2 * q, channels), dtype=x.dtype)
-    larger[:, p:p + height, q:q + width] = x
-    return larger
 
 
 def sum_of_rows(rows):

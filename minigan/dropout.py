@@ -37,7 +37,7 @@ run can be repeated, and a gradient check can draw the same mask again and again
 >>> layer.forward(x)[0].tolist()                    # sampling: nothing is dropped
 [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
 """
-from minigan.backend import array_module, random_16_bits
+from minigan.backend import array_module, fused, random_16_bits
 from minigan.layer import Layer, check_dy, check_float
 
 
@@ -55,9 +55,9 @@ class Dropout(Layer):
             return x, (None, x.shape)
         if rng is None:
             raise ValueError(f"{self!r} needs an rng while training (x has shape {x.shape})")
-        louder = x.dtype.type(1 / (1 - self.rate))  # of x's dtype, lest the mask become float64
-        mask = (random_16_bits(array_module(x), rng, x.shape) >= round(self.rate * 2 ** 16)) * louder
-        return x * mask, (mask, x.shape)
+        bits = random_16_bits(array_module(x), rng, x.shape)
+        y, mask = drop(x, bits, round(self.rate * 2 ** 16), 1 / (1 - self.rate))
+        return y, (mask, x.shape)
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         mask, shape = cache
@@ -66,3 +66,10 @@ class Dropout(Layer):
 
     def __repr__(self):
         return f"Dropout({self.rate})"
+
+
+@fused
+def drop(x, bits, threshold, louder):
+    """(y, mask): x where the random bits are a number from the threshold on, made louder, and 0 elsewhere."""
+    mask = (bits >= threshold).astype(x.dtype) * louder
+    return x * mask, mask

@@ -52,13 +52,14 @@ Shapes
 (500.0, [[0.5], [0.0]])
 """
 from minigan.activations import sigmoid
-from minigan.backend import array_module
+from minigan.backend import array_module, fused
 
 
+@fused
 def softplus(z):
     """log(1 + e^z), number by number, for z of any size."""
     xp = array_module(z)
-    return xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z)))
+    return xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
 def bce_on_logits(z, t):
@@ -67,7 +68,14 @@ def bce_on_logits(z, t):
     Raises ValueError if t is an array of another shape than z.
     """
     check_target(z, t)
-    return (softplus(z) - t * z).mean(), (sigmoid(z) - t) / z.size
+    price, slope = price_and_slope(z, t)
+    return price.mean(), slope / z.size
+
+
+@fused
+def price_and_slope(z, t):
+    """softplus(z) - t z and sigmoid(z) - t, number by number."""
+    return softplus(z) - t * z, sigmoid(z) - t
 
 
 def bce_on_probabilities(p, t):

@@ -65,7 +65,7 @@ WeightAverage
 """
 import math
 
-from minigan.backend import array_module
+from minigan.backend import array_module, fused
 
 
 class SGD:
@@ -74,13 +74,12 @@ class SGD:
 
     def __init__(self, theta, lr, momentum=0.0):
         self.theta, self.lr, self.momentum = theta, lr, momentum
-        self.velocity = 0 * theta
+        self.velocity, self.pieces = 0 * theta, pieces(theta)
 
     def step(self, dtheta):
         check_like(self.theta, dtheta)
-        self.velocity *= self.momentum
-        self.velocity -= self.lr * dtheta
-        self.theta += self.velocity
+        for piece in self.pieces:
+            roll(self.theta[piece], self.velocity[piece], dtheta[piece], float(self.lr), float(self.momentum))
 
 
 class Adam:
@@ -102,32 +101,19 @@ class Adam:
         self.theta, self.lr, self.beta1, self.beta2, self.eps, self.decay = theta, lr, beta1, beta2, eps, decay
         self.s, self.q, self.t = 0 * theta, 0 * theta, 0
         self.pieces = pieces(theta)
-        self.scratch = 0 * theta[self.pieces[0]]
 
     def step(self, dtheta):
         check_like(self.theta, dtheta)
         self.t += 1
-        xp = array_module(dtheta)
         r = math.sqrt((1 - self.beta2) / (1 - self.beta2 ** self.t))
         rate = self.lr * (1 - self.beta1) / (1 - self.beta1 ** self.t) / r
         for piece in self.pieces:
             theta, g, s, q = self.theta[piece], dtheta[piece], self.s[piece], self.q[piece]
-            a = self.scratch[:g.size]
             if self.beta1:
-                s *= self.beta1
-                s += g
+                remember(s, g, self.beta1)
             else:
                 s = g
-            q *= self.beta2
-            xp.multiply(g, g, out=a)
-            q += a
-            xp.sqrt(q, out=a)
-            a += self.eps / r
-            xp.divide(s, a, out=a)
-            a *= rate
-            if self.decay:
-                theta *= 1 - self.lr * self.decay
-            theta -= a
+            adam(theta, g, s, q, self.beta2, rate, self.eps / r, 1 - self.lr * self.decay)
 
     def plain_step(self, dtheta):
         """What `step` computes, in the letters of the paper."""
@@ -154,10 +140,38 @@ class WeightAverage:
         check_like(self.average, theta)
         decay = min(self.decay, (1 + self.n) / (6 + self.n))
         for piece in self.pieces:
-            step = theta[piece] - self.average[piece]
-            step *= 1 - decay
-            self.average[piece] += step
+            approach(self.average[piece], theta[piece], 1 - decay)
         self.n += 1
+
+
+@fused
+def roll(theta, velocity, g, lr, momentum):
+    """A step of SGD, in place."""
+    velocity *= momentum
+    velocity -= lr * g
+    theta += velocity
+
+
+@fused
+def remember(s, g, beta):
+    """s = beta s + g, in place."""
+    s *= beta
+    s += g
+
+
+@fused
+def adam(theta, g, s, q, beta2, rate, eps, left):
+    """The other two lines of Adam, in place; `left` is what decay leaves of theta."""
+    q *= beta2
+    q += g * g
+    theta *= left
+    theta -= rate * s / (array_module(q).sqrt(q) + eps)
+
+
+@fused
+def approach(average, theta, share):
+    """average = average + share (theta - average), in place."""
+    average += share * (theta - average)
 
 
 def pieces(theta, size=1 << 16):

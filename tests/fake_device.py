@@ -23,8 +23,10 @@ MISSING = set("errstate seterr geomspace block bmat nditer ndenumerate unstack v
 NO_WHERE = set("sum mean max min amax amin var std prod any all".split())
 GENERATOR = set("exponential gamma integers poisson random standard_exponential standard_gamma"
                 " standard_normal uniform".split())
+VIEWS = set("reshape ravel view swapaxes transpose squeeze T".split())  # these start no work: they only look another way
+NOT_FUSED = set("matmul dot sum mean max min argmax argmin reshape ravel concatenate stack repeat take __matmul__".split())
 launches = 0  # how many calls would have started work on the device
-_sync_allowed = [True]
+_sync_allowed, _fusing = [True], [False]
 
 
 @contextlib.contextmanager
@@ -62,7 +64,8 @@ def _outside(x):
 
 def _call(function, name, args, kwargs):
     global launches
-    launches += 1
+    launches += name not in VIEWS
+    assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
     if name in NO_WHERE and {"where", "initial"} & set(kwargs):
         raise TypeError(f"cupy.{name} has no where= or initial=")
     result = function(*_inside(args, name), **{key: _inside(value, name) for key, value in kwargs.items()})
@@ -131,6 +134,8 @@ class Array:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index):
+        global launches
+        launches += isinstance(index, Array)  # fetching rows by number; a slice is only a view
         return _outside(self._host[_inside(index, "x[...]")])
 
     def __setitem__(self, index, value):
@@ -157,6 +162,7 @@ def _operator(name):
     def operate(self, *others):
         global launches
         launches += 1
+        assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
         result = getattr(self._host, name)(*_inside(others, name))
         if name.startswith("__i") and name != "__invert__":
             return self
@@ -231,5 +237,22 @@ def _as_strided(x, shape, strides):
     return Array(np.lib.stride_tricks.as_strided(x._host, shape, strides))
 
 
+def fuse(kernel_name=None):
+    """As cupy.fuse: what is done number by number becomes one launch, whatever the number of operations."""
+    def decorate(function):
+        def call(*args):
+            global launches
+            before = launches
+            _fusing.append(True)
+            try:
+                return function(*args)
+            finally:
+                _fusing.pop()
+                launches = before + 1
+        return call
+    return decorate
+
+
+ndarray = Array
 lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=_as_strided))
 xp = sys.modules[__name__]

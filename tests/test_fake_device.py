@@ -149,3 +149,27 @@ def test_it_counts_what_would_be_launched(x):
 
 def test_an_array_says_which_module_made_it(x):
     assert sys.modules[type(x).__module__] is fake_device
+
+
+def test_a_fused_formula_is_one_launch():
+    @fake_device.fuse()
+    def formula(x, y):
+        x += 1
+        return x * y + fake_device.exp(y), x
+    x, y = fake_device.asarray(np.ones(3)), fake_device.asarray(np.zeros(3))
+    before = fake_device.launches
+    z, same = formula(x, y)
+    assert fake_device.launches == before + 1
+    assert z.get().tolist() == [1, 1, 1] and x.get().tolist() == [2, 2, 2] and same is x
+    z * x + y
+    assert fake_device.launches == before + 3
+    x.reshape(3, 1)[1:], x[fake_device.asarray(np.array([2, 0]))]
+    assert fake_device.launches == before + 4                           # of these, only the second
+
+
+@pytest.mark.parametrize("formula", [lambda x: x @ x, lambda x: x.sum(), lambda x: fake_device.concatenate([x, x])])
+def test_only_number_by_number_can_be_fused(formula):
+    x = fake_device.asarray(np.ones((3, 3)))
+    with pytest.raises(AssertionError, match="cannot be part of a fused kernel"):
+        fake_device.fuse()(formula)(x)
+    x @ x                                                              # and it is over afterwards

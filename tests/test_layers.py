@@ -13,13 +13,14 @@ import minigan
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minigan.backend import array_module, random_generator, to_host
 from minigan.batchnorm import BatchNorm
-from minigan.conv import Conv2D, ConvTranspose2D, add_patches, pair, plain_add_patches
+from minigan.conv import Conv2D, ConvTranspose2D, pair
 from minigan.dense import Dense
 from minigan.dropout import Dropout
 from minigan.gradcheck import central_difference, check_layer
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer
 from minigan.network import Sequential
+from minigan.patches import add_patches, plain_add_patches
 from minigan.selfcheck import draws, self_check
 from minigan.shapes import AveragePool2D, Maxout, Reshape
 

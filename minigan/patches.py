@@ -1,0 +1,81 @@
+"""Patches: all that a small window sees on its way over an image, and the way back.
+
+The idea
+    A window of k x l pixels is moved over an image, s rows or t columns at a time. Each place that
+    it stops at gives a row of numbers: all that it sees there. A convolution (see conv.py) is one
+    matrix product with these rows.
+
+Forward
+    patches:      row (v, u) holds  x_(sv+i)(tu+j)c  for each i < k, j < l and channel c
+
+    `padding` surrounds the image with rows and columns of 0 first, for the window to reach over
+    the edge.
+
+Backward
+    Each number in the rows is a copy of a pixel. A pixel that was copied several times, into
+    windows that overlap, reaches L through each copy, with slope 1. So its gradient is the sum of theirs:
+
+    add_patches:  dx_(sv+i)(tu+j)c  is the sum of all  drows_(v, u)(i, j, c)  that fall upon it
+
+    and what fell upon the padding is cut off.
+
+Shapes
+    x (N, H, W, C); rows (N height width, k l C), for height x width places.
+
+>>> import numpy as np
+>>> x = np.arange(12.0).reshape(1, 3, 4, 1)
+>>> rows = patches(x, (2, 2), (1, 2), (0, 0), 2, 2)
+>>> rows.tolist()
+[[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0], [4.0, 5.0, 8.0, 9.0], [6.0, 7.0, 10.0, 11.0]]
+>>> add_patches(np.ones_like(rows), x.shape, (2, 2), (1, 2), (0, 0), 2, 2)[0, :, :, 0].tolist()
+[[1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0]]
+"""
+from minigan.backend import array_module
+
+
+def patches(x, size, stride, padding, height, width):
+    """x (N, H, W, C) -> (N height width, k l C): at each of height x width places, what the kernel sees."""
+    xp, (n, _, _, channels), (k, l), (s, t), x = array_module(x), x.shape, size, stride, padded(x, padding)
+    step_n, step_y, step_x, step_c = x.strides
+    seen = xp.lib.stride_tricks.as_strided(
+        x, (n, height, width, k, l, channels), (step_n, s * step_y, t * step_x, step_y, step_x, step_c))
+    return seen.reshape(n * height * width, k * l * channels)  # only here the numbers are copied
+
+
+def add_patches(rows, shape, size, stride, padding, height, width):
+    """rows (n height width, k l C) -> (N, H, W, C) of a given shape: what was copied from a pixel is added to it.
+
+    The same as `plain_add_patches`, but the pixels of a kernel's row that lie side by side in x as well, as many
+    as the stride is wide, are added in one go: the longer the runs of numbers, the faster.
+    """
+    xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
+    rows = rows.reshape(n, height, width, k, l, channels)
+    x = xp.zeros((n, H + 2 * p, W + 2 * q + t, channels), dtype=rows.dtype)
+    together = t if channels > 1 else 1  # for single numbers the runs would be too short to pay
+    for i in range(k):
+        for j in range(0, l, together):
+            pixels = x[:, i:i + s * height:s, j:j + t * width].reshape(n, height, width, t, channels)
+            new = rows[:, :, :, i, j:j + together]
+            pixels[:, :, :, :new.shape[3]] += new
+    return x[:, p:p + H, q:q + W]
+
+
+def plain_add_patches(rows, shape, size, stride, padding, height, width):
+    """What `add_patches` computes, pixel of the kernel by pixel."""
+    xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
+    rows = rows.reshape(n, height, width, k, l, channels)
+    x = xp.zeros((n, H + 2 * p, W + 2 * q, channels), dtype=rows.dtype)
+    for i in range(k):
+        for j in range(l):
+            x[:, i:i + s * height:s, j:j + t * width:t] += rows[:, :, :, i, j]
+    return x[:, p:p + H, q:q + W]
+
+
+def padded(x, padding):
+    """x with rows and columns of 0 around it."""
+    (p, q), (n, height, width, channels) = padding, x.shape
+    if p == q == 0:
+        return array_module(x).ascontiguousarray(x)
+    larger = array_module(x).zeros((n, height + 2 * p, width + 2 * q, channels), dtype=x.dtype)
+    larger[:, p:p + height, q:q + width] = x
+    return larger
