@@ -23,6 +23,7 @@ may be missing: then its columns are. Which BLAS kernels and how many threads we
 Launches are the kernels that a step would start on a GPU, counted on the tests' stand-in for one.
 """
 import argparse
+import contextlib
 import functools
 import json
 import sys
@@ -30,7 +31,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import threadpoolctl
+
+try:
+    import threadpoolctl
+except ImportError:  # on a machine with a GPU it may be missing: there nothing depends on it
+    threadpoolctl = None
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / folder) for folder in (".", "tests")]
 import fake_device
@@ -149,7 +154,7 @@ def compare(recipe, images, xp, threads, rounds, compiled):
         runners["torch, lean"] = Twin(recipe, images, device, lean=True)
         if compiled:
             runners["compiled"] = Twin(recipe, images, device, lean=True, compiled=True)
-    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+    with limited(threads):
         if "compiled" in runners:
             try:
                 runners["compiled"].step()
@@ -174,8 +179,15 @@ def launches(recipe, images):
     return fake_device.launches - before
 
 
+def limited(threads):
+    """A context in which the BLAS uses so many threads."""
+    return threadpoolctl.threadpool_limits(threads, user_api="blas") if threadpoolctl else contextlib.nullcontext()
+
+
 def machine():
     """Which BLAS NumPy uses, in words."""
+    if not threadpoolctl:
+        return "threadpoolctl, which knows the BLAS, is not installed"
     return "; ".join(f"{lib['internal_api']} {lib['version']}, {lib.get('architecture', '?')} kernels,"
                      f" {lib['num_threads']} threads unless limited"
                      for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas") or "no BLAS found"
@@ -226,7 +238,7 @@ def profile(recipe, images, threads, steps=200):
             (minigan.game, "discriminator_step", "gan.py and network.py"),
             (minigan.game, "generator_step", "gan.py and network.py")]:
         setattr(owner, name, timed(page, getattr(owner, name)))
-    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+    with limited(threads):
         times = take_turns({"minigan": runner, "floor": floor}, lambda: None, rounds=3)
         spent.clear()
         began = time.perf_counter()
@@ -255,7 +267,7 @@ def grow(images, path, threads):
         steps = []
         for value in values:
             recipe = replace(RECIPES["default"], **change(value))
-            with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            with limited(threads):
                 times = take_turns({"minigan": Game(recipe, images), "floor": Floor(recipe, np)}, lambda: None, rounds=5)
             steps.append([1e3 * float(np.median(times[name])) for name in ("minigan", "floor")])
             print(f"{label}: {value:5}   step {steps[-1][0]:7.2f} ms   floor {steps[-1][1]:7.2f} ms", flush=True)

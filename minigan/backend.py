@@ -39,7 +39,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import threadpoolctl
 
 BACKENDS = ("numpy", "cupy")
 
@@ -120,6 +119,8 @@ def blas_advice():
     They are the work of a library, the BLAS. Nothing is changed here: both settings are read
     when Python starts, and are the user's to make.
     """
+    import threadpoolctl  # here, so that a machine that only computes on its GPU can do without
+
     libraries = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
