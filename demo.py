@@ -3,6 +3,7 @@
     python demo.py                                     train on the digits in data/
     python demo.py --recipe dcgan                      train as others do
     python demo.py recipes                             which recipes there are
+    python demo.py --resume RUN_DIR                    go on with a run that was interrupted
     python demo.py sample RUN_DIR --out digits.png     draw new ones
     python demo.py evaluate RUN_DIR                    measure it: metrics.json, and more pictures
     python demo.py check                               every derivative against central differences
@@ -24,11 +25,12 @@ import numpy as np
 
 from minigan.backend import BackendError, blas_advice, keep_memory, load_backend
 from minigan.build import CONVOLUTIONAL, make_networks
+from minigan.checkpoint import load_run, lock
 from minigan.data import SHIPPED, DataError, load_images
 from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.plots import save_grid
 from minigan.recipes import RECIPES, replace
-from minigan.runs import RunError, default_path, make_settings, new_folder, sample, write_whole
+from minigan.runs import RunError, default_path, make_settings, new_folder, read_recipe, sample, write_whole
 from minigan.selfcheck import self_check
 from minigan.training import train
 
@@ -88,17 +90,17 @@ def train_parser():
                            "\n  evaluate measure a trained run beside real images and noise"
                            "\n  check    compare every derivative with central differences")
     add = parser.add_argument
-    add("--recipe", type=recipe, default=DEFAULT, metavar="NAME",
+    add("--recipe", type=recipe, metavar="NAME",
         help="a complete setting, of which the flags below change single values (default: default; see demo.py recipes)")
-    add("--backend", default="numpy", metavar="numpy|cupy",
+    add("--backend", metavar="numpy|cupy",
         help="where to compute (default numpy, which needs nothing else; cupy needs an NVIDIA card)")
     add("--epochs", type=whole, metavar="N",
         help=f"how often every image is shown (default {DEFAULT.epochs}: some two minutes on two cores; more is better)")
     add("--batch-size", type=whole, metavar="N",
         help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: 64 learns about as much per minute, with noisier steps)")
-    add("--seed", type=seed, default=0, metavar="N",
+    add("--seed", type=seed, metavar="N",
         help="all randomness follows from it (default 0: the same run every time, on the same machine with as many threads)")
-    add("--data", type=path, default=SHIPPED, metavar="DIR",
+    add("--data", type=path, metavar="DIR",
         help="a folder with IDX files named like MNIST's (default: the MNIST shipped in data/)")
     add("--out", type=path, metavar="DIR",
         help="the run folder, new or empty (default runs/<time>-<recipe>, so that no run overwrites another)")
@@ -106,6 +108,10 @@ def train_parser():
         help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
     add("--learning-rate", type=rate, metavar="X",
         help=f"of Adam (default {DEFAULT.learning_rate}: fast, and still stable; see docs/recipe.md)")
+    add("--resume", type=path, metavar="RUN_DIR",
+        help="go on with a run that was interrupted, or with more --epochs; its settings stay (default: begin a new run)")
+    add("--checkpoint-every", type=rate, default=30, metavar="S",
+        help="write down everything needed to go on when so many seconds have passed (default 30: what a power cut may cost)")
     return parser
 
 
@@ -156,34 +162,60 @@ def run_recipes(args):
 
 
 def run_train(args):
-    recipe = replace(args.recipe, **{name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate")
-                                     if (value := getattr(args, name)) is not None})
+    checkpoint = None
+    if args.resume:
+        settings, checkpoint, complaints = load_run(args.resume)
+        for complaint in complaints:
+            print(f"note: {complaint}")
+        recipe, seed, data, folder = read_recipe(settings), settings["seed"], Path(settings["data"]), args.resume
+        given = {"recipe": args.recipe and args.recipe.name, "seed": args.seed, "backend": args.backend, "batch-size": args.batch_size,
+                 "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "data": args.data and str(args.data.resolve()),
+                 "out": args.out}
+        made_with = {**settings, **settings["recipe"], "recipe": recipe.name, "out": folder}
+        for flag, value in given.items():
+            if value not in (None, was := made_with[flag.replace("-", "_")]):
+                raise RunError(f"--{flag} {value} contradicts {folder}, which was begun with {was}: leave the flag out, or begin a new run")
+        if args.epochs:
+            recipe = replace(recipe, epochs=args.epochs)
+            settings["recipe"]["epochs"] = args.epochs
+        done = len(checkpoint[1]["history"])
+        if recipe.epochs <= done:
+            raise RunError(f"{folder} has its {done} epochs already: give --epochs {done + 1} or more to go on")
+        args.backend = settings["backend"]
+    else:
+        recipe = replace(args.recipe or DEFAULT, **{name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate")
+                                                    if (value := getattr(args, name)) is not None})
+        seed, data = args.seed or 0, args.data or SHIPPED
     if recipe.latent_dim > 4096:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too many: at most 4096")
-    xp = load_backend(args.backend)
-    images = load_images(args.data)
+    xp = load_backend(args.backend or "numpy")
+    images = load_images(data)
+    if args.resume and images.shape != (settings["n_images"], settings["height"], settings["width"]):
+        raise RunError(f"{data} holds other images than those that {folder} was begun with: put them back to go on")
     if recipe.batch_size > len(images):
-        raise RunError(f"there are only {len(images)} images in {args.data}: give --batch-size {len(images)} or less,"
+        raise RunError(f"there are only {len(images)} images in {data}: give --batch-size {len(images)} or less,"
                        f" not {recipe.batch_size}")
     if recipe.networks in CONVOLUTIONAL and (images.shape[1] % 4 or images.shape[2] % 4):
-        raise RunError(f"{args.data} holds images of {images.shape[1]} x {images.shape[2]}, and the recipe {recipe.name} wants"
+        raise RunError(f"{data} holds images of {images.shape[1]} x {images.shape[2]}, and the recipe {recipe.name} wants"
                        " multiples of 4: choose a fully connected one, such as --recipe default")
-    digits = args.data.resolve() == SHIPPED
-    yardstick, _ = make_yardstick(args.data, digits)
-    folder = new_folder(args.out or default_path(recipe.name))
-    print(f"training on {len(images):,} images of {images.shape[1]} x {images.shape[2]} with {xp.__name__};"
-          f" Ctrl-C saves and stops; everything goes to {folder}", flush=True)
-    began = time.perf_counter()
-    if xp is np and blas_advice():
-        print(f"hint: {blas_advice()}", flush=True)
-    settings = make_settings(recipe, args.seed, images, args.data, args.backend, digits)
-    complete = train(recipe, images, folder, settings, yardstick, args.seed, xp)
+    digits = data.resolve() == SHIPPED
+    yardstick, _ = make_yardstick(data, digits)
+    if not args.resume:
+        folder = new_folder(args.out or default_path(recipe.name))
+        settings = make_settings(recipe, seed, images, data, xp.__name__, digits)
+    with lock(folder):
+        print(f"{'going on with' if args.resume else 'training on'} {len(images):,} images of {images.shape[1]} x {images.shape[2]}"
+              f" with {xp.__name__}; Ctrl-C saves and stops; everything goes to {folder}", flush=True)
+        began = time.perf_counter()
+        if xp is np and blas_advice():
+            print(f"hint: {blas_advice()}", flush=True)
+        status = train(recipe, images, folder, settings, yardstick, seed, xp, args.checkpoint_every, checkpoint)
     seconds = time.perf_counter() - began
-    print(f"{'done' if complete else 'interrupted, and saved'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"
+    print(f"{'interrupted, and saved' if status else 'done'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"
           f" {folder / 'progress.gif'} shows how it learned,")
     name = shlex.quote(str(folder) if str(folder)[0] != "-" else f"./{folder}")
-    print(f"python demo.py sample {name} --out digits.png draws new ones")
-    return 0 if complete else 130
+    print(f"python demo.py {f'--resume {name} goes on' if status else f'sample {name} --out digits.png draws new ones'}")
+    return status
 
 
 def run_sample(args):

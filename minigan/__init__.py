@@ -11,29 +11,31 @@ Read the pages in this order. A page uses only what stands above it, with one ex
      3  dense            y = xW + b, fully derived; the model for every other page
      4  activations      LeakyReLU, ReLU, Tanh, Sigmoid: the local slope times dy
      5  gradcheck        how a page proves itself: central differences
-     6  dropout          forgetting on purpose
-     7  losses           binary cross-entropy, twice: naive and stable
-     8  network          layers in a row; all their parameters in one flat vector
-     9  optim            SGD, Adam, and the average of weights
-    10  gan              generator against discriminator: the two training steps
-    11  patches          what a window sees on its way over an image, and the way back
-    12  conv             the same weights at every place: convolution, and its transpose
-    13  batchnorm        every feature with mean 0 and variance 1
-    14  shapes           pooling, repeating, reshaping, and Maxout
+     6  randomness       where random numbers come from
+     7  dropout          forgetting on purpose
+     8  losses           binary cross-entropy, twice: naive and stable
+     9  network          layers in a row; all their parameters in one flat vector
+    10  optim            SGD, Adam, and the average of weights
+    11  gan              generator against discriminator: the two training steps
+    12  patches          what a window sees on its way over an image, and the way back
+    13  conv             the same weights at every place: convolution, and its transpose
+    14  batchnorm        every feature with mean 0 and variance 1
+    15  shapes           pooling, repeating, reshaping, and Maxout
                          -- here the core ends; around it stand --
-    15  backend          NumPy or CuPy: choose, place, bring home
-    16  data             MNIST, the IDX format, and the one place that scales pixels
-    17  recipes          complete settings, by name
-    18  build            from a recipe to its networks, optimizers and noise
-    19  game             both networks and all else that changes while they learn
-    20  plots            every picture
-    21  runs             the run folder: settings, history, model; drawing from a saved one
-    22  classifier       a judge who knows digits, made of the same layers
-    23  metrics          is it any good? in figures
-    24  diagnosis        and in words
-    25  training         the loop: epochs, and what is written when
-    26  evaluation       all figures of one run, beside those of real images and of noise
-    27  selfcheck        every derivative against central differences, in one table
+    16  backend          NumPy or CuPy: choose, place, bring home
+    17  data             MNIST, the IDX format, and the one place that scales pixels
+    18  recipes          complete settings, by name
+    19  build            from a recipe to its networks, optimizers and noise
+    20  game             both networks and all else that changes while they learn
+    21  plots            every picture
+    22  runs             the run folder: settings, history, model; drawing from a saved one
+    23  checkpoint       everything needed to go on after a power cut
+    24  classifier       a judge who knows digits, made of the same layers
+    25  metrics          is it any good? in figures
+    26  diagnosis        and in words
+    27  training         the loop: epochs, and what is written when
+    28  evaluation       all figures of one run, beside those of real images and of noise
+    29  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -33,7 +33,6 @@ minigan.backend.BackendError: there is no backend 'abacus': choose numpy or cupy
 import ctypes
 import functools
 import importlib
-import math
 import os
 import sys
 from pathlib import Path
@@ -75,28 +74,6 @@ def fused(function):
 def to_host(x):
     """x as a NumPy array; from a device it is copied, and the host waits for that."""
     return x.get() if hasattr(x, "get") else np.asarray(x)
-
-
-def random_generator(xp, seed):
-    """A random generator of the module xp; seed is an int or a numpy SeedSequence."""
-    if xp.__name__ != "cupy":
-        return xp.random.default_rng(seed)
-    # CuPy's default keeps a state for every core of the card at hand, which costs time at each
-    # call and makes the numbers depend on the card; 65536 states are enough, and the same on all.
-    return xp.random.Generator(xp.random.XORWOW(seed, size=65536))
-
-
-def random_16_bits(xp, rng, shape):
-    """Random whole numbers below 2^16, enough for a yes or no: uint16 of that shape.
-
-    Four are cut from each random number of 64 bits, which is cheaper than four floats. (CuPy's
-    generator was never seen to draw all 64, so there it draws them one by one.)
-    """
-    if xp.__name__ == "cupy":
-        return rng.integers(0, 1 << 16, shape, dtype=xp.uint16)
-    size = math.prod(shape)
-    bits = rng.integers(0, 1 << 64, (size + 3) // 4, dtype=xp.uint64).view(xp.uint16)
-    return bits[:size].reshape(shape)
 
 
 def keep_memory():
@@ -186,7 +163,7 @@ def try_cupy(cupy):
         raise BackendError("there is an NVIDIA driver but no graphics card that it can see:"
                            " look at nvidia-smi and CUDA_VISIBLE_DEVICES")
     try:  # random numbers, a matrix product and a compiled kernel: every library that we need
-        a = random_generator(cupy, 0).standard_normal((2, 2), dtype="float32")
+        a = cupy.random.Generator(cupy.random.XORWOW(0, size=256)).standard_normal((2, 2), dtype="float32")
         float((a @ a + 1).sum())
     except cupy.cuda.memory.OutOfMemoryError:
         raise BackendError("the graphics card is out of memory: nvidia-smi shows who uses it") from None

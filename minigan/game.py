@@ -27,7 +27,8 @@ What is kept where
 """
 import numpy as np
 
-from minigan.backend import random_generator, to_host
+from minigan.backend import to_host
+from minigan.randomness import random_generator, random_state, set_random_state
 from minigan.build import make_networks, make_noise, make_optimizers, set_rates
 from minigan.data import scale, unscale
 from minigan.gan import discriminator_step, generator_step
@@ -93,6 +94,37 @@ class Game:
         self.shown += 1
         rows = self.indices[(self.shown - 1) * N:self.shown * N]
         return scale(self.images[rows], self.recipe.dtype, self.recipe.low)
+
+    def arrays(self):
+        """{name: vector} of every array that changes, in place; with `counts`, all that the next step depends on."""
+        nets = {"G": self.G, "D": self.D, **({"drawer": self.drawer} if self.drawer is not self.G else {})}
+        found = {f"{name}.{part}": getattr(net, part) for name, net in nets.items() for part in ("theta", "state")}
+        for name, optimizer in ("G", self.optimizer_G), ("D", self.optimizer_D):
+            found |= {f"{name}.{part}": getattr(optimizer, part) for part in ("s", "q", "velocity") if hasattr(optimizer, part)}
+        return found
+
+    def save(self):
+        """(arrays on the host, and a dict of numbers and words) from which `restore` goes on as if nothing had been."""
+        counts = {"t": self.t, "shown": self.shown, "averaged": [average.n for average in self.averages],
+                  "optimized": [getattr(optimizer, "t", 0) for optimizer in (self.optimizer_G, self.optimizer_D)],
+                  "streams": [random_state(stream) for stream in (self.order, self.noise, self.dropout)]}
+        arrays = {name: to_host(array) for name, array in self.arrays().items()}
+        return {**arrays, "indices": to_host(self.indices)} if self.indices is not None else arrays, counts
+
+    def restore(self, arrays, counts):
+        """Go on from what `save` returned. Raises ValueError or KeyError where it belongs to another game."""
+        for name, array in self.arrays().items():
+            if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
+                raise ValueError(f"{name} is {arrays[name].dtype} of shape {arrays[name].shape}, not {array.dtype} of shape {array.shape}")
+            array[...] = self.xp.asarray(arrays[name])
+        self.t, self.shown = counts["t"], counts["shown"]
+        self.indices = self.xp.asarray(arrays["indices"]) if "indices" in arrays else None
+        for average, n in zip(self.averages, counts["averaged"]):
+            average.n = n
+        for optimizer, t in zip((self.optimizer_G, self.optimizer_D), counts["optimized"]):
+            optimizer.t = t
+        for stream, state in zip((self.order, self.noise, self.dropout), counts["streams"]):
+            set_random_state(stream, state)
 
     def draw(self, z):
         """Images (n, pixels) on the host, float32 in [0, 1], from noise (n, Z) on the device."""

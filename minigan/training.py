@@ -24,23 +24,34 @@ from tqdm import tqdm
 
 from minigan import plots
 from minigan.backend import to_host
+from minigan.checkpoint import save_checkpoint
 from minigan.diagnosis import diagnose
 from minigan.game import Game
-from minigan.runs import VECTORS, RunError, save_model, save_settings, write_whole
+from minigan.runs import FORMAT, VECTORS, RunError, save_model, save_settings, write_whole
 
 EVERY = 50  # steps between two looks at the losses
 MEASURED = ("loss_D", "loss_G", "score_real", "score_fake")  # as Game.step returns them
 
 
-def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
-    """Train on images (n, height, width), uint8, and fill the run folder; True if not interrupted.
+def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0, checkpoint=None):
+    """Train on images (n, height, width), uint8, and fill the run folder; returns 0, or 130 or 143 (128 and the
+    number of the signal) if it was interrupted.
 
     `settings` is saved with the model; `yardstick` (see metrics.py) measures the samples of each
-    epoch; xp is numpy or cupy. Ctrl-C ends the run after the step
-    in hand, and everything learned so far is saved.
+    epoch; xp is numpy or cupy; a checkpoint is written when `every` seconds have passed since the
+    last. `checkpoint`, (arrays, words) as load_checkpoint gives them, is where to go on. Ctrl-C or a
+    SIGTERM ends the run after the step in hand, and everything learned so far is saved.
     """
     height, width = images.shape[1:]
-    game, history = Game(recipe, images, seed, xp), []
+    game, history, told, waiting = Game(recipe, images, seed, xp), [], [], []
+    past = now = 0.0  # seconds of the run, and of its epoch in hand, before this process
+    if checkpoint:
+        arrays, words = checkpoint
+        try:
+            game.restore(arrays, words["counts"])
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise RunError(f"the checkpoint in {folder} is not one of this run ({error}): begin a new run") from None
+        history, told, past, now = words["history"], words["told"], words["past"], words["now"]
 
     def sample_grid(epoch):
         plots.save_grid(game.draw(game.grid_z).reshape(-1, height, width), folder / "samples" / f"epoch-{epoch:04}.png")
@@ -49,43 +60,69 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np):
         vectors = [to_host(vector) for net in (game.G, game.D, game.drawer) for vector in (net.theta, net.state)]
         save_model(folder, settings, **dict(zip(VECTORS, vectors)))
 
-    start = time.perf_counter()
+    def bring_home():
+        """The losses that wait on the device."""
+        nonlocal waiting
+        if waiting:
+            told.extend(to_host(xp.stack(waiting)).reshape(-1, len(MEASURED)).tolist())
+            waiting = []
+            if not np.isfinite(told[-EVERY:]).all():
+                raise RunError(f"step {game.t}: a loss is no number any more, training has diverged; try a smaller --learning-rate"
+                               f" ({folder} holds what there was before)")
+
+    def save_all():
+        bring_home()
+        arrays, counts = game.save()
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise RunError(f"step {game.t}: a weight is no number any more, training has diverged; try a smaller --learning-rate"
+                           f" ({folder} holds what there was before)")
+        save_checkpoint(folder, game.t, arrays, {
+            "format": FORMAT, "settings": settings, "counts": counts, "history": history, "told": told,
+            "past": past + time.perf_counter() - start, "now": time.perf_counter() - began})
+
+    start = began = last = time.perf_counter()
     show = sys.stderr is not None and sys.stderr.isatty()
     with Interruptible() as interrupted, np.errstate(all="ignore"):
         save_settings(folder, settings)
-        sample_grid(0)
-        for epoch in range(1, recipe.epochs + 1):
-            began, told, waiting = time.perf_counter(), [], []
-            for i in tqdm(range(game.steps), f"epoch {epoch}/{recipe.epochs}", leave=False, unit=" steps", disable=not show):
+        if game.t == 0:
+            sample_grid(0)
+        for epoch in range(len(history) + 1, recipe.epochs + 1):
+            began, now = time.perf_counter() - now, 0.0
+            first = game.t - (epoch - 1) * game.steps
+            for i in tqdm(range(first, game.steps), f"epoch {epoch}/{recipe.epochs}", game.steps, False, initial=first,
+                          unit=" steps", disable=not show):
                 waiting += game.step()
                 if len(waiting) == len(MEASURED) * EVERY or i == game.steps - 1:
-                    told += to_host(xp.stack(waiting)).reshape(-1, len(MEASURED)).tolist()
-                    waiting = []
+                    bring_home()
                 if interrupted:
                     break
-            if interrupted:
+                if time.perf_counter() - last > every:
+                    save_all()
+                    last = time.perf_counter()
+            if interrupted and game.t < epoch * game.steps:
                 break
             seconds = time.perf_counter() - began
-            if not np.isfinite(told).all():
-                raise RunError(f"epoch {epoch}: a loss is no number any more, training has diverged; try a smaller"
-                               f" --learning-rate ({folder} holds what there was after epoch {epoch - 1})")
             history.append({"epoch": epoch, **dict(zip(MEASURED, np.mean(told, axis=0).tolist())),
                             **yardstick.quick(game.draw(game.measured_z)),
                             "seconds": seconds, "images_per_second": game.steps * recipe.batch_size / seconds,
-                            "elapsed": time.perf_counter() - start})
+                            "elapsed": past + time.perf_counter() - start})
+            told.clear()
             write_history(history, folder)
             sample_grid(epoch)
             save()
             print(describe(history[-1], recipe.epochs), flush=True)
+            if interrupted:
+                break
         save()
-        every = 1 + len(history) // 200                    # an animation of 200 pictures is long enough
-        shown = [*range(0, len(history), every), len(history)]
+        save_all()
+        every_nth = 1 + len(history) // 200                # an animation of 200 pictures is long enough
+        shown = [*range(0, len(history), every_nth), len(history)]
         plots.save_animation([folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown], folder / "progress.gif")
         if history:
             plots.save_losses(history, folder / "losses.png", recipe.real_label)
             plots.save_scores(history, folder / "scores.png", recipe.real_label)
             plots.save_fd(history, folder / "fd.png")
-    return len(history) == recipe.epochs
+    return 0 if len(history) == recipe.epochs else 128 + interrupted.signal
 
 
 def write_history(history, folder):
@@ -105,24 +142,25 @@ def describe(row, epochs):
 
 
 class Interruptible:
-    """While it is entered, the first Ctrl-C only makes it true; a second one stops at once."""
+    """While it is entered, the first Ctrl-C or SIGTERM only makes it true; a second one stops at once."""
 
     def __init__(self):
-        self.asked = False
+        self.signal = 0
 
     def __bool__(self):
-        return self.asked
+        return self.signal != 0
 
     def __enter__(self):
         def ask(number, frame):
-            if self.asked:
+            if self.signal:
                 raise KeyboardInterrupt
-            self.asked = True
+            self.signal = number
         self.main = threading.current_thread() is threading.main_thread()
         if self.main:  # no other may listen to signals
-            self.before = signal.signal(signal.SIGINT, ask)
+            self.before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *error):
         if self.main:
-            signal.signal(signal.SIGINT, self.before)
+            for number, handler in self.before.items():
+                signal.signal(number, handler)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from minigan import backend
-from minigan.backend import (BackendError, advice, array_module, blas_advice, keep_memory, load_backend, random_16_bits,
-                             random_generator, to_host)
+from minigan.backend import BackendError, advice, array_module, blas_advice, keep_memory, load_backend, to_host
+from minigan.randomness import random_16_bits, random_generator
 
 
 class CUDARuntimeError(RuntimeError):

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 def test_one_epoch_leaves_a_run_folder(folder):
     assert sorted(p.name for p in (folder / "run").iterdir()) == [
-        "fd.png", "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "scores.png", "settings.json"]
+        ".lock", "checkpoint-000000001.npz", "fd.png", "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "scores.png", "settings.json"]
     assert sorted(p.name for p in (folder / "run" / "samples").iterdir()) == ["epoch-0000.png", "epoch-0001.png"]
 
 
@@ -256,7 +256,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
     flags = {"sample": ["--count", "--out", "--seed"], "evaluate": ["--count", "--seed"]}.get(args[0], [
-        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate"])
+        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate", "--resume", "--checkpoint-every"])
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

@@ -3,7 +3,8 @@ import fake_device
 import numpy as np
 import pytest
 
-from minigan.backend import random_generator, to_host
+from minigan.backend import to_host
+from minigan.randomness import random_generator
 from minigan.gan import (discriminator_step, discriminator_step_in_two, generator_step, make_discriminator,
                          make_generator)
 from minigan.gradcheck import central_difference

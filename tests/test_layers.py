@@ -11,7 +11,8 @@ from cases import CASES, FORMULAS, gradients, inputs
 
 import minigan
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
-from minigan.backend import array_module, random_generator, to_host
+from minigan.backend import array_module, to_host
+from minigan.randomness import random_generator
 from minigan.batchnorm import BatchNorm
 from minigan.conv import Conv2D, ConvTranspose2D, pair
 from minigan.dense import Dense

@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (90, 6, 5), dtype=np.uint8)
 def run(folder, recipe=SMALL, seed=0, xp=np):
     new_folder(folder)
     settings = make_settings(recipe, seed, IMAGES, "nowhere", xp.__name__)
-    assert train(recipe, IMAGES, folder, settings, Yardstick(IMAGES, None), seed, xp)
+    assert train(recipe, IMAGES, folder, settings, Yardstick(IMAGES, None), seed, xp) == 0
     return folder
 
 
@@ -38,7 +38,7 @@ def arrays(folder):
 
 def test_the_run_folder(finished):
     assert sorted(p.relative_to(finished).as_posix() for p in finished.rglob("*")) == [
-        "fd.png", "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "samples/epoch-0000.png",
+        "checkpoint-000000008.npz", "fd.png", "history.csv", "losses.png", "model.npz", "progress.gif", "samples", "samples/epoch-0000.png",
         "samples/epoch-0001.png", "samples/epoch-0002.png", "scores.png", "settings.json"]
     for name in "losses.png", "scores.png", "fd.png":
         with Image.open(finished / name) as picture:
