@@ -1,11 +1,13 @@
 """Every recipe on the same data, by the same measure: the table in docs/recipes.md.
 
-    python benchmarks/recipes.py               train what has not been trained yet, then write the page; an hour
-    python benchmarks/recipes.py --minutes 30  the same with more time for each
-    python benchmarks/recipes.py --page        only write the page
+    OPENBLAS_NUM_THREADS=1 python benchmarks/recipes.py    train what has not been trained yet, then write the page; an hour
+    python benchmarks/recipes.py --part 1/2                only every second run, to share the work of two processes
+    python benchmarks/recipes.py --minutes 30              with more time for each
+    python benchmarks/recipes.py --page                    only write the page
 
-Each recipe is trained with its own settings until its epochs are done or --minutes (default 5) of
-training have passed, whichever comes first: published recipes run for hours. `default` gets three
+Each recipe is trained with its own settings until its epochs are done or --minutes (default 6) of one
+core's time have been spent on it, whichever comes first: published recipes run for hours. (The time
+is the processor's, not the clock's, so that a busy machine does not matter.) `default` gets three
 seeds, the others one. Every run appends a line to docs/recipes.jsonl, so that it can be stopped and
 goes on where it was; grids of 40 samples go to docs/recipes/.
 """
@@ -42,10 +44,10 @@ def play(recipe, seed, images, yardstick, minutes):
     """Train for so many minutes at most; the row to write down."""
     game, seconds = Game(recipe, images, seed), 0.0
     while game.t < recipe.epochs * game.steps and seconds < 60 * minutes:
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(min(100, recipe.epochs * game.steps - game.t)):
             game.step()
-        seconds += time.perf_counter() - began
+        seconds += time.process_time() - began
     drawn = draw_many(game.drawer, recipe, 10_000, seed=0)
     if seed == 0:
         PICTURES.mkdir(exist_ok=True)
@@ -73,18 +75,19 @@ def page():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--part", default="1/1", metavar="I/N")
     parser.add_argument("--page", action="store_true")
     args = parser.parse_args()
     keep_memory()
     if not args.page:
         images, (yardstick, _) = load_images(), make_yardstick(SHIPPED, True)
-        for name, recipe in RECIPES.items():
-            for seed in range(SEEDS.get(name, 1)):
-                if (name, seed) not in done():
-                    with np.errstate(all="ignore"):
-                        row = play(recipe, seed, images, yardstick, args.minutes)
-                    with open(RESULTS, "a") as file:
-                        file.write(json.dumps(row) + "\n")
-                    print(f"{name}, seed {seed}: FD {row['fd']:.2f} after {row['seconds']:.0f} s", flush=True)
+        part, parts = map(int, args.part.split("/"))
+        for name, seed in [(name, seed) for name in RECIPES for seed in range(SEEDS.get(name, 1))][part - 1::parts]:
+            if (name, seed) not in done():
+                with np.errstate(all="ignore"):
+                    row = play(RECIPES[name], seed, images, yardstick, args.minutes)
+                with open(RESULTS, "a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(f"{name}, seed {seed}: FD {row['fd']:.2f} after {row['seconds']:.0f} s", flush=True)
     page()

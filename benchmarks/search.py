@@ -39,7 +39,6 @@ ROWS = {  # name: what is changed; ratio is the rate of D over that of G, scale 
     "decay 0.07 of D only": dict(decay_G=0.0, decay_D=0.07),
     "no average": dict(average=0.0),
     "average .99": dict(average=0.99),
-    "average .999": dict(average=0.999),
     "beta1 .5": dict(beta1=0.5),
     "beta1 .9": dict(beta1=0.9),
     "beta2 .9": dict(beta2=0.9),
