@@ -27,14 +27,12 @@ The idea
 """
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from minigan.runs import FORMAT, RunError, read_recipe, write_whole
+from minigan.runs import DAMAGE, FORMAT, RunError, read_npz, read_recipe, write_whole
 
 KEPT = 2
 
@@ -65,12 +63,10 @@ def load_checkpoint(folder):
     complaints = []
     for path in checkpoints(folder):
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}  # reading a part compares its checksum
+            arrays = read_npz(path)
             words = json.loads(arrays.pop("text").tobytes())
             return arrays, words, complaints
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, zlib.error,
-                zipfile.BadZipFile) as error:
+        except (OSError, *DAMAGE) as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             complaints.append(f"{path.name} is damaged ({reason}): the one before is used")
     if complaints:

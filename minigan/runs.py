@@ -26,6 +26,7 @@ minigan.runs.RunError: ...mine is not empty: choose another --out, nothing was o
 import json
 import os
 import platform
+import struct
 import zipfile
 import zlib
 from datetime import datetime
@@ -98,6 +99,25 @@ def save_settings(folder, settings):
     write_whole(folder / "settings.json", lambda file: file.write(json.dumps(settings, indent=2).encode() + b"\n"))
 
 
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, NotImplementedError, IndexError,
+          OverflowError, RecursionError, SyntaxError, UnicodeError, struct.error, zlib.error, zipfile.BadZipFile)  # what a bad file can raise
+
+
+def read_npz(path):
+    """All arrays of a .npz file of ours, {name: array}; raises OSError or one of DAMAGE.
+
+    Nothing in it is executed (no pickle), and nothing is unpacked: what we write is not compressed, so no
+    array can be larger than the file, and a small file that claims to be huge is refused.
+    """
+    with open(path, "rb") as opened:
+        with zipfile.ZipFile(opened) as parts:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
+                raise ValueError("it is compressed, which minigan's files are not")
+        opened.seek(0)
+        with np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}  # reading a part compares its checksum
+
+
 def load_model(folder):
     """(settings, recipe, {name: vector} for each of VECTORS) of a run.
 
@@ -107,15 +127,14 @@ def load_model(folder):
     if not path.is_file():
         raise RunError(f"{folder} holds no model.npz: name the folder of a run, such as runs/<time>-default")
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            settings = json.loads(str(file["settings"]))
-            recipe = read_recipe(settings)
-            vectors = {name: file[name] for name in VECTORS}
+        file = read_npz(path)
+        settings = json.loads(str(file["settings"]))
+        recipe = read_recipe(settings)
+        vectors = {name: file[name] for name in VECTORS}
         sizes = count_parameters(recipe, settings, vectors)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, zlib.error,
-            zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0] or type(error).__name__
         raise RunError(f"{path} is damaged, or not a model of minigan's ({reason})") from None
     for name, size in sizes.items():
