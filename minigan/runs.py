@@ -7,14 +7,11 @@ The idea
         history.csv        a row an epoch: losses, D(x), D(G(z)), the Fréchet distance and the
                            classes of 2,000 samples (see metrics.py), seconds, images per second
         samples/           epoch-0000.png, untrained, then one an epoch, from the same noise
-        progress.gif       these, one after the other
-        losses.png, scores.png, fd.png
+        progress.gif       these, one after the other; and losses.png, scores.png, fd.png
         model.npz          the weights: loads with NumPy alone, without pickle
 
-    model.npz holds flat vectors (see network.py): `generator`, `discriminator`, `average`, which
-    is the running average of the generator's weights and the one to draw from, what each of the
-    three has in its `state`, and `settings`, the text of settings.json, from which the networks
-    are built anew.
+    model.npz holds flat vectors (see network.py): `generator`, `discriminator`, `average`, the one to
+    draw from, and the `state` of each; and `settings`, from which the networks are built anew.
 
 >>> import tempfile
 >>> folder = new_folder(Path(tempfile.mkdtemp()) / "mine")
@@ -99,16 +96,13 @@ def save_settings(folder, settings):
     write_whole(folder / "settings.json", lambda file: file.write(json.dumps(settings, indent=2).encode() + b"\n"))
 
 
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, NotImplementedError, IndexError,
-          OverflowError, RecursionError, SyntaxError, UnicodeError, struct.error, zlib.error, zipfile.BadZipFile)  # what a bad file can raise
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, ArithmeticError, SyntaxError,
+          struct.error, zlib.error, zipfile.BadZipFile)  # what a bad file can raise
 
 
 def read_npz(path):
-    """All arrays of a .npz file of ours, {name: array}; raises OSError or one of DAMAGE.
-
-    Nothing in it is executed (no pickle), and nothing is unpacked: what we write is not compressed, so no
-    array can be larger than the file, and a small file that claims to be huge is refused.
-    """
+    """All arrays of a .npz file of ours, {name: array}; raises OSError or one of DAMAGE. Nothing in it is executed (no
+    pickle), and nothing unpacked: ours are not compressed, so that no small file can hold a huge array."""
     with open(path, "rb") as opened:
         with zipfile.ZipFile(opened) as parts:
             if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
@@ -155,11 +149,11 @@ def read_recipe(settings):
     for name, kind in ("height", int), ("width", int), ("data", str), ("digits", bool):
         if type(settings[name]) is not kind:
             raise ValueError(f"{name} is {settings[name]!r}")
-    if not fits(settings["height"], settings["width"]):
-        raise ValueError(f"its images are of {settings['height']} x {settings['width']}")
-    recipe = from_dict(settings["recipe"])
-    if recipe.networks in CONVOLUTIONAL and (settings["height"] % 4 or settings["width"] % 4):
-        raise ValueError(f"its images are of {settings['height']} x {settings['width']}, and its networks want multiples of 4")
+    recipe, height, width = from_dict(settings["recipe"]), settings["height"], settings["width"]
+    if not fits(height, width):
+        raise ValueError(f"its images are of {height} x {width}")
+    if recipe.networks in CONVOLUTIONAL and (height % 4 or width % 4):
+        raise ValueError(f"its images are of {height} x {width}, and its networks want multiples of 4")
     return recipe
 
 
@@ -170,8 +164,7 @@ def count_parameters(recipe, settings, vectors=None):
         if vectors and max(a * b for a, b in zip((1, *widths), widths)) > vectors[name].size:
             raise ValueError(f"its settings ask for more weights than the {vectors[name].size} of its {name}")
     G, D = make_networks(recipe, (settings["height"], settings["width"]), np.random.default_rng(0))
-    G, G_state, D, D_state = G.theta.size, G.state.size, D.theta.size, D.state.size
-    return dict(zip(VECTORS, (G, G_state, D, D_state, G, G_state)))
+    return dict(zip(VECTORS, [vector.size for net in (G, D, G) for vector in (net.theta, net.state)]))
 
 
 def draw(G, z, low=-1.0):
@@ -203,5 +196,5 @@ def draw_many(G, recipe, count, seed, n_pixels=784):
 def sample(folder, count, seed):
     """`count` images (count, height, width), float32 in [0, 1], drawn by the generator of a run."""
     settings, recipe, G, _ = load_networks(folder)
-    height, width = settings["height"], settings["width"]
-    return draw_many(G, recipe, count, seed, height * width).reshape(count, height, width)
+    shape = settings["height"], settings["width"]
+    return draw_many(G, recipe, count, seed, shape[0] * shape[1]).reshape(count, *shape)

@@ -90,7 +90,7 @@ def test_recipes_are_listed(tmp_path):
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(RECIPES)
-    assert lines[0].startswith("default          G   550,416  D   533,761  ours")
+    assert lines[0].startswith("default          G   550,416  D   533,505  ours")
 
 
 def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path):
