@@ -95,7 +95,7 @@ def train_parser():
     add("--backend", metavar="numpy|cupy",
         help="where to compute (default numpy, which needs nothing else; cupy needs an NVIDIA card)")
     add("--epochs", type=whole, metavar="N",
-        help=f"how often every image is shown (default {DEFAULT.epochs}: some two minutes on two cores; more is better)")
+        help=f"passes over all images (default {DEFAULT.epochs}: some two minutes on two cores; more is better)")
     add("--batch-size", type=whole, metavar="N",
         help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: 64 learns about as much per minute, with noisier steps)")
     add("--seed", type=seed, metavar="N",
@@ -107,7 +107,7 @@ def train_parser():
     add("--latent-dim", type=whole, metavar="N",
         help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
     add("--learning-rate", type=rate, metavar="X",
-        help=f"of Adam (default {DEFAULT.learning_rate}: fast, and still stable; see docs/recipe.md)")
+        help=f"of the optimizer (default {DEFAULT.learning_rate}: fast, and still stable; see docs/recipe.md)")
     add("--resume", type=path, metavar="RUN_DIR",
         help="go on with a run that was interrupted, or with more --epochs; its settings stay (default: begin a new run)")
     add("--checkpoint-every", type=rate, default=30, metavar="S",
@@ -161,16 +161,27 @@ def run_recipes(args):
     return 0
 
 
+def changed(recipe, args):
+    """The recipe with the values that were given; what goes with one of them changes in proportion."""
+    new = {name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate") if (value := getattr(args, name)) is not None}
+    if "batch_size" in new:
+        larger = new["batch_size"] / recipe.batch_size
+        new |= {"batch_G": math.ceil(recipe.batch_G * larger), "steps": math.ceil(recipe.steps / larger)}
+    if "learning_rate" in new:
+        new["learning_rate_D"] = recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
+    return replace(recipe, **new)
+
+
 def run_train(args):
     checkpoint = None
     if args.resume:
         settings, checkpoint, complaints = load_run(args.resume)
         for complaint in complaints:
             print(f"note: {complaint}")
-        recipe, seed, data, folder = read_recipe(settings), settings["seed"], Path(settings["data"]), args.resume
+        recipe, seed, folder = read_recipe(settings), settings["seed"], args.resume
+        data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])  # the folder may have moved
         given = {"recipe": args.recipe and args.recipe.name, "seed": args.seed, "backend": args.backend, "batch-size": args.batch_size,
-                 "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "data": args.data and str(args.data.resolve()),
-                 "out": args.out}
+                 "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "out": args.out}
         made_with = {**settings, **settings["recipe"], "recipe": recipe.name, "out": folder}
         for flag, value in given.items():
             if value not in (None, was := made_with[flag.replace("-", "_")]):
@@ -183,8 +194,7 @@ def run_train(args):
             raise RunError(f"{folder} has its {done} epochs already: give --epochs {done + 1} or more to go on")
         args.backend = settings["backend"]
     else:
-        recipe = replace(args.recipe or DEFAULT, **{name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate")
-                                                    if (value := getattr(args, name)) is not None})
+        recipe = changed(args.recipe or DEFAULT, args)
         seed, data = args.seed or 0, args.data or SHIPPED
     if recipe.latent_dim > 4096:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too many: at most 4096")
@@ -252,7 +262,7 @@ COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, 
 
 
 def main(argv):
-    """Run one command; the exit status: 0, 1 if a check failed, 2 for bad input, 130 for Ctrl-C."""
+    """Run one command; the exit status: 0, 1 if a check failed, 2 for bad input, 130 or 143 for Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     keep_memory()
     for stream in sys.stdout, sys.stderr:

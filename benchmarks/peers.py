@@ -88,7 +88,7 @@ class Twin:
 
     def noise(self, n):
         if self.recipe.noise == "uniform":
-            return 2 * torch.rand(n, self.recipe.latent_dim, device=self.device) - 1
+            return (2 * torch.rand(n, self.recipe.latent_dim, device=self.device) - 1) * 3 ** 0.5
         return torch.randn(n, self.recipe.latent_dim, device=self.device)
 
     def step(self):

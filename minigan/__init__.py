@@ -3,8 +3,9 @@
 Every derivative on these pages was worked out by hand and stands next to the code that computes
 it. There is no autograd, and no framework underneath: NumPy on a CPU, CuPy on a GPU.
 
-Read the pages in this order. A page uses only what stands above it, with one exception:
-`array_module`, which asks an array whether NumPy or CuPy made it, is explained in backend.py.
+Read the pages in this order. A page uses only what stands above it, with three exceptions, which
+backend.py explains: `array_module` asks an array whether NumPy or CuPy made it, `to_host` brings
+it home, and `@fused` above a formula changes nothing on NumPy.
 
      1  layer            the contract: what forward returns, what backward gives back
      2  initial_weights  where learning starts

@@ -13,7 +13,8 @@ The idea
 
 Forward
     training:  m = mean of x,  v = mean of (x - m)²       over the R rows of the batch: a feature is
-               xhat = (x - m) / sqrt(v + eps)             an image's number, or a channel of every pixel
+               xhat = (x - m) / sqrt(v + eps)             an image's number, or a channel of every pixel;
+                                                          eps keeps from dividing by 0
                y = gamma * xhat + beta
                mean <- mean + momentum (m - mean),  var <- var + momentum (R/(R - 1) v - var)
     sampling:  the same with the running mean and var in place of m and v
@@ -23,22 +24,24 @@ Forward
 Backward
     One feature: y_r = gamma xhat_r + beta, so dbeta = sum of dy, dgamma = sum of dy xhat, and
     dxhat = gamma dy. Sampling, m and v are constants, and dx = dxhat / sqrt(v + eps). Training,
-    each x_r moves all of xhat, by way of m and v. Let d = sqrt(v + eps). Nudge x_r by h: then m
-    moves by h/R, v by 2h/R times the mean... let us see: dv/dx_r = 2/R (x_r - m), as the part by way
-    of m is the sum of the x - m, which is 0. And 1/d moves by -1/(2 d³) dv/dx_r = -xhat_r / (R d²). So
+    each x_r moves all of xhat, by way of m and v. Let sd = sqrt(v + eps), and nudge x_r by h. Then m
+    moves by h/R. And v, the mean of (x_j - m)², moves by 2/R (x_r - m) h: what comes by way of m is
+    -2/R h/R times the sum of all x_j - m, and that is 0. So 1/sd = (v + eps)^(-1/2) moves by
+    -1/(2 sd³) 2/R (x_r - m) h = -xhat_r h / (R sd²), and xhat_j = (x_j - m) / sd, for h = 1, by
 
-        dxhat_j/dx_r = ([j = r] - 1/R) / d  -  (x_j - m) xhat_r / (R d²)
-                     = ([j = r] - 1/R - xhat_j xhat_r / R) / d
+        (1 if j is r, else 0) / sd  -  1/R / sd  -  (x_j - m) xhat_r / (R sd²)
+        = ((1 if j is r, else 0)  -  1/R  -  xhat_j xhat_r / R) / sd
 
     Multiply by dxhat_j and sum over j:
 
-        dx_r = (dxhat_r - mean of dxhat - xhat_r * mean of dxhat xhat) / d
+        dx_r = (dxhat_r - mean of dxhat - xhat_r * mean of dxhat xhat) / sd
 
-    What is common to the whole batch, and what would only stretch it, has no effect on L.
+    What is common to the whole batch has no effect on L; and what only stretches it has none, but
+    for eps.
 
 Shapes
     x, y (N, K) or (N, H, W, K); gamma, beta, mean, var (K,); R = N or N H W. The cache is
-    (x - m, d, whether it was training, shape of x).
+    (x - m, sd, whether it was training, shape of x).
 
 >>> import numpy as np
 >>> layer = BatchNorm(1, dtype="float64")
@@ -71,6 +74,8 @@ class BatchNorm(Layer):
         check_float(self, x)
         if x.ndim < 2 or x.shape[-1] != len(self.gamma):
             raise ValueError(f"{self!r} wants x of shape (..., {len(self.gamma)}), not {x.shape}")
+        if x.dtype != self.gamma.dtype:
+            raise TypeError(f"{self!r} has {self.gamma.dtype} parameters but got {x.dtype} x of shape {x.shape}")
         rows, m, v = x.reshape(-1, x.shape[-1]), self.mean, self.var
         R = len(rows)
         if train and R < 2:
@@ -82,24 +87,24 @@ class BatchNorm(Layer):
             v = sum_of_rows(centred * centred) / R
             self.mean += self.momentum * (m - self.mean)
             self.var += self.momentum * (R / (R - 1) * v - self.var)
-        d = (v + self.eps) ** 0.5
-        y = centred * (self.gamma / d)
+        sd = (v + self.eps) ** 0.5
+        y = centred * (self.gamma / sd)
         y += self.beta
-        return y.reshape(x.shape), (centred, d, train, x.shape)
+        return y.reshape(x.shape), (centred, sd, train, x.shape)
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
-        centred, d, train, shape = cache
+        centred, sd, train, shape = cache
         check_dy(self, dy, shape)
         rows, R = dy.reshape(centred.shape), len(centred)
-        dbeta, dgamma = sum_of_rows(rows), sum_of_rows(rows * centred) / d
+        dbeta, dgamma = sum_of_rows(rows), sum_of_rows(rows * centred) / sd
         if need_dparams:
             self.dgamma[...], self.dbeta[...] = dgamma, dbeta
         if not need_dx:
             return None
-        dx = rows * (self.gamma / d)                      # dxhat / d
+        dx = rows * (self.gamma / sd)                     # dxhat / sd
         if train:                                         # less the two means, which are gamma times those of dy and dy xhat
-            dx -= centred * (self.gamma / d * dgamma / (R * d))
-            dx -= self.gamma / d * dbeta / R
+            dx -= centred * (self.gamma / sd * dgamma / (R * sd))
+            dx -= self.gamma / sd * dbeta / R
         return dx.reshape(shape)
 
     def __repr__(self):

@@ -23,6 +23,8 @@ Networks
 pytorch-mlp 283920 267009
 dcgan 350241 36641
 """
+import math
+
 import numpy as np
 
 from minigan.activations import LeakyReLU, Sigmoid, Tanh
@@ -102,7 +104,7 @@ CONVOLUTIONAL = ("dcgan", "auto-write")  # they halve height and width twice
 def make_optimizers(recipe, G, D):
     """The optimizer of each network."""
     if recipe.optimizer == "sgd":
-        return SGD(G.theta, recipe.learning_rate), SGD(D.theta, recipe.learning_rate)
+        return SGD(G.theta, recipe.learning_rate), SGD(D.theta, recipe.learning_rate_D or recipe.learning_rate)
     return (Adam(G.theta, recipe.learning_rate, recipe.beta1, recipe.beta2, decay=recipe.decay_G),
             Adam(D.theta, recipe.learning_rate_D or recipe.learning_rate, recipe.beta1, recipe.beta2))
 
@@ -121,5 +123,5 @@ def set_rates(recipe, optimizer_G, optimizer_D, step, steps):
 def make_noise(recipe, rng, n):
     """n vectors of noise, (n, Z), from a random generator of any backend."""
     if recipe.noise == "uniform":
-        return 2 * rng.random((n, recipe.latent_dim), dtype=recipe.dtype) - 1
+        return (2 * rng.random((n, recipe.latent_dim), dtype=recipe.dtype) - 1) * math.sqrt(3)  # [-a, a] has variance a²/3
     return rng.standard_normal((n, recipe.latent_dim), dtype=recipe.dtype)

@@ -46,8 +46,9 @@ def save_checkpoint(folder, step, arrays, words):
         file.flush()
         os.fsync(file.fileno())
     write_whole(folder / f"checkpoint-{step:09}.npz", write)
-    for old in checkpoints(folder)[KEPT:]:
-        old.unlink()
+    later = [path for path in checkpoints(folder) if path.name > f"checkpoint-{step:09}.npz"]  # damaged, or we would have begun there
+    for path in later + checkpoints(folder)[len(later) + KEPT:]:
+        path.unlink()
 
 
 def checkpoints(folder):
@@ -93,7 +94,8 @@ def load_run(folder):
         raise RunError(f"the checkpoint in {folder} cannot be used ({reason}): begin a new run") from None
     try:
         told = json.loads(path.read_text()) if path.exists() else settings
-        differ = [name for name in {**settings["recipe"], **told["recipe"]} if settings["recipe"].get(name) != told["recipe"].get(name)]
+        differ = [name for name in {**settings["recipe"], **told["recipe"]}
+                  if name != "epochs" and settings["recipe"].get(name) != told["recipe"].get(name)]  # epochs may have been raised
         differ += [name for name in settings if name not in ("recipe", "started") and settings[name] != told.get(name)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{path} is damaged: remove it, and --resume writes it anew") from None

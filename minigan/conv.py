@@ -41,7 +41,8 @@ Shapes
     product gives y (N, H', W', F) in place. Conv2D: kernel W (k, k, C, F), b (F,). ConvTranspose2D,
     from C to F channels: W (k, k, F, C), b (F,). The cache of each is what dW needs: patches, or x.
     k, s, padding and output_padding are one number, or a pair for rows and columns, and mean what
-    they mean in PyTorch, whose images are (N, C, H, W) and whose kernels are (F, C, k, k).
+    they mean in PyTorch, whose images are (N, C, H, W) and whose kernels are (F, C, k, k), or
+    (C, F, k, k) for the transposed.
 
 >>> import numpy as np
 >>> edge = Conv2D(1, 1, 2, np.random.default_rng(0), dtype="float64")
@@ -69,7 +70,8 @@ class Conv2D(Layer):
     def __init__(self, n_in, n_out, size, rng, stride=1, padding=0, rule="glorot", dtype="float32"):
         self.size, self.stride, self.padding = pair(size), pair(stride), pair(padding)
         (k, l), (self.n_in, self.n_out) = self.size, (n_in, n_out)
-        self.W, self.b = initial_weights(rule, k * l * n_in, k * l * n_out, rng, dtype, (k, l, n_in, n_out))
+        back = math.ceil(k * l * n_out / math.prod(self.stride))  # so many patches hold a pixel, times n_out
+        self.W, self.b = initial_weights(rule, k * l * n_in, back, rng, dtype, (k, l, n_in, n_out))
         self.dW, self.db = 0 * self.W, 0 * self.b
 
     def forward(self, x, train=False, rng=None):  # (N, H, W, C) -> (N, H', W', F)

@@ -43,11 +43,12 @@ from minigan.layer import Layer, check_dy, check_float
 
 
 class Dropout(Layer):
-    """Silences each number with probability `rate` (0 <= rate < 1) while training."""
+    """Silences each number with probability `rate`, 0 to 0.99, while training. (To be exact, with
+    the nearest multiple of 1/65536: that is how fine its random numbers are.)"""
 
     def __init__(self, rate):
-        if not 0 <= rate < 1:
-            raise ValueError(f"a dropout rate is at least 0 and less than 1, not {rate}")
+        if not 0 <= rate <= 0.99:
+            raise ValueError(f"a dropout rate is at least 0 and at most 0.99, not {rate}")
         self.rate = float(rate)
 
     def forward(self, x, train=False, rng=None):

@@ -31,7 +31,7 @@ from minigan.backend import to_host
 from minigan.randomness import random_generator, random_state, set_random_state
 from minigan.build import make_networks, make_noise, make_optimizers, set_rates
 from minigan.data import scale, unscale
-from minigan.gan import discriminator_step, generator_step
+from minigan.gan import discriminator_step, discriminator_step_in_two, generator_step
 from minigan.optim import WeightAverage
 
 GRID = 100  # images in a sample grid
@@ -57,6 +57,7 @@ class Game:
         self.optimizer_G, self.optimizer_D = make_optimizers(recipe, self.G, self.D)
         self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
         self.order, self.indices, self.shown = np.random.default_rng(order), None, 0
+        self.seeds = noise, dropout
         self.noise, self.dropout = random_generator(xp, noise), random_generator(xp, dropout)
         self.grid_z, self.measured_z = (xp.asarray(make_noise(recipe, np.random.default_rng(stream), n))
                                         for stream, n in ((grid, GRID), (measured, SAMPLES)))
@@ -68,6 +69,7 @@ class Game:
         if self.t == 0:
             for _ in range(recipe.head_start):
                 self.step_of_D()
+            self.indices = None  # the first epoch begins here
         loss_D, score_real, score_fake = self.step_of_D()
         z = make_noise(recipe, self.noise, recipe.batch_G or recipe.batch_size)
         loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout)
@@ -80,7 +82,8 @@ class Game:
     def step_of_D(self):
         """D's move alone."""
         real, z = self.next_images(), make_noise(self.recipe, self.noise, self.recipe.batch_size)
-        return discriminator_step(self.G, self.D, self.optimizer_D, real, z, self.dropout, self.recipe.real_label)
+        move = discriminator_step_in_two if self.D.state.size else discriminator_step  # batch norm: see gan.py
+        return move(self.G, self.D, self.optimizer_D, real, z, self.dropout, self.recipe.real_label)
 
     def next_images(self):
         """The next N images, scaled: (N, pixels)."""
@@ -125,6 +128,9 @@ class Game:
             optimizer.t = t
         for stream, state in zip((self.order, self.noise, self.dropout), counts["streams"]):
             set_random_state(stream, state)
+        if None in counts["streams"]:  # where streams cannot be continued, at least none is repeated
+            self.noise, self.dropout = (
+                random_generator(self.xp, np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, self.t))) for seed in self.seeds)
 
     def draw(self, z):
         """Images (n, pixels) on the host, float32 in [0, 1], from noise (n, Z) on the device."""

@@ -17,7 +17,9 @@ Forward and backward of the discriminator's step
     G(z). One batch holds both, N real images over N fakes, with the targets 1 and 0: a single
     pass, with products twice as tall, costs less than two passes and adds up the same gradient
     (`discriminator_step_in_two` is that plainer form; a test holds the two together). The mean
-    runs over 2N, and we want the sum of two means over N, so the loss is doubled.
+    runs over 2N, and we want the sum of two means over N, so the loss is doubled. (A D with batch
+    norm, see batchnorm.py, needs the two passes: it would otherwise mix real images and fakes in its
+    mean, and G's step shows it fakes only.)
 
     If D cannot tell them apart, it says 1/2 and pays log 2 for each: 2 log 2 = 1.386 in all.
 
@@ -32,7 +34,7 @@ Forward and backward of the generator's step
 
         dfake = D.backward(dlogits);   G.backward(dfake)
 
-    D lends its weights for that but is not changed: its parameter gradients are not even
+    D lends its weights for that, and they are not changed: their gradients are not even
     computed. (In an autograd framework one has to "detach" or "freeze" something here.)
 
     -log D(G(z)) is not the 2014 formula's log(1 - D(G(z))) with another sign: both fall when D

@@ -32,7 +32,7 @@ Adam  (Kingma & Ba 2015, algorithm 1, in its letters: g the gradient, m and v it
 
     With the first gradient that is a step of lr * g / (|g| + eps): lr, in the direction of -g.
 
-    decay  (Loshchilov & Hutter 2019, "AdamW", algorithm 2)
+    decay  (Loshchilov & Hutter 2019, "AdamW", algorithm 2; as in PyTorch, times lr)
     Each step also shrinks every weight by its share lr * decay, before the rest:
 
         theta = theta - lr * decay * theta

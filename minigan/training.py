@@ -70,22 +70,31 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
                 raise RunError(f"step {game.t}: a loss is no number any more, training has diverged; try a smaller --learning-rate"
                                f" ({folder} holds what there was before)")
 
-    def save_all():
-        bring_home()
-        arrays, counts = game.save()
-        if not all(np.isfinite(array).all() for array in arrays.values()):
+    def check_weights():
+        if not all(np.isfinite(to_host(array)).all() for array in game.arrays().values()):
             raise RunError(f"step {game.t}: a weight is no number any more, training has diverged; try a smaller --learning-rate"
                            f" ({folder} holds what there was before)")
+
+    def save_all():
+        bring_home()
+        check_weights()
+        arrays, counts = game.save()
         save_checkpoint(folder, game.t, arrays, {
             "format": FORMAT, "settings": settings, "counts": counts, "history": history, "told": told,
-            "past": past + time.perf_counter() - start, "now": time.perf_counter() - began})
+            "past": past + time.perf_counter() - start,
+            "now": 0.0 if game.t == len(history) * game.steps else time.perf_counter() - began})
 
-    start = began = last = time.perf_counter()
+    start = last = time.perf_counter()
+    began = start - now
     show = sys.stderr is not None and sys.stderr.isatty()
     with Interruptible() as interrupted, np.errstate(all="ignore"):
-        save_settings(folder, settings)
-        if game.t == 0:
+        for left in folder.glob("*.partial"):              # of a file that was cut off
+            left.unlink()
+        if checkpoint:
+            save_all()                                     # with its new number of epochs, if that was raised
+        else:
             sample_grid(0)
+        save_settings(folder, settings)
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             began, now = time.perf_counter() - now, 0.0
             first = game.t - (epoch - 1) * game.steps
@@ -102,6 +111,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
             if interrupted and game.t < epoch * game.steps:
                 break
             seconds = time.perf_counter() - began
+            check_weights()
             history.append({"epoch": epoch, **dict(zip(MEASURED, np.mean(told, axis=0).tolist())),
                             **yardstick.quick(game.draw(game.measured_z)),
                             "seconds": seconds, "images_per_second": game.steps * recipe.batch_size / seconds,

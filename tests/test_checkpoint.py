@@ -14,7 +14,7 @@ import pytest
 from test_demo import DEMO, demo, folder  # noqa: F401  (a fixture)
 from test_training import IMAGES, SMALL, arrays
 
-from minigan import checkpoint, runs
+from minigan import checkpoint, runs, training
 from minigan.checkpoint import checkpoints, load_checkpoint, load_run, lock, save_checkpoint
 from minigan.game import Game
 from minigan.metrics import Yardstick
@@ -120,6 +120,52 @@ def test_a_finished_run_can_be_made_longer(whole, tmp_path):
     assert_same(tmp_path / "a", whole)
 
 
+def test_a_run_that_is_made_longer_may_be_killed_at_once(whole, tmp_path, monkeypatch):
+    """Its new number of epochs is in the checkpoint before it is in settings.json."""
+    assert start(tmp_path / "a", replace(LONG, epochs=3)) == 0
+
+    def stop(game):
+        raise Stop
+    with monkeypatch.context() as patched:
+        patched.setattr(Game, "step", stop)
+        with pytest.raises(Stop):
+            start(tmp_path / "a", LONG, resume=True)
+    settings, _, _ = load_run(tmp_path / "a")
+    assert settings["recipe"]["epochs"] == 5
+    assert start(tmp_path / "a", LONG, resume=True) == 0
+    assert_same(tmp_path / "a", whole)
+
+
+def test_seconds_are_those_of_the_epoch(tmp_path, monkeypatch):
+    """Neither those of an epoch that was over before the run was resumed, nor fewer than it took."""
+    clock = iter(np.arange(1e6))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+    start(tmp_path / "a", replace(LONG, epochs=2))
+    start(tmp_path / "a", LONG, resume=True)
+    with open(tmp_path / "a" / "history.csv") as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    assert max(seconds) - min(seconds) <= 6, seconds                   # ticks of a clock that is read a few times a step
+
+
+def test_what_a_kill_leaves_behind_is_cleared_away(whole, tmp_path):
+    start(tmp_path / "a", replace(LONG, epochs=1))
+    (tmp_path / "a" / "checkpoint-000000004.npz.partial").write_bytes(b"half")
+    (tmp_path / "a" / "checkpoint-000000009.npz").write_bytes(b"damaged")
+    start(tmp_path / "a", LONG, resume=True)
+    assert not list((tmp_path / "a").glob("*.partial")) and len(checkpoints(tmp_path / "a")) == 2
+    load_checkpoint(tmp_path / "a")
+
+
+def test_streams_that_cannot_be_continued_are_not_repeated():
+    game = Game(LONG, IMAGES, 0, fake_device)
+    first = game.noise.random(5).get()
+    for _ in range(2):
+        game.step()
+    other = Game(LONG, IMAGES, 0, fake_device)
+    other.restore(*game.save())
+    assert other.t == 2 and (other.noise.random(5).get() != first).all()
+
+
 def test_on_the_double_too_it_goes_on(tmp_path):
     """Its random generators, as CuPy's, cannot be asked where they are: so it goes on with other noise."""
     assert start(tmp_path / "a", replace(LONG, epochs=2), xp=fake_device) == 0
@@ -191,7 +237,7 @@ def test_a_checkpoint_of_another_recipe_or_dtype_is_refused(whole, tmp_path):
 
 
 @pytest.mark.parametrize("change, words", [
-    (lambda s: s["recipe"].update(epochs=-3), "was changed .epochs"), (lambda s: s.update(seed=5), "was changed .seed"),
+    (lambda s: s["recipe"].update(dropout=-3), "was changed .dropout"), (lambda s: s.update(seed=5), "was changed .seed"),
     (lambda s: s.update(recipe=None), "is damaged"), (None, "is damaged")])
 def test_settings_that_were_edited_are_refused(whole, tmp_path, change, words):
     target = edited(whole, tmp_path, lambda words: None)
@@ -213,16 +259,18 @@ def test_a_folder_in_use_is_locked(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
-def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(whole, tmp_path, monkeypatch):
-    count, plain = 0, checkpoint.write_whole
+@pytest.mark.parametrize("module, name, after", [
+    (checkpoint, "write_whole", 7), (training, "write_history", 2), (training, "save_model", 2), (training.plots, "save_grid", 3)])
+def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(whole, tmp_path, monkeypatch, module, name, after):
+    count, plain = 0, getattr(module, name)
 
-    def full(path, write):
+    def full(*args, **kwargs):
         nonlocal count
         count += 1
-        if count > 7:
-            raise OSError(28, "No space left on device", str(path))
-        return plain(path, write)
-    monkeypatch.setattr(checkpoint, "write_whole", full)
+        if count > after:
+            raise OSError(28, "No space left on device")
+        return plain(*args, **kwargs)
+    monkeypatch.setattr(module, name, full)
     with pytest.raises(OSError, match="No space left"):
         start(tmp_path / "full")
     monkeypatch.undo()

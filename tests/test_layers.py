@@ -210,10 +210,10 @@ def test_numbers_out_of_range_are_refused_in_words():
     for slope in -0.1, 1.1, 2, float("nan"):
         with refusal(ValueError, f"LeakyReLU's slope is between 0 and 1, not {slope}"):
             LeakyReLU(slope)
-    for rate in -0.1, 1, 1.5, float("nan"):
-        with refusal(ValueError, f"a dropout rate is at least 0 and less than 1, not {rate}"):
+    for rate in -0.1, 0.991, 1, 1.5, float("nan"):
+        with refusal(ValueError, f"a dropout rate is at least 0 and at most 0.99, not {rate}"):
             Dropout(rate)
-    assert LeakyReLU(0).slope == 0 and LeakyReLU(1).slope == 1 and Dropout(0).rate == 0 and Dropout(0.999).rate == 0.999
+    assert LeakyReLU(0).slope == 0 and LeakyReLU(1).slope == 1 and Dropout(0).rate == 0 and Dropout(0.99).rate == 0.99
     with refusal(ValueError, "Dropout(0.5) needs an rng while training (x has shape (2, 3))"):
         Dropout(0.5).forward(np.ones((2, 3)), train=True)
     with refusal(ValueError, "no rule for initial weights is called 'best'; there are glorot, he, fan_in, normal, uniform .05, uniform .005"):
@@ -347,6 +347,8 @@ def test_images_that_do_not_fit_are_refused_in_words():
         ConvTranspose2D(3, 2, 2, draws(), 2, 0, 2)
     with refusal(ValueError, "BatchNorm(3) wants x of shape (..., 3), not (4, 2)"):
         BatchNorm(3).forward(np.ones((4, 2), "float32"))
+    with refusal(TypeError, "BatchNorm(3) has float64 parameters but got float32 x of shape (4, 3)"):
+        BatchNorm(3, dtype="float64").forward(np.ones((4, 3), "float32"))
     with refusal(ValueError, "BatchNorm(3) cannot train on a single example, x of shape (1, 3): it has no variance"):
         BatchNorm(3).forward(np.ones((1, 3), "float32"), train=True)
     with refusal(ValueError, "Reshape(2, 2) cannot take x of shape (3, 5): it has 5 numbers an example"):
