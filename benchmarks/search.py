@@ -10,11 +10,13 @@ it can be stopped and goes on where it was. The seconds are those of one core (O
 """
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from minigan.backend import keep_memory
 from minigan.data import SHIPPED, load_images
 from minigan.evaluation import make_yardstick
@@ -108,8 +110,8 @@ def table():
     print("| changed | epochs | s | FD after 4 | 8 | at the end | precision | coverage | recall | rarest class | grey |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for row in sorted(rows, key=lambda row: list(ROWS).index(row["name"]) if row["name"] in ROWS else 999):
-        fds = row["fds"]
-        print(f"| {row['name']} | {row['epochs']} | {row['seconds']:.0f} | {fds['4']:.1f} | {fds['8']:.2f} | **{row['fd']:.2f}** |"
+        fds = {int(epoch): fd for epoch, fd in row["fds"].items()}
+        print(f"| {row['name']} | {row['epochs']} | {row['seconds']:.0f} | {fds[4]:.1f} | {fds[8]:.2f} | **{row['fd']:.2f}** |"
               f" {row['precision']:.2f} | {row['coverage']:.2f} | {row['recall']:.2f} | {min(row['classes']):.1%} | {row['grey']:.1%} |")
 
 
