@@ -190,8 +190,10 @@ def run_train(args):
             recipe = replace(recipe, epochs=args.epochs)
             settings["recipe"]["epochs"] = args.epochs
         done = len(checkpoint[1]["history"])
-        if recipe.epochs <= done:
-            raise RunError(f"{folder} has its {done} epochs already: give --epochs {done + 1} or more to go on")
+        if recipe.epochs < done:
+            raise RunError(f"{folder} has {done} epochs already: give --epochs {done + 1} or more to go on")
+        if recipe.epochs == done:  # it may have been cut off while it drew its figures
+            print(f"{folder} has all of its {done} epochs: its figures are drawn again (--epochs {done + 1} or more would go on)")
         args.backend = settings["backend"]
     else:
         recipe = changed(args.recipe or DEFAULT, args)

@@ -120,6 +120,17 @@ def test_a_finished_run_can_be_made_longer(whole, tmp_path):
     assert_same(tmp_path / "a", whole)
 
 
+def test_cut_off_while_the_figures_are_drawn(whole, tmp_path, monkeypatch):
+    def stop(*args, **kwargs):
+        raise Stop
+    with monkeypatch.context() as patched:
+        patched.setattr(training.plots, "save_animation", stop)
+        with pytest.raises(Stop):
+            start(tmp_path / "cut")
+    assert start(tmp_path / "cut", resume=True) == 0
+    assert_same(tmp_path / "cut", whole)
+
+
 def test_a_run_that_is_made_longer_may_be_killed_at_once(whole, tmp_path, monkeypatch):
     """Its new number of epochs is in the checkpoint before it is in settings.json."""
     assert start(tmp_path / "a", replace(LONG, epochs=3)) == 0
@@ -320,8 +331,12 @@ def test_a_signal_saves_and_the_run_goes_on(folder, tmp_path, number, status):  
     result = demo("--resume", "cut", "--epochs", done + 2, cwd=tmp_path)
     assert result.returncode == 0 and "going on with 128 images" in result.stdout, result.stderr
     assert len(history(tmp_path / "cut")) == done + 2
+    (tmp_path / "cut" / "progress.gif").unlink()
     again = demo("--resume", "cut", cwd=tmp_path)
-    assert again.returncode == 2 and f"has its {done + 2} epochs already: give --epochs {done + 3} or more" in again.stderr
+    assert again.returncode == 0 and f"has all of its {done + 2} epochs: its figures are drawn again" in again.stdout
+    assert (tmp_path / "cut" / "progress.gif").is_file()
+    fewer = demo("--resume", "cut", "--epochs", 1, cwd=tmp_path)
+    assert fewer.returncode == 2 and f"has {done + 2} epochs already: give --epochs {done + 3} or more" in fewer.stderr
     for flag, value, words in [("--seed", 5, "--seed 5 contradicts cut"), ("--learning-rate", 0.5, "--learning-rate 0.5 contradicts"),
                                ("--recipe", "pytorch-mlp", "--recipe pytorch-mlp contradicts cut, which was begun with default"),
                                ("--batch-size", 7, "--batch-size 7 contradicts"), ("--out", "other", "--out other contradicts")]:
