@@ -38,8 +38,8 @@ run can be repeated, and a gradient check can draw the same mask again and again
 [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
 """
 from minigan.backend import array_module, fused
-from minigan.randomness import random_16_bits
 from minigan.layer import Layer, check_dy, check_float
+from minigan.randomness import random_16_bits
 
 
 class Dropout(Layer):

@@ -28,11 +28,11 @@ What is kept where
 import numpy as np
 
 from minigan.backend import to_host
-from minigan.randomness import random_generator, random_state, set_random_state
 from minigan.build import make_networks, make_noise, make_optimizers, set_rates
 from minigan.data import scale, unscale
 from minigan.gan import discriminator_step, discriminator_step_in_two, generator_step
 from minigan.optim import WeightAverage
+from minigan.randomness import random_generator, random_state, set_random_state
 
 GRID = 100  # images in a sample grid
 SAMPLES = 2000  # that are measured after every epoch

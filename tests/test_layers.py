@@ -12,7 +12,6 @@ from cases import CASES, FORMULAS, gradients, inputs
 import minigan
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from minigan.backend import array_module, to_host
-from minigan.randomness import random_generator
 from minigan.batchnorm import BatchNorm
 from minigan.conv import Conv2D, ConvTranspose2D, pair
 from minigan.dense import Dense
@@ -22,6 +21,7 @@ from minigan.initial_weights import initial_weights
 from minigan.layer import Layer
 from minigan.network import Sequential
 from minigan.patches import add_patches, plain_add_patches
+from minigan.randomness import random_generator
 from minigan.selfcheck import draws, self_check
 from minigan.shapes import AveragePool2D, Maxout, Reshape
 
