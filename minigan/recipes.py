@@ -13,7 +13,7 @@ The idea
 >>> replace(recipe, epochs=3).epochs
 3
 """
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 
 from minigan.initial_weights import RULES
 
@@ -64,9 +64,10 @@ MAY_BE_0 = ("batch_G", "steps", "head_start")  # of those that are whole numbers
 
 def from_dict(values):
     """The Recipe of which asdict, or a file, says so; raises ValueError for a value that cannot be."""
-    values = dict(values)
+    values = {"source": "an earlier minigan", **values}
     for field in fields(Recipe):
-        name, value = field.name, values[field.name]
+        name = field.name
+        value = values[name] if field.default is MISSING else values.setdefault(name, field.default)  # earlier recipes had fewer
         kind = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}[field.type]
         good = isinstance(value, kind) and (field.type is bool or not isinstance(value, bool))
         if good and field.type is int:

@@ -4,8 +4,7 @@ The idea
     Whatever a run was, its folder says; whatever it learned, its folder holds:
 
         settings.json      everything needed to repeat it, versions included
-        history.csv        a row an epoch: losses, D(x), D(G(z)), the Fréchet distance and the
-                           classes of 2,000 samples (see metrics.py), seconds, images per second
+        history.csv        a row an epoch: losses, scores, FD and classes of 2,000 samples, seconds
         samples/           epoch-0000.png, untrained, then one an epoch, from the same noise
         progress.gif       these, one after the other; and losses.png, scores.png, fd.png
         model.npz          the weights: loads with NumPy alone, without pickle
@@ -69,8 +68,8 @@ def make_settings(recipe, seed, images, data, backend, digits=False):
     return {
         "format": FORMAT, "recipe": asdict(recipe), "seed": seed, "backend": backend,
         "data": str(Path(data).resolve()), "digits": digits, "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
-        "versions": {"minigan": minigan.__version__, "python": platform.python_version(),
-                     "numpy": np.__version__, "machine": platform.machine(), "system": platform.system()},
+        "versions": {"minigan": minigan.__version__, "python": platform.python_version(), "numpy": np.__version__,
+                     "machine": platform.machine(), "system": platform.system()},
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
@@ -101,8 +100,8 @@ DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryEr
 
 
 def read_npz(path):
-    """All arrays of a .npz file of ours, {name: array}; raises OSError or one of DAMAGE. Nothing in it is executed (no
-    pickle), and nothing unpacked: ours are not compressed, so that no small file can hold a huge array."""
+    """{name: array} of a .npz file of ours; raises OSError or one of DAMAGE. Nothing in it is executed (no pickle),
+    and nothing unpacked: ours are not compressed, so that no small file can hold a huge array."""
     with open(path, "rb") as opened:
         with zipfile.ZipFile(opened) as parts:
             if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
@@ -124,6 +123,8 @@ def load_model(folder):
         file = read_npz(path)
         settings = json.loads(str(file["settings"]))
         recipe = read_recipe(settings)
+        if settings["format"] == 1:  # there was no state then
+            file = {name: np.empty(0, recipe.dtype) for name in VECTORS} | file
         vectors = {name: file[name] for name in VECTORS}
         sizes = count_parameters(recipe, settings, vectors)
     except OSError as error:
@@ -137,15 +138,14 @@ def load_model(folder):
             raise RunError(f"{path} is damaged: its settings ask for {recipe.dtype} of shape ({size},)"
                            f" for the {name}, but it holds {vector.dtype} of shape {vector.shape}")
         if not np.isfinite(vector).all():
-            raise RunError(f"{path} holds numbers that are none (NaN): its training has diverged; train anew with"
-                           " a smaller --learning-rate")
+            raise RunError(f"{path} holds NaN: its training has diverged; train anew with a smaller --learning-rate")
     return settings, recipe, vectors
 
 
 def read_recipe(settings):
     """The Recipe in settings, every value of the type that it should have; else ValueError."""
-    if settings["format"] != FORMAT:
-        raise ValueError(f"its format is {settings['format']}, and this minigan reads {FORMAT}")
+    if settings["format"] not in range(1, FORMAT + 1):
+        raise ValueError(f"its format is {settings['format']}, and this minigan reads up to {FORMAT}")
     for name, kind in ("height", int), ("width", int), ("data", str), ("digits", bool):
         if type(settings[name]) is not kind:
             raise ValueError(f"{name} is {settings[name]!r}")

@@ -256,3 +256,14 @@ def test_recipes_are_complete():
             "generator_state": G.state.size, "average_state": G.state.size, "discriminator_state": D.state.size}
         settings = make_settings(recipe, 0, np.zeros((5, 28, 28), "uint8"), "", "numpy")
         assert runs.read_recipe(json.loads(json.dumps(settings))) == recipe
+
+
+def test_a_model_of_an_earlier_minigan_is_read(finished, tmp_path):
+    """Format 1 had no state vectors, and recipes of fewer values."""
+    old = {name: value for name, value in arrays(finished).items() if not name.endswith("_state")}
+    settings = json.loads(str(old.pop("settings")))
+    settings["format"] = 1
+    for name in "source", "networks", "rule_D", "noise", "low", "batch_G", "steps", "with_replacement", "head_start", "optimizer", "decay_G":
+        del settings["recipe"][name]
+    np.savez(tmp_path / "model.npz", settings=json.dumps(settings), **old)
+    np.testing.assert_array_equal(sample(tmp_path, 5, seed=1), sample(finished, 5, seed=1))
