@@ -383,3 +383,17 @@ def test_a_clock_that_goes_back_changes_nothing(whole, tmp_path, monkeypatch):
     assert start(tmp_path / "a", replace(LONG, epochs=3)) == 0
     assert start(tmp_path / "a", LONG, resume=True) == 0
     assert_same(tmp_path / "a", whole)
+
+
+def test_weights_that_are_lost_in_the_last_step_of_an_epoch_are_noticed_before_they_are_measured(tmp_path, monkeypatch):
+    plain = Game.step
+
+    def spoil(game):
+        told = plain(game)
+        if game.t == 8:
+            game.drawer.theta[...] = np.nan
+        return told
+    monkeypatch.setattr(Game, "step", spoil)
+    with pytest.raises(RunError, match="step 8: a weight is no number any more"):
+        start(tmp_path / "nan", every=1e9)
+    assert np.isfinite(arrays(tmp_path / "nan")["average"]).all() and len(history(tmp_path / "nan")) == 1
