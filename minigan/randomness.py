@@ -48,8 +48,8 @@ def set_random_state(rng, state):
 def random_16_bits(xp, rng, shape):
     """Random whole numbers below 2^16, enough for a yes or no: uint16 of that shape.
 
-    Four are cut from each random number of 64 bits, which is cheaper than four floats. (CuPy's
-    generator was never seen to draw all 64, so there it draws them one by one.)
+    Four are cut from each random number of 64 bits, which is cheaper than four floats. (CuPy
+    hands the bound on as a signed number, where 2^64 - 1 might not fit: there they are drawn one by one.)
     """
     if xp.__name__ == "cupy":
         return rng.integers(0, 1 << 16, shape, dtype=xp.uint16)

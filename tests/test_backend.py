@@ -161,7 +161,7 @@ def test_random_16_bits_are_uniform():
 
 
 def test_on_cupy_random_16_bits_are_drawn_one_by_one(monkeypatch):
-    """CuPy's generator takes 32-bit bounds in some releases; 16 bits are safe on all."""
+    """CuPy hands a bound on as a signed number (its _generator_api.pyx), so all 64 bits might not fit; 16 do."""
     monkeypatch.setattr(fake_device, "__name__", "cupy")
     bits = random_16_bits(fake_device, fake_device.random.default_rng(0), (3, 5))
     assert to_host(bits).tolist() == np.random.default_rng(0).integers(0, 1 << 16, (3, 5), dtype="uint16").tolist()
