@@ -35,66 +35,72 @@ from minigan.dropout import Dropout
 from minigan.gan import make_discriminator, make_generator
 from minigan.network import Sequential
 from minigan.optim import SGD, Adam
-from minigan.shapes import AveragePool2D, Maxout, Reshape, UpSample2D
+from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
 
 PIECES = 5  # of a maxout unit
 
 
-def make_networks(recipe, shape, rng):
-    """(G, D) on the host for images of shape (height, width), weights drawn from rng, a numpy.random.Generator."""
-    G, D = NETWORKS[recipe.networks](recipe, *shape, rng)
+def make_networks(recipe, shape, rng, n_classes=0):
+    """(G, D) on the host for images of shape (height, width), weights drawn from rng, a numpy.random.Generator.
+    With n_classes, each takes so many numbers more: the label beside the noise, and beside the image (see gan.py)."""
+    G, D = NETWORKS[recipe.networks](recipe, *shape, n_classes, rng)
     return G, D
 
 
-def dense(r, height, width, rng):
-    """(G, D) of Dense layers; r is the recipe."""
+def dense(r, height, width, n_classes, rng):
+    """(G, D) of Dense layers; r is the recipe. The label is as good as some more noise, or pixels."""
     n_pixels = height * width
-    return (make_generator(r.latent_dim, r.widths_G, n_pixels, rng, r.slope_G, r.rule, r.dtype),
-            make_discriminator(n_pixels, r.widths_D, rng, r.slope_D, r.dropout, r.rule_D or r.rule, r.dtype))
+    return (make_generator(r.latent_dim + n_classes, r.widths_G, n_pixels, rng, r.slope_G, r.rule, r.dtype),
+            make_discriminator(n_pixels + n_classes, r.widths_D, rng, r.slope_D, r.dropout, r.rule_D or r.rule, r.dtype))
 
 
-def maxout(r, height, width, rng):
+def maxout(r, height, width, n_classes, rng):
     """(G, D) of the 2014 paper."""
     n_pixels, layers_G, layers_D = height * width, [], [Dropout(0.2)]
-    sizes = [r.latent_dim, *r.widths_G]
+    sizes = [r.latent_dim + n_classes, *r.widths_G]
     for n_in, n_out in zip(sizes, sizes[1:]):
         layers_G += [Dense(n_in, n_out, rng, r.rule, r.dtype), LeakyReLU(r.slope_G)]
-    sizes = [n_pixels, *r.widths_D]
+    sizes = [n_pixels + n_classes, *r.widths_D]
     for n_in, n_out in zip(sizes, sizes[1:]):
         layers_D += [Dense(n_in, PIECES * n_out, rng, r.rule_D, r.dtype), Maxout(PIECES), Dropout(r.dropout)]
     return (Sequential([*layers_G, Dense(r.widths_G[-1], n_pixels, rng, r.rule, r.dtype), Sigmoid()]),
             Sequential([*layers_D, Dense(r.widths_D[-1], 1, rng, r.rule_D, r.dtype)]))
 
 
-def dcgan(r, height, width, rng):
+def dcgan(r, height, width, n_classes, rng):
     """(G, D) of (transposed) convolutions."""
     (a, b), (c, d), h, w = r.widths_G, r.widths_D, height // 4, width // 4
     how = dict(rule=r.rule, dtype=r.dtype)
     return (Sequential([
-        Dense(r.latent_dim, h * w * a, rng, **how), Reshape(h, w, a), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G),
+        Dense(r.latent_dim + n_classes, h * w * a, rng, **how), Reshape(h, w, a), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G),
         ConvTranspose2D(a, b, 4, rng, 2, 1, **how), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G),
         ConvTranspose2D(b, 1, 4, rng, 2, 1, **how), Reshape(height * width), Tanh()]),
         Sequential([
-            Reshape(height, width, 1), Conv2D(1, c, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
+            pixels(height, width, n_classes), Conv2D(1 + n_classes, c, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
             Conv2D(c, d, 4, rng, 2, 1, **how), BatchNorm(d, dtype=r.dtype), LeakyReLU(r.slope_D),
             Reshape(h * w * d), Dense(h * w * d, 1, rng, **how)]))
 
 
-def auto_write(r, height, width, rng):
+def auto_write(r, height, width, n_classes, rng):
     """(G, D) of convolutions with resizing and pooling."""
     (a, b), (c, d, units) = r.widths_G, r.widths_D
     how = dict(rule=r.rule, dtype=r.dtype)
     return (Sequential([
-        Dense(r.latent_dim, 4 * height * width, rng, **how), Reshape(2 * height, 2 * width, 1),
+        Dense(r.latent_dim + n_classes, 4 * height * width, rng, **how), Reshape(2 * height, 2 * width, 1),
         BatchNorm(1, dtype=r.dtype), LeakyReLU(r.slope_G),
         Conv2D(1, a, 3, rng, 2, 1, **how), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G), UpSample2D(2),
         Conv2D(a, b, 3, rng, 2, 1, **how), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G), UpSample2D(2),
         Conv2D(b, 1, 1, rng, 2, **how), Reshape(height * width), Sigmoid()]),
         Sequential([
-            Reshape(height, width, 1), Conv2D(1, c, 5, rng, 1, 2, **how), LeakyReLU(r.slope_D), AveragePool2D(2),
+            pixels(height, width, n_classes), Conv2D(1 + n_classes, c, 5, rng, 1, 2, **how), LeakyReLU(r.slope_D), AveragePool2D(2),
             Conv2D(c, d, 5, rng, 1, 2, **how), LeakyReLU(r.slope_D), AveragePool2D(2),
             Reshape(height * width // 16 * d), Dense(height * width // 16 * d, units, rng, **how), LeakyReLU(r.slope_D),
             Dense(units, 1, rng, **how)]))
+
+
+def pixels(height, width, n_classes):
+    """The layer that makes of a row of pixels, and maybe a label, what a convolution wants."""
+    return LabelPlanes(height, width, 1) if n_classes else Reshape(height, width, 1)
 
 
 NETWORKS = {"dense": dense, "maxout": maxout, "dcgan": dcgan, "auto-write": auto_write}
@@ -125,3 +131,16 @@ def make_noise(recipe, rng, n):
     if recipe.noise == "uniform":
         return (2 * rng.random((n, recipe.latent_dim), dtype=recipe.dtype) - 1) * math.sqrt(3)  # [-a, a] has variance a²/3
     return rng.standard_normal((n, recipe.latent_dim), dtype=recipe.dtype)
+
+
+def one_hot(labels, n_classes, dtype="float32"):
+    """Labels (n,), from 0 to n_classes - 1, as rows of n_classes numbers: 1 for the class, 0 for the others."""
+    return np.eye(n_classes, dtype=dtype)[labels]
+
+
+def each_class(z, n, n_classes):
+    """The noise for n images, (n, Z + C): as many of each class, one class after the other, all from the
+    same first rows of z (at least n / C, Z). What is left over of n is given to the last class."""
+    per_class = max(1, n // n_classes)
+    labels = np.minimum(np.arange(n) // per_class, n_classes - 1)
+    return np.concatenate([z[np.arange(n) - labels * per_class], one_hot(labels, n_classes, z.dtype)], axis=1)

@@ -28,9 +28,9 @@ What is kept where
 import numpy as np
 
 from minigan.backend import to_host
-from minigan.build import make_networks, make_noise, make_optimizers, set_rates
+from minigan.build import each_class, make_networks, make_noise, make_optimizers, one_hot, set_rates
 from minigan.data import scale, unscale
-from minigan.gan import discriminator_step, discriminator_step_in_two, generator_step
+from minigan.gan import discriminator_step, discriminator_step_in_two, generator_step, join
 from minigan.optim import WeightAverage
 from minigan.randomness import random_generator, random_state, set_random_state
 
@@ -42,25 +42,31 @@ class Game:
     """A recipe at play with images (n, height, width), uint8, on a backend xp.
 
     t counts the steps so far, of which `steps` are an epoch. `drawer` is the network to draw with:
-    G with the average of its weights, or G itself where the recipe takes no average.
+    G with the average of its weights, or G itself where the recipe takes no average. A conditional
+    recipe wants labels (n,) from 0 to n_classes - 1; its grid has a row (or more) for each class, with the same noise.
     """
 
-    def __init__(self, recipe, images, seed=0, xp=np):
+    def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0):
         weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
         n, height, width = images.shape
         self.recipe, self.xp, self.t, self.steps = recipe, xp, 0, recipe.steps or n // recipe.batch_size
         self.images = xp.asarray(images.reshape(n, -1))
-        self.G, self.D = (net.to(xp) for net in make_networks(recipe, (height, width), np.random.default_rng(weights)))
+        self.labels = None if labels is None else xp.asarray(one_hot(labels, n_classes, recipe.dtype))
+        self.G, self.D = (net.to(xp) for net in make_networks(recipe, (height, width), np.random.default_rng(weights), n_classes))
         self.drawer = self.G
         if recipe.average:
-            self.drawer = make_networks(recipe, (height, width), np.random.default_rng(weights))[0].to(xp)
+            self.drawer = make_networks(recipe, (height, width), np.random.default_rng(weights), n_classes)[0].to(xp)
         self.optimizer_G, self.optimizer_D = make_optimizers(recipe, self.G, self.D)
         self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
         self.order, self.indices, self.shown = np.random.default_rng(order), None, 0
         self.seeds = noise, dropout
         self.noise, self.dropout = random_generator(xp, noise), random_generator(xp, dropout)
-        self.grid_z, self.measured_z = (xp.asarray(make_noise(recipe, np.random.default_rng(stream), n))
-                                        for stream, n in ((grid, GRID), (measured, SAMPLES)))
+        rng = np.random.default_rng(measured)
+        grid_z, measured_z = make_noise(recipe, np.random.default_rng(grid), GRID), make_noise(recipe, rng, SAMPLES)
+        if labels is not None:
+            grid_z = each_class(grid_z, GRID, n_classes)
+            measured_z = join(measured_z, one_hot(rng.choice(labels, SAMPLES), n_classes, recipe.dtype))
+        self.grid_z, self.measured_z = xp.asarray(grid_z), xp.asarray(measured_z)
 
     def step(self):
         """A move of D and a move of G: (loss of D, loss of G, mean D(x), mean D(G(z))), on the device."""
@@ -72,7 +78,7 @@ class Game:
             self.indices = None  # the first epoch begins here
         loss_D, score_real, score_fake = self.step_of_D()
         z = make_noise(recipe, self.noise, recipe.batch_G or recipe.batch_size)
-        loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout)
+        loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout, self.shown_labels(len(z)))
         if recipe.average:
             for average, vector in zip(self.averages, (self.G.theta, self.G.state)):
                 average.step(vector)
@@ -83,7 +89,7 @@ class Game:
         """D's move alone."""
         real, z = self.next_images(), make_noise(self.recipe, self.noise, self.recipe.batch_size)
         move = discriminator_step_in_two if self.D.state.size else discriminator_step  # batch norm: see gan.py
-        return move(self.G, self.D, self.optimizer_D, real, z, self.dropout, self.recipe.real_label)
+        return move(self.G, self.D, self.optimizer_D, real, z, self.dropout, self.recipe.real_label, self.shown_labels(len(real)))
 
     def next_images(self):
         """The next N images, scaled: (N, pixels)."""
@@ -95,8 +101,19 @@ class Game:
             else:
                 self.indices = self.xp.asarray(np.resize(self.order.permutation(n), self.steps * N))
         self.shown += 1
-        rows = self.indices[(self.shown - 1) * N:self.shown * N]
-        return scale(self.images[rows], self.recipe.dtype, self.recipe.low)
+        return scale(self.images[self.rows()], self.recipe.dtype, self.recipe.low)
+
+    def rows(self):
+        """The numbers of the N images shown last."""
+        N = self.recipe.batch_size
+        return self.indices[(self.shown - 1) * N:self.shown * N]
+
+    def shown_labels(self, n):
+        """The labels of those images, (N, C), again and again until there are n; None where there are none."""
+        if self.labels is None:
+            return None
+        labels = self.labels[self.rows()]
+        return self.xp.concatenate([labels] * -(-n // len(labels)))[:n] if n != len(labels) else labels
 
     def arrays(self):
         """{name: vector} of every array that changes, in place; with `counts`, all that the next step depends on."""

@@ -43,9 +43,17 @@ Forward and backward of the generator's step
     sigmoid(a) = D(G(z)) is near 0: the second vanishes, the first is at its strongest. The
     paper's section 3 recommends the first, "non-saturating", and so do we.
 
+With labels  (Mirza & Osindero 2014)
+    To be able to ask for a seven, tell both networks what each image shows: C more numbers, 1 for
+    its class and 0 for the others ("one-hot"), beside the noise and beside the pixels. G could
+    ignore them, but D sees them, too, and a real image never has another one's label: a nice three
+    that is labelled 7 is found out. Each fake gets the label of a real image of the same batch. And
+    the label is not G's to change, so of D's gradient G gets the pixels' part only.
+
 Shapes
-    real and fake (N, pixels), in [-1, 1]; z (N, Z), standard normal; logits (N, 1). Losses and
-    scores are returned as arrays of shape (), on the device: float() brings them home.
+    real and fake (N, pixels), in [-1, 1]; z (N, Z), standard normal; labels None or (N, C); logits
+    (N, 1). Losses and scores are returned as arrays of shape (), on the device: float() brings
+    them home.
 
 >>> import numpy as np
 >>> from minigan.optim import Adam
@@ -86,14 +94,20 @@ def make_discriminator(n_pixels, widths, rng, slope=0.2, dropout=0.0, rule="glor
     return Sequential([*layers, Dense(sizes[-1], 1, rng, rule, dtype)])
 
 
-def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0):
+def join(x, labels):
+    """x (N, K) with its labels (N, C) beside it, (N, K + C); where there are none, x."""
+    return x if labels is None else array_module(x).concatenate([x, labels], axis=1)
+
+
+def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=None):
     """D learns from N real images and N fakes: (loss, mean D(x), mean D(G(z)))."""
     xp, n = array_module(real), len(real)
-    fake, _ = G.forward(z, train=True, rng=rng)                     # no way back into G: a constant
+    fake, _ = G.forward(join(z, labels), train=True, rng=rng)       # no way back into G: a constant
     target = xp.zeros((2 * n, 1), dtype=real.dtype)
     target[:n] = real_label
 
-    logits, cache = D.forward(xp.concatenate([real, fake]), train=True, rng=rng)
+    both = xp.concatenate([join(real, labels), join(fake, labels)])
+    logits, cache = D.forward(both, train=True, rng=rng)
     loss, dlogits = bce_on_logits(logits, target)
     D.backward(2 * dlogits, cache, need_dx=False)
     optimizer.step(D.dtheta)
@@ -102,11 +116,11 @@ def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0):
     return 2 * loss, scores[:n].mean(), scores[n:].mean()
 
 
-def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0):
+def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0, labels=None):
     """The same, as the paper writes it: one pass over the real images, one over the fakes."""
-    fake, _ = G.forward(z, train=True, rng=rng)
-    logits_real, cache_real = D.forward(real, train=True, rng=rng)
-    logits_fake, cache_fake = D.forward(fake, train=True, rng=rng)
+    fake, _ = G.forward(join(z, labels), train=True, rng=rng)
+    logits_real, cache_real = D.forward(join(real, labels), train=True, rng=rng)
+    logits_fake, cache_fake = D.forward(join(fake, labels), train=True, rng=rng)
     loss_real, dlogits_real = bce_on_logits(logits_real, real_label)
     loss_fake, dlogits_fake = bce_on_logits(logits_fake, 0.0)
     D.backward(dlogits_real, cache_real, need_dx=False)
@@ -117,11 +131,12 @@ def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0):
     return loss_real + loss_fake, sigmoid(logits_real).mean(), sigmoid(logits_fake).mean()
 
 
-def generator_step(G, D, optimizer, z, rng):
+def generator_step(G, D, optimizer, z, rng, labels=None):
     """G learns to be taken for real by D: the loss."""
-    fake, cache_G = G.forward(z, train=True, rng=rng)
-    logits, cache_D = D.forward(fake, train=True, rng=rng)
+    fake, cache_G = G.forward(join(z, labels), train=True, rng=rng)
+    logits, cache_D = D.forward(join(fake, labels), train=True, rng=rng)
     loss, dlogits = bce_on_logits(logits, 1.0)
-    G.backward(D.backward(dlogits, cache_D, need_dparams=False), cache_G, need_dx=False)
+    dfake = D.backward(dlogits, cache_D, need_dparams=False)[:, :fake.shape[1]]
+    G.backward(dfake, cache_G, need_dx=False)
     optimizer.step(G.dtheta)
     return loss

@@ -52,6 +52,7 @@ class Recipe:
     beta1: float = 0.9  # Adam's memory of the gradient
     beta2: float = 0.999  # and of its square
     decay_G: float = 0.0  # weight decay of the generator: times the rate, the share of each weight that fades in a step
+    conditional: bool = False  # each image's label is told to both networks, so that one can ask for a digit
     real_label: float = 1.0  # what the discriminator should answer to a real image
     average: float = 0.0  # decay of the running average of the generator's weights; 0: the generator itself draws
     dtype: str = "float32"

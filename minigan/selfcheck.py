@@ -26,7 +26,7 @@ from minigan.gradcheck import check_layer, check_loss, compare
 from minigan.losses import bce_on_logits, bce_on_probabilities, softplus
 from minigan.network import Sequential
 from minigan.optim import SGD
-from minigan.shapes import AveragePool2D, Maxout, Reshape, UpSample2D
+from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
 
 
 class Row(NamedTuple):
@@ -90,6 +90,7 @@ LAYERS = [
     Row("batchnorm", "BatchNorm, sampling", batchnorm, (6, 3)),
     Row("shapes", "Reshape", lambda dtype: Reshape(2, 3, 1), (4, 6)),
     Row("shapes", "Reshape, flat", lambda dtype: Reshape(6), (4, 3, 2)),
+    Row("shapes", "LabelPlanes", lambda dtype: LabelPlanes(2, 3, 2), (4, 15)),
     Row("shapes", "AveragePool2D", lambda dtype: AveragePool2D(2), (2, 4, 6, 2)),
     Row("shapes", "UpSample2D", lambda dtype: UpSample2D(2), (2, 2, 3, 2)),
     Row("shapes", "Maxout", lambda dtype: Maxout(3), (4, 6)),

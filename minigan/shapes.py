@@ -1,13 +1,16 @@
-"""Reshape, AveragePool2D, UpSample2D and Maxout: between numbers in a row and images of several sizes.
+"""Reshape, LabelPlanes, AveragePool2D, UpSample2D and Maxout: between numbers in a row and images of several sizes.
 
 The idea
     Dense layers see rows of numbers, convolutions see images. Reshape takes the one for the other.
-    AveragePool2D makes an image smaller, UpSample2D larger. Maxout makes several numbers one.
+    LabelPlanes does, too, and puts numbers that belong to the whole image, such as its label, at every
+    pixel. AveragePool2D makes an image smaller, UpSample2D larger. Maxout makes several numbers one.
 
 Forward, and backward
     Each number of y depends on few of x, so the sum of the chain rule has few terms.
 
     Reshape        the same numbers in another shape; dx is dy in the old one.
+    LabelPlanes    the numbers of the image likewise; each of the others is copied to all H·W pixels,
+                   reaches L through all of them, and so has the sum of their dy.
     AveragePool2D  y is the mean of k x k pixels. Each of them reaches L through that y only, with the
                    slope 1/k²: dx is dy / k², spread over the k x k pixels.
     UpSample2D     each pixel becomes k x k pixels like it. It reaches L through all of them, with slope
@@ -18,7 +21,8 @@ Forward, and backward
                    layer before it, a unit that learns which bend it has.
 
 Shapes
-    Reshape: x (N, ...), y (N, *shape). AveragePool2D: (N, H, W, C) to (N, H/k, W/k, C); UpSample2D
+    Reshape: x (N, ...), y (N, *shape). LabelPlanes: x (N, HWC + K), the image's numbers first, to
+    y (N, H, W, C + K). AveragePool2D: (N, H, W, C) to (N, H/k, W/k, C); UpSample2D
     back again. Maxout: x (N, M k), the k that are compared side by side, to y (N, M).
 
 >>> import numpy as np
@@ -56,6 +60,31 @@ class Reshape(Layer):
 
     def __repr__(self):
         return f"Reshape({', '.join(map(str, self.shape))})"
+
+
+class LabelPlanes(Layer):
+    """Rows of H·W·C pixels and some more numbers as images, in which each of those is a plane of its own."""
+
+    def __init__(self, height, width, channels):
+        self.shape = height, width, channels
+
+    def forward(self, x, train=False, rng=None):
+        check_float(self, x)
+        n = math.prod(self.shape)
+        if x.ndim != 2 or x.shape[1] <= n:
+            raise ValueError(f"{self!r} wants x of shape (N, {n} + K), with K labels from 1 on, not {x.shape}")
+        xp, (height, width, _) = array_module(x), self.shape
+        planes = xp.broadcast_to(x[:, None, None, n:], (len(x), height, width, x.shape[1] - n))
+        return xp.concatenate([x[:, :n].reshape(len(x), *self.shape), planes], axis=3), x.shape
+
+    def backward(self, dy, cache, need_dx=True, need_dparams=True):
+        (N, K), (height, width, channels) = cache, self.shape
+        check_dy(self, dy, (N, height, width, channels + K - math.prod(self.shape)))
+        dimage, dlabels = dy[..., :channels].reshape(N, -1), dy[..., channels:].sum(axis=(1, 2))
+        return array_module(dy).concatenate([dimage, dlabels], axis=1)
+
+    def __repr__(self):
+        return f"LabelPlanes({', '.join(map(str, self.shape))})"
 
 
 class AveragePool2D(Layer):

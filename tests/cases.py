@@ -67,6 +67,11 @@ def batchnorm(train):
     return formula
 
 
+def label_planes(layer, x, rng):
+    H, W, C = layer.shape
+    return np.array([[[[*row[(v * W + u) * C:(v * W + u + 1) * C], *row[H * W * C:]] for u in range(W)] for v in range(H)] for row in x])
+
+
 def pool(layer, x, rng):
     n, H, W, C = x.shape
     return np.array([[[[sum(x[a, 2 * v + i, 2 * u + j, c] for i in (0, 1) for j in (0, 1)) / 4
@@ -107,6 +112,7 @@ FORMULAS = {  # (layer, x, rng) -> y; rng is what forward was given
     "BatchNorm, sampling": batchnorm(train=False),
     "Reshape": lambda layer, x, rng: np.array([[[[r[0]], [r[1]], [r[2]]], [[r[3]], [r[4]], [r[5]]]] for r in x]),
     "Reshape, flat": lambda layer, x, rng: np.array([[v for pair in row for v in pair] for row in x]),
+    "LabelPlanes": label_planes,
     "AveragePool2D": pool,
     "UpSample2D": upsample,
     "Maxout": lambda layer, x, rng: np.array([[max(row[:3]), max(row[3:])] for row in x.tolist()]),

@@ -110,9 +110,9 @@ def shown(monkeypatch):
         seen["z_D"].append(z)
         return D_step(G, D, optimizer, real, z, *rest)
 
-    def spy_G(G, D, optimizer, z, rng):
+    def spy_G(G, D, optimizer, z, *rest):
         seen["z_G"].append(z)
-        return G_step(G, D, optimizer, z, rng)
+        return G_step(G, D, optimizer, z, *rest)
     monkeypatch.setattr(page, "discriminator_step", spy_D)
     monkeypatch.setattr(page, "generator_step", spy_G)
     return seen
@@ -167,3 +167,50 @@ def test_running_statistics_are_averaged_with_the_weights():
     game, _ = play(replace(small("dcgan"), average=0.9))
     assert game.drawer.state.shape == game.G.state.shape != (0,)
     assert (game.drawer.state != game.G.state).any() and (game.drawer.state[:4] != 0).all()
+
+
+LABELS = np.arange(30) * 7 % 10 % 3                                    # three classes
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_plays_with_labels(name, xp):
+    told = []
+    for module in (np, xp) if xp.__name__ != "cupy" else (xp,):
+        game = Game(replace(small(name), conditional=True), IMAGES, 0, module, LABELS, 3)
+        for _ in range(5):
+            told.append([to_host(value).item() for value in game.step()])
+        assert game.draw(game.grid_z).shape == (100, 96)
+    assert np.isfinite(told).all() and told[:5] == told[-5:]
+
+
+def test_each_image_comes_with_its_own_label(monkeypatch):
+    seen, D_step, G_step = [], page.discriminator_step, page.generator_step
+
+    def spy_D(G, D, optimizer, real, z, rng, label, labels):
+        seen.append((real, labels))
+        return D_step(G, D, optimizer, real, z, rng, label, labels)
+
+    def spy_G(G, D, optimizer, z, rng, labels):
+        np.testing.assert_array_equal(labels, np.resize(seen[-1][1], (9, 3)))      # as long as G's batch
+        return G_step(G, D, optimizer, z, rng, labels)
+    monkeypatch.setattr(page, "discriminator_step", spy_D)
+    monkeypatch.setattr(page, "generator_step", spy_G)
+    game = Game(replace(small("keras-mlp-fixed"), conditional=True), IMAGES, 0, np, LABELS, 3)
+    for _ in range(9):
+        game.step()
+    images = IMAGES.reshape(30, -1) / 127.5 - 1
+    for real, labels in seen:
+        for row, label in zip(real, labels):
+            i = abs(images - row).sum(axis=1).argmin()
+            assert label.tolist() == np.eye(3)[LABELS[i]].tolist()
+
+
+def test_the_grid_has_the_same_noise_for_each_class():
+    game = Game(replace(small("default"), conditional=True), IMAGES, 0, np, LABELS, 3)
+    z, labels = game.grid_z[:, :3], game.grid_z[:, 3:]
+    np.testing.assert_array_equal(z[:33], z[33:66])
+    np.testing.assert_array_equal(z[66:99], z[:33])
+    assert labels.argmax(axis=1).tolist() == [0] * 33 + [1] * 33 + [2] * 34 and (labels.sum(axis=1) == 1).all()
+    shares = game.measured_z[:, 3:].mean(axis=0)                       # these as often as in the images
+    np.testing.assert_allclose(shares, np.bincount(LABELS) / 30, atol=0.05)
+    assert len(np.unique(game.measured_z[:, 0])) == 2000

@@ -112,6 +112,47 @@ def test_the_generator_s_gradient_against_central_differences():
     np.testing.assert_allclose(G.dtheta, central_difference(loss, G.theta), rtol=1e-7, atol=1e-10)
 
 
+def setup_with_labels(dtype="float64", xp=np):
+    rng = np.random.default_rng(0)
+    G = make_generator(3 + 4, [6, 5], 8, rng, dtype=dtype).to(xp)
+    D = make_discriminator(8 + 4, [6, 4], rng, dtype=dtype).to(xp)
+    real, z = rng.uniform(-1, 1, (7, 8)).astype(dtype), rng.standard_normal((7, 3)).astype(dtype)
+    return G, D, *map(xp.asarray, (real, z, np.eye(4, dtype=dtype)[[0, 3, 1, 2, 2, 0, 1]]))
+
+
+@pytest.mark.parametrize("step", [discriminator_step, discriminator_step_in_two])
+def test_with_labels_the_discriminator_s_gradient_against_central_differences(step):
+    """Real images and fakes with their labels beside them; a fake that was drawn for a 7 is shown as a 7."""
+    G, D, real, z, labels = setup_with_labels()
+    fake = G.forward(np.hstack([z, labels]))[0]
+
+    def loss():
+        on_real, on_fake = (D.forward(np.hstack([x, labels]))[0] for x in (real, fake))
+        return float((softplus(on_real) - on_real).mean() + softplus(on_fake).mean())
+    L, _, _ = step(G, D, SGD(D.theta, 0.0), real, z, None, labels=labels)
+    assert L == pytest.approx(loss(), rel=1e-13)
+    np.testing.assert_allclose(D.dtheta, central_difference(loss, D.theta), rtol=1e-7, atol=1e-10)
+
+
+def test_with_labels_the_generator_s_gradient_against_central_differences():
+    G, D, _, z, labels = setup_with_labels()
+
+    def loss():
+        fake = G.forward(np.hstack([z, labels]))[0]
+        return float(softplus(-D.forward(np.hstack([fake, labels]))[0]).mean())
+    assert generator_step(G, D, SGD(G.theta, 0.0), z, None, labels) == pytest.approx(loss(), rel=1e-13)
+    np.testing.assert_allclose(G.dtheta, central_difference(loss, G.theta), rtol=1e-7, atol=1e-10)
+
+
+def test_with_labels_on_every_backend(xp):
+    told = []
+    for module in np, xp:
+        G, D, real, z, labels = setup_with_labels(xp=module)
+        told.append([to_host(discriminator_step(G, D, SGD(D.theta, 0.1), real, z, None, labels=labels)[0]).item(),
+                     to_host(generator_step(G, D, SGD(G.theta, 0.1), z, None, labels)).item()])
+    assert told[0] == pytest.approx(told[1], rel=1e-12)
+
+
 @pytest.mark.parametrize("step", [discriminator_step, discriminator_step_in_two])
 def test_the_discriminator_s_step_moves_the_discriminator_only(step):
     G, D, _, optimizer, real, z = setup(optimizer=lambda theta: SGD(theta, 0.1))
