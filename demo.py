@@ -6,6 +6,7 @@
     python demo.py --resume RUN_DIR                    go on with a run that was interrupted
     python demo.py sample RUN_DIR --out digits.png     draw new ones
     python demo.py evaluate RUN_DIR                    measure it: metrics.json, and more pictures
+    python demo.py compare RUN_DIR RUN_DIR ...         several runs in one table and figure
     python demo.py check                               every derivative against central differences
 """
 import argparse
@@ -26,6 +27,8 @@ import numpy as np
 from minigan.backend import BackendError, blas_advice, keep_memory, load_backend
 from minigan.build import CONVOLUTIONAL, make_networks
 from minigan.checkpoint import load_run, lock
+from minigan.comparison import draw_comparison, read_run
+from minigan.comparison import table as comparison_table
 from minigan.data import SHIPPED, DataError, load_images
 from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.plots import save_grid
@@ -88,7 +91,7 @@ def train_parser():
     parser = Parser(prog="demo.py", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
                     epilog="other commands, each with its own --help:\n  recipes  list the recipes\n  sample   draw new images from a trained run"
                            "\n  evaluate measure a trained run beside real images and noise"
-                           "\n  check    compare every derivative with central differences")
+                           "\n  compare  several runs in one table and figure\n  check    compare every derivative with central differences")
     add = parser.add_argument
     add("--recipe", type=recipe, metavar="NAME",
         help="a complete setting, of which the flags below change single values (default: default; see demo.py recipes)")
@@ -144,6 +147,40 @@ def run_evaluate(args):
         "real-and-fake.png", "neighbours.png", "walk.png", "walk.gif", "gradient.png"]
     print(f"written to {args.run / 'metrics.json'}; beside it {', '.join(pictures)}")
     return 0
+
+
+def compare_parser():
+    parser = Parser(prog="demo.py compare", description="Several runs in one table and one figure; they need not be finished.")
+    parser.add_argument("runs", type=path, nargs="+", metavar="RUN_DIR", help="the folders that training has filled")
+    parser.add_argument("--out", type=path, default=Path("comparison.png"), metavar="FILE", help="the figure, a PNG file (default comparison.png)")
+    return parser
+
+
+def run_compare(args):
+    check_out(args.out, ".png")
+    runs = {str(folder): read_run(folder) for folder in args.runs}
+    content = io.BytesIO()
+    draw_comparison(runs).savefig(content, format="png")
+    write_out(args.out, content)
+    print(comparison_table(runs))
+    print(f"curves in {args.out}")
+    return 0
+
+
+def check_out(file, *endings):
+    """Refuse, before any work is done, a file that cannot be meant, or that is there already."""
+    if file.suffix not in endings:
+        raise RunError(f"--out {file} should end in {' or '.join(endings)}")
+    if file.exists() or file.is_symlink():
+        raise RunError(f"{file} exists: choose another --out, nothing was overwritten")
+
+
+def write_out(file, content):
+    """Write what a BytesIO holds."""
+    try:
+        write_whole(file, lambda opened: opened.write(content.getbuffer()))
+    except OSError as error:
+        raise RunError(f"cannot write {file} ({error.strerror or error}): choose another --out") from None
 
 
 def check_parser():
@@ -231,17 +268,11 @@ def run_train(args):
 
 
 def run_sample(args):
-    if args.out.suffix not in (".png", ".npy"):
-        raise RunError(f"--out {args.out} should end in .png or .npy")
-    if args.out.exists() or args.out.is_symlink():
-        raise RunError(f"{args.out} exists: choose another --out, nothing was overwritten")
+    check_out(args.out, ".png", ".npy")
     images = sample(args.run, args.count, args.seed)
     content = io.BytesIO()
     np.save(content, images) if args.out.suffix == ".npy" else save_grid(images, content)
-    try:
-        write_whole(args.out, lambda file: file.write(content.getbuffer()))
-    except OSError as error:
-        raise RunError(f"cannot write {args.out} ({error.strerror or error}): choose another --out") from None
+    write_out(args.out, content)
     print(f"{args.count} new images in {args.out}")
     return 0
 
@@ -260,7 +291,7 @@ def run_check(args):
 
 
 COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, run_sample), "evaluate": (evaluate_parser, run_evaluate),
-            "check": (check_parser, run_check)}
+            "compare": (compare_parser, run_compare), "check": (check_parser, run_check)}
 
 
 def main(argv):

@@ -36,7 +36,8 @@ it home, and `@fused` above a formula changes nothing on NumPy.
     26  diagnosis        and in words
     27  training         the loop: epochs, and what is written when
     28  evaluation       all figures of one run, beside those of real images and of noise
-    29  selfcheck        every derivative against central differences, in one table
+    29  comparison       several runs, side by side
+    30  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -85,6 +85,17 @@ def test_check_prints_a_table_with_a_tick_for_each_gradient(tmp_path):
     assert lines[-1].startswith(f"{len(lines) - 2} of {len(lines) - 2} gradients agree")
 
 
+def test_compare_puts_runs_side_by_side(folder, tmp_path):
+    run = folder / "run"
+    result = demo("compare", run, run, "--out", "both.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert str(run) in result.stdout and "curves in both.png" in result.stdout
+    with Image.open(tmp_path / "both.png") as picture:
+        assert picture.size == (1300, 400)
+    again = demo("compare", run, "--out", "both.png", cwd=tmp_path)
+    assert again.returncode == 2 and "both.png exists: choose another --out, nothing was overwritten" in again.stderr
+
+
 def test_recipes_are_listed(tmp_path):
     result = demo("recipes", cwd=tmp_path)
     assert result.returncode == 0
@@ -105,6 +116,9 @@ BAD_FLAGS = {
     "convolutions on odd images": (["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"], "images of 6 x 5, and the recipe dcgan wants"),
     "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
     "unknown flag": (["--quality", "good"], "--quality"),
+    "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
+    "compare no run": (["compare", "data"], "data has no history.csv: name folders of runs"),
+    "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
     "unknown command": (["paint"], "no command 'paint'"),
     "epochs 0": (["--epochs", "0"], "'0' is not a whole number from 1 to"),
     "epochs -3": (["--epochs=-3"], "'-3' is not a whole number from 1 to"),
