@@ -36,13 +36,13 @@ def test_without_any_metrics_there_are_no_columns_for_them(runs):
 def test_the_figure_draws_what_the_runs_wrote(runs):
     distance, losses, scores = draw_comparison(runs).axes
     drawn = {line.get_label(): line for line in distance.lines}
-    assert drawn["a"].get_xdata() == [10.5, 21.0, 31.5] and drawn["a"].get_ydata() == [8.25, 4.125, 2.75]
-    assert drawn["longer-name"].get_ydata() == [8.25]
+    assert drawn["a"].get_xdata().tolist() == [10.5, 21.0, 31.5] and drawn["a"].get_ydata().tolist() == [8.25, 4.125, 2.75]
+    assert drawn["longer-name"].get_ydata().tolist() == [8.25]
     of_D, of_G = losses.lines[:2]
     assert of_D.get_ydata() == pytest.approx([1.3, 1.2, 1.1]) and of_G.get_ydata() == pytest.approx([0.8, 0.9, 1.0])
     assert (of_D.get_linestyle(), of_G.get_linestyle()) == ("-", "--")
     assert of_D.get_color() == of_G.get_color() == drawn["a"].get_color() != drawn["longer-name"].get_color()
-    assert scores.lines[0].get_ydata() == [0.6] * 3 and scores.lines[1].get_ydata() == pytest.approx([0.41, 0.42, 0.43])
+    assert scores.lines[0].get_ydata().tolist() == [0.6] * 3 and scores.lines[1].get_ydata() == pytest.approx([0.41, 0.42, 0.43])
 
 
 @pytest.mark.parametrize("file, text, sentence", [
