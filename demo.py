@@ -29,12 +29,13 @@ from minigan.build import CONVOLUTIONAL, make_networks
 from minigan.checkpoint import load_run, lock
 from minigan.comparison import draw_comparison, read_run
 from minigan.comparison import table as comparison_table
-from minigan.data import SHIPPED, DataError, load_images
+from minigan.data import SHIPPED, DataError, in_words
 from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.plots import save_grid
 from minigan.recipes import RECIPES, replace
-from minigan.runs import RunError, default_path, make_settings, new_folder, read_recipe, sample, write_whole
+from minigan.runs import RunError, default_path, image_shape, make_settings, new_folder, read_recipe, sample, write_whole
 from minigan.selfcheck import self_check
+from minigan.sources import load
 from minigan.training import train
 
 DEFAULT = RECIPES["default"]
@@ -80,6 +81,14 @@ def recipe(text):
     return RECIPES[text]
 
 
+def classes(text):
+    """Names with commas between them, sorted, so that the same classes are the same text."""
+    names = sorted({name.strip() for name in text.split(",")} - {""})
+    if not names:
+        raise argparse.ArgumentTypeError("it is empty: name classes, such as 3,8")
+    return ",".join(names)
+
+
 def path(text):
     """A path that says something."""
     if not text:
@@ -103,8 +112,14 @@ def train_parser():
         help=f"real images, and fakes, a step (default {DEFAULT.batch_size}: 64 learns about as much per minute, with noisier steps)")
     add("--seed", type=seed, metavar="N",
         help="all randomness follows from it (default 0: the same run every time, on the same machine with as many threads)")
-    add("--data", type=path, metavar="DIR",
-        help="a folder with IDX files named like MNIST's (default: the MNIST shipped in data/)")
+    add("--data", type=path, metavar="PATH",
+        help="images of your own: a folder of pictures, a .npy or .npz file, an IDX file, or a folder of these named like MNIST's"
+             " (default: the MNIST shipped in data/)")
+    add("--classes", type=classes, metavar="A,B", help="train on images with these labels only, such as 3,8 (default: all)")
+    add("--size", type=whole, metavar="N",
+        help="scale the images, and cut off what sticks out, to N x N pixels (default: as they are; but see minigan/pictures.py"
+             " for pictures that are large, or of many sizes)")
+    add("--strict", action="store_true", help="refuse a folder with a picture that cannot be read (default: name it, and leave it out)")
     add("--out", type=path, metavar="DIR",
         help="the run folder, new or empty (default runs/<time>-<recipe>, so that no run overwrites another)")
     add("--latent-dim", type=whole, metavar="N",
@@ -124,7 +139,8 @@ def sample_parser():
     add("run", type=path, metavar="RUN_DIR", help="the folder that training has filled")
     add("--count", type=whole, default=100, metavar="N", help="how many (default 100: a grid of 10 x 10)")
     add("--out", type=path, default=Path("samples.png"), metavar="FILE",
-        help="FILE.png: a grid; FILE.npy: float32 (N, height, width) in [0, 1] (default samples.png)")
+        help="FILE.png: a grid; FILE.npy: float32 (N, height, width), or (N, height, width, 3) in colour, in [0, 1]"
+             " (default samples.png)")
     add("--seed", type=seed, default=0, metavar="N", help="of the noise (default 0: the same images every time)")
     return parser
 
@@ -218,8 +234,8 @@ def run_train(args):
         recipe, seed, folder = read_recipe(settings), settings["seed"], args.resume
         data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])  # the folder may have moved
         given = {"recipe": args.recipe and args.recipe.name, "seed": args.seed, "backend": args.backend, "batch-size": args.batch_size,
-                 "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "out": args.out}
-        made_with = {**settings, **settings["recipe"], "recipe": recipe.name, "out": folder}
+                 "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "out": args.out, "classes": args.classes, "size": args.size}
+        made_with = {"classes": "", "size": 0, **settings, **settings["recipe"], "recipe": recipe.name, "out": folder}
         for flag, value in given.items():
             if value not in (None, was := made_with[flag.replace("-", "_")]):
                 raise RunError(f"--{flag} {value} contradicts {folder}, which was begun with {was}: leave the flag out, or begin a new run")
@@ -231,29 +247,32 @@ def run_train(args):
             raise RunError(f"{folder} has {done} epochs already: give --epochs {done + 1} or more to go on")
         if recipe.epochs == done:  # it may have been cut off while it drew its figures
             print(f"{folder} has all of its {done} epochs: its figures are drawn again (--epochs {done + 1} or more would go on)")
-        args.backend = settings["backend"]
+        args.backend, args.classes, args.size = settings["backend"], made_with["classes"], made_with["size"]
     else:
         recipe = changed(args.recipe or DEFAULT, args)
         seed, data = args.seed or 0, args.data or SHIPPED
     if recipe.latent_dim > 4096:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too many: at most 4096")
     xp = load_backend(args.backend or "numpy")
-    images = load_images(data)
-    if args.resume and images.shape != (settings["n_images"], settings["height"], settings["width"]):
+    found = load(data, args.classes or "", args.size or 0, args.strict)
+    images, shape = found.images, found.images.shape[1:]
+    if args.resume and images.shape != (settings["n_images"], *image_shape(settings)):
         raise RunError(f"{data} holds other images than those that {folder} was begun with: put them back to go on")
     if recipe.batch_size > len(images):
-        raise RunError(f"there are only {len(images)} images in {data}: give --batch-size {len(images)} or less,"
+        raise RunError(f"there are only {len(images)} images{' of these classes' if args.classes else ''} in {data}: give --batch-size {len(images)} or less,"
                        f" not {recipe.batch_size}")
-    if recipe.networks in CONVOLUTIONAL and (images.shape[1] % 4 or images.shape[2] % 4):
-        raise RunError(f"{data} holds images of {images.shape[1]} x {images.shape[2]}, and the recipe {recipe.name} wants"
-                       " multiples of 4: choose a fully connected one, such as --recipe default")
-    digits = data.resolve() == SHIPPED
-    yardstick, _ = make_yardstick(data, digits)
+    if recipe.networks in CONVOLUTIONAL and (shape[0] % 4 or shape[1] % 4):
+        raise RunError(f"{data} holds images of {in_words(shape)}, and the recipe {recipe.name} wants multiples of 4: give"
+                       f" --size {min(shape[:2]) // 4 * 4 or 4}, or choose a fully connected one, such as --recipe default")
+    digits = data.resolve() == SHIPPED and shape == (28, 28)
+    yardstick, _ = make_yardstick(found, digits)
     if not args.resume:
         folder = new_folder(args.out or default_path(recipe.name))
-        settings = make_settings(recipe, seed, images, data, xp.__name__, digits)
+        settings = make_settings(recipe, seed, images, data, xp.__name__, digits, args.classes or "", args.size or 0)
     with lock(folder):
-        print(f"{'going on with' if args.resume else 'training on'} {len(images):,} images of {images.shape[1]} x {images.shape[2]}"
+        for note in found.notes:
+            print(f"note: {note}")
+        print(f"{'going on with' if args.resume else 'training on'} {len(images):,} images of {in_words(shape)}"
               f" with {xp.__name__}; Ctrl-C saves and stops; everything goes to {folder}", flush=True)
         began = time.perf_counter()
         if xp is np and blas_advice():

@@ -25,11 +25,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from minigan.backend import keep_memory
 from minigan.build import make_noise
-from minigan.data import SHIPPED, load_images
+from minigan.data import SHIPPED
 from minigan.evaluation import make_yardstick
 from minigan.game import Game
 from minigan.metrics import frechet_distance, moments
 from minigan.recipes import RECIPES
+from minigan.sources import load
 
 try:
     from peers import Twin
@@ -81,8 +82,8 @@ if __name__ == "__main__":
     keep_memory()
     saved = args.out.with_suffix(".json")
     if not args.redraw:
-        images = load_images()
-        yardstick, _ = make_yardstick(SHIPPED, True)
+        data = load(SHIPPED)
+        images, (yardstick, _) = data.images, make_yardstick(data, True)
         floor = yardstick.quick(images[:10_000].reshape(-1, 784).astype("float32") / 255)["fd"]
         results, names = {}, ["default", "pytorch-mlp", "keras-mlp-fixed"]
         for name, twin in [("default", False), ("default", True), *((name, False) for name in names[1:])]:

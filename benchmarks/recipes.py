@@ -21,12 +21,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from minigan.backend import keep_memory
-from minigan.data import SHIPPED, load_images
+from minigan.data import SHIPPED
 from minigan.evaluation import make_yardstick
 from minigan.game import Game
 from minigan.plots import save_grid
 from minigan.recipes import RECIPES
 from minigan.runs import draw_many
+from minigan.sources import load
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, PICTURES = DOCS / "recipes.jsonl", DOCS / "recipes.md", DOCS / "recipes"
@@ -81,7 +82,8 @@ if __name__ == "__main__":
     args = parser.parse_args()
     keep_memory()
     if not args.page:
-        images, (yardstick, _) = load_images(), make_yardstick(SHIPPED, True)
+        data = load(SHIPPED)
+        images, (yardstick, _) = data.images, make_yardstick(data, True)
         part, parts = map(int, args.part.split("/"))
         for name, seed in [(name, seed) for name in RECIPES for seed in range(SEEDS.get(name, 1))][part - 1::parts]:
             if (name, seed) not in done():

@@ -18,11 +18,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from minigan.backend import keep_memory
-from minigan.data import SHIPPED, load_images
+from minigan.data import SHIPPED
 from minigan.evaluation import make_yardstick
 from minigan.game import Game
 from minigan.recipes import RECIPES, replace
 from minigan.runs import draw_many
+from minigan.sources import load
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
 EPOCHS = 10  # fewer than the default's, for time
@@ -123,7 +124,8 @@ if __name__ == "__main__":
     keep_memory()
     if not args.table:
         part, parts = map(int, args.part.split("/"))
-        images, (yardstick, _) = load_images(), make_yardstick(SHIPPED, True)
+        data = load(SHIPPED)
+        images, (yardstick, _) = data.images, make_yardstick(data, True)
         done = {json.loads(line)["name"] for line in RESULTS.read_text().splitlines()} if RESULTS.exists() else set()
         for name, changes in list(ROWS.items())[part - 1::parts]:
             if name not in done:

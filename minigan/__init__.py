@@ -25,19 +25,21 @@ it home, and `@fused` above a formula changes nothing on NumPy.
                          -- here the core ends; around it stand --
     16  backend          NumPy or CuPy: choose, place, bring home
     17  data             MNIST, the IDX format, and the one place that scales pixels
-    18  recipes          complete settings, by name
-    19  build            from a recipe to its networks, optimizers and noise
-    20  game             both networks and all else that changes while they learn
-    21  plots            every picture
-    22  runs             the run folder: settings, history, model; drawing from a saved one
-    23  checkpoint       everything needed to go on after a power cut
-    24  classifier       a judge who knows digits, made of the same layers
-    25  metrics          is it any good? in figures
-    26  diagnosis        and in words
-    27  training         the loop: epochs, and what is written when
-    28  evaluation       all figures of one run, beside those of real images and of noise
-    29  comparison       several runs, side by side
-    30  selfcheck        every derivative against central differences, in one table
+    18  pictures         from a folder of pictures to bytes, all of one size
+    19  sources          images of one's own, whatever they lie in, and their labels
+    20  recipes          complete settings, by name
+    21  build            from a recipe to its networks, optimizers and noise
+    22  game             both networks and all else that changes while they learn
+    23  plots            every picture
+    24  runs             the run folder: settings, history, model; drawing from a saved one
+    25  checkpoint       everything needed to go on after a power cut
+    26  classifier       a judge who knows digits, made of the same layers
+    27  metrics          is it any good? in figures
+    28  diagnosis        and in words
+    29  training         the loop: epochs, and what is written when
+    30  evaluation       all figures of one run, beside those of real images and of noise
+    31  comparison       several runs, side by side
+    32  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -3,7 +3,7 @@
 The idea
     A recipe is a list of values; here each becomes what it stands for. Images are rows of pixels
     everywhere outside of the networks, (N, pixels); a convolution that wants them as (N, height,
-    width, 1) has a Reshape before it.
+    width, channels) has a Reshape before it; of channels there are one, or three in colour.
 
 Networks
     dense       Dense and LeakyReLU for each width; D drops out after each. See gan.py
@@ -41,22 +41,22 @@ PIECES = 5  # of a maxout unit
 
 
 def make_networks(recipe, shape, rng, n_classes=0):
-    """(G, D) on the host for images of shape (height, width), weights drawn from rng, a numpy.random.Generator.
+    """(G, D) on the host for images of shape (height, width) or (height, width, 3); rng is a numpy.random.Generator.
     With n_classes, each takes so many numbers more: the label beside the noise, and beside the image (see gan.py)."""
-    G, D = NETWORKS[recipe.networks](recipe, *shape, n_classes, rng)
+    G, D = NETWORKS[recipe.networks](recipe, *(*shape, 1)[:3], n_classes, rng)
     return G, D
 
 
-def dense(r, height, width, n_classes, rng):
+def dense(r, height, width, channels, n_classes, rng):
     """(G, D) of Dense layers; r is the recipe. The label is as good as some more noise, or pixels."""
-    n_pixels = height * width
+    n_pixels = height * width * channels
     return (make_generator(r.latent_dim + n_classes, r.widths_G, n_pixels, rng, r.slope_G, r.rule, r.dtype),
             make_discriminator(n_pixels + n_classes, r.widths_D, rng, r.slope_D, r.dropout, r.rule_D or r.rule, r.dtype))
 
 
-def maxout(r, height, width, n_classes, rng):
+def maxout(r, height, width, channels, n_classes, rng):
     """(G, D) of the 2014 paper."""
-    n_pixels, layers_G, layers_D = height * width, [], [Dropout(0.2)]
+    n_pixels, layers_G, layers_D = height * width * channels, [], [Dropout(0.2)]
     sizes = [r.latent_dim + n_classes, *r.widths_G]
     for n_in, n_out in zip(sizes, sizes[1:]):
         layers_G += [Dense(n_in, n_out, rng, r.rule, r.dtype), LeakyReLU(r.slope_G)]
@@ -67,21 +67,21 @@ def maxout(r, height, width, n_classes, rng):
             Sequential([*layers_D, Dense(r.widths_D[-1], 1, rng, r.rule_D, r.dtype)]))
 
 
-def dcgan(r, height, width, n_classes, rng):
+def dcgan(r, height, width, channels, n_classes, rng):
     """(G, D) of (transposed) convolutions."""
     (a, b), (c, d), h, w = r.widths_G, r.widths_D, height // 4, width // 4
     how = dict(rule=r.rule, dtype=r.dtype)
     return (Sequential([
         Dense(r.latent_dim + n_classes, h * w * a, rng, **how), Reshape(h, w, a), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G),
         ConvTranspose2D(a, b, 4, rng, 2, 1, **how), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G),
-        ConvTranspose2D(b, 1, 4, rng, 2, 1, **how), Reshape(height * width), Tanh()]),
+        ConvTranspose2D(b, channels, 4, rng, 2, 1, **how), Reshape(height * width * channels), Tanh()]),
         Sequential([
-            pixels(height, width, n_classes), Conv2D(1 + n_classes, c, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
+            pixels(height, width, channels, n_classes), Conv2D(channels + n_classes, c, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
             Conv2D(c, d, 4, rng, 2, 1, **how), BatchNorm(d, dtype=r.dtype), LeakyReLU(r.slope_D),
             Reshape(h * w * d), Dense(h * w * d, 1, rng, **how)]))
 
 
-def auto_write(r, height, width, n_classes, rng):
+def auto_write(r, height, width, channels, n_classes, rng):
     """(G, D) of convolutions with resizing and pooling."""
     (a, b), (c, d, units) = r.widths_G, r.widths_D
     how = dict(rule=r.rule, dtype=r.dtype)
@@ -90,17 +90,17 @@ def auto_write(r, height, width, n_classes, rng):
         BatchNorm(1, dtype=r.dtype), LeakyReLU(r.slope_G),
         Conv2D(1, a, 3, rng, 2, 1, **how), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G), UpSample2D(2),
         Conv2D(a, b, 3, rng, 2, 1, **how), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G), UpSample2D(2),
-        Conv2D(b, 1, 1, rng, 2, **how), Reshape(height * width), Sigmoid()]),
+        Conv2D(b, channels, 1, rng, 2, **how), Reshape(height * width * channels), Sigmoid()]),
         Sequential([
-            pixels(height, width, n_classes), Conv2D(1 + n_classes, c, 5, rng, 1, 2, **how), LeakyReLU(r.slope_D), AveragePool2D(2),
+            pixels(height, width, channels, n_classes), Conv2D(channels + n_classes, c, 5, rng, 1, 2, **how), LeakyReLU(r.slope_D), AveragePool2D(2),
             Conv2D(c, d, 5, rng, 1, 2, **how), LeakyReLU(r.slope_D), AveragePool2D(2),
             Reshape(height * width // 16 * d), Dense(height * width // 16 * d, units, rng, **how), LeakyReLU(r.slope_D),
             Dense(units, 1, rng, **how)]))
 
 
-def pixels(height, width, n_classes):
+def pixels(height, width, channels, n_classes):
     """The layer that makes of a row of pixels, and maybe a label, what a convolution wants."""
-    return LabelPlanes(height, width, 1) if n_classes else Reshape(height, width, 1)
+    return LabelPlanes(height, width, channels) if n_classes else Reshape(height, width, channels)
 
 
 NETWORKS = {"dense": dense, "maxout": maxout, "dcgan": dcgan, "auto-write": auto_write}

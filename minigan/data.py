@@ -39,6 +39,8 @@ Shapes
 import gzip
 import hashlib
 import math
+import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -47,13 +49,16 @@ import numpy as np
 SHIPPED = Path(__file__).resolve().parent.parent / "data"
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-MOST_SIDE, MOST_PIXELS = 1024, 128 * 128 * 3  # of one image
+MOST_SIDE, MOST_PIXELS = 1024, 128 * 128 * 3  # of one image; a pixel in colour counts as three
+MOST_BYTES = 1 << 32  # of all images together: 4 GB
 SHA256 = {  # of the unpacked bytes of what data/ ships
     TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, ArithmeticError, SyntaxError,
+          struct.error, zlib.error, zipfile.BadZipFile)  # what NumPy raises when a file is bad
 
 
 class DataError(ValueError):
@@ -141,12 +146,19 @@ def read_mnist(folder, name, what, n_dims):
     array = read_idx(path, SHA256[name] if folder.resolve() == SHIPPED else None)
     if array.ndim != n_dims:
         raise DataError(f"{path} holds an array of shape {array.shape}, not {what}, which have {n_dims} dimensions")
-    if n_dims == 3 and not fits(*array.shape[1:]):
-        raise DataError(f"{path} holds images of {array.shape[1]} x {array.shape[2]}, which are too large for a fully"
-                        f" connected network: at most {MOST_PIXELS:,} pixels, and {MOST_SIDE} a side")
     return array
 
 
-def fits(height, width):
+def fits(height, width, channels=1):
     """Whether images of this size can be trained on."""
-    return 1 <= height <= MOST_SIDE and 1 <= width <= MOST_SIDE and height * width <= MOST_PIXELS
+    return 1 <= height <= MOST_SIDE and 1 <= width <= MOST_SIDE and channels in (1, 3) and height * width * channels <= MOST_PIXELS
+
+
+def in_words(shape):
+    """An image's shape, (height, width) or (height, width, 3), in words."""
+    return f"{shape[0]} x {shape[1]}{' in colour' if len(shape) == 3 else ''}"
+
+
+def some(things, most):
+    """The first few of many things, in words."""
+    return ", ".join(str(thing) for thing in list(things)[:most]) + (", ..." if len(things) > most else "")

@@ -13,8 +13,9 @@ import math
 DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
 
 
-def diagnose(row):
-    """What the figures of one epoch mean, in words. `row` is one of history.csv's."""
+def diagnose(row, classes=""):
+    """What the figures of one epoch mean, in words. `row` is one of history.csv's; classes, such as "3,8", are the
+    digits that the run is shown, if not all."""
     if not all(math.isfinite(value) for value in row.values()):
         return "diverged: a loss is no number any more; try a lower --learning-rate"
     real, fake = row["score_real"], row["score_fake"]
@@ -23,8 +24,10 @@ def diagnose(row):
                 " try a lower --learning-rate")
     if "share_0" in row and row["fd"] > 60 and real - fake < 0.5 and row["spread"] > 0.5:
         return "still scribbling: no digits yet, but neither network has won; wait for a few epochs"
-    by_share = sorted((row[f"share_{i}"], name) for i, name in enumerate(DIGITS) if f"share_{i}" in row)
-    if by_share and by_share[-1][0] > 0.4:
+    by_share = sorted((row[f"share_{i}"], name) for i, name in enumerate(DIGITS)
+                      if f"share_{i}" in row and (not classes or str(i) in classes.split(",")))
+    fair = 1 / max(1, len(by_share))
+    if by_share and by_share[-1][0] > fair + 0.3:
         share, name = by_share[-1]
         return f"collapsed: {share:.0%} of the samples are {name}; try a lower --learning-rate or another --seed"
     if "spread" in row and row["spread"] < 0.5:
@@ -32,7 +35,7 @@ def diagnose(row):
                 " try a lower --learning-rate or another --seed")
     if real - fake < 0.01:
         return "the discriminator cannot tell real from drawn: either they are perfect, or it has stopped learning"
-    if by_share and by_share[0][0] < 0.01:
+    if by_share and by_share[0][0] < fair / 10:
         share, name = by_share[0]
-        return f"hardly any {name}: {share:.1%} of the samples, where 10% would be fair"
+        return f"hardly any {name}: {share:.1%} of the samples, where {fair:.0%} would be fair"
     return "healthy"

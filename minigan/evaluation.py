@@ -33,10 +33,11 @@ import numpy as np
 from minigan import plots
 from minigan.build import make_noise
 from minigan.classifier import load_classifier
-from minigan.data import SHIPPED, TEST_IMAGES, DataError, find, load_images
+from minigan.data import SHIPPED, DataError, in_words
 from minigan.losses import bce_on_logits
 from minigan.metrics import Yardstick, nearest
-from minigan.runs import draw, draw_many, load_networks, write_whole
+from minigan.runs import draw, draw_many, image_shape, load_networks, write_whole
+from minigan.sources import load
 
 FIGURES = {  # name in metrics.json: what is printed
     "fd": "Fréchet distance, 0 is best", "score": "classifier score, 1 to 10",
@@ -45,13 +46,13 @@ FIGURES = {  # name in metrics.json: what is printed
 }
 
 
-def make_yardstick(folder, digits):
-    """(Yardstick, what it measures against) for the data in a folder."""
+def make_yardstick(data, digits):
+    """(Yardstick, what it measures against) for data as sources.load gives it; digits says that it is MNIST as shipped."""
     if digits:
-        return Yardstick(load_images(name=TEST_IMAGES), load_classifier()), "MNIST's test images"
-    if find(Path(folder), TEST_IMAGES):
-        return Yardstick(load_images(folder, TEST_IMAGES)[:10_000], None), "test images"
-    return Yardstick(load_images(folder)[:10_000], None), "training images, for want of test images"
+        return Yardstick(data.test, load_classifier()), "MNIST's test images"
+    if data.test is not None:
+        return Yardstick(data.test[:10_000], None), "test images"
+    return Yardstick(data.images[:10_000], None), "training images, for want of test images"
 
 
 def evaluate(folder, count=10_000, seed=0):
@@ -61,28 +62,29 @@ def evaluate(folder, count=10_000, seed=0):
     """
     folder = Path(folder)
     settings, recipe, G, D = load_networks(folder)
-    data = SHIPPED if settings["digits"] else Path(settings["data"])
+    path = SHIPPED if settings["digits"] else Path(settings["data"])
+    classes, shape = settings.get("classes", ""), image_shape(settings)
+    data = load(path, classes, settings.get("size", 0))
+    training = data.images
+    if training.shape[1:] != shape:
+        raise DataError(f"{path} holds other images than those of {in_words(shape)} that {folder} was trained on")
     yardstick, against = make_yardstick(data, settings["digits"])
-    training = load_images(data)
-    height, width = settings["height"], settings["width"]
-    if training.shape[1:] != (height, width) or yardstick.images.shape[1] != height * width:
-        raise DataError(f"{data} holds other images than those of {height} x {width} that {folder} was trained on")
     if min(len(training), len(yardstick.images)) < 10:
-        raise DataError(f"{data} holds too few images to measure against: at least 10 are needed")
+        raise DataError(f"{path} holds too few images to measure against: at least 10 are needed")
     train_pixels = training.reshape(len(training), -1).astype("float32") / 255
 
-    drawn = draw_many(G, recipe, count, seed, height * width)
+    drawn = draw_many(G, recipe, count, seed, train_pixels.shape[1])
     rng = np.random.default_rng(seed)
     noise = rng.random(drawn.shape, dtype="float32")
     judge = yardstick.judge
     result = {
         "run": yardstick.full(drawn), "floor": yardstick.full(train_pixels[:count]), "ceiling": yardstick.full(noise),
-        "count": count, "seed": seed, "against": f"{len(yardstick.images)} {against}",
+        "count": count, "seed": seed, "against": f"{len(yardstick.images)} {against}{classes and f' of the classes {classes}'}",
         "features": {"classifier_accuracy": judge.accuracy, "classifier_sha256": judge.sha256,
                      "classifier_command": judge.command} if judge else "images shrunk to 8 x 8, for want of a classifier",
     }
     def shaped(images):
-        return images.reshape(-1, height, width)
+        return images.reshape(-1, *shape)
     if judge:
         plots.save_classes(result["run"]["classes"], yardstick.shares, folder / "classes.png")
     some = rng.choice(len(train_pixels), 20, replace=len(train_pixels) < 20)

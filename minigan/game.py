@@ -39,7 +39,7 @@ SAMPLES = 2000  # that are measured after every epoch
 
 
 class Game:
-    """A recipe at play with images (n, height, width), uint8, on a backend xp.
+    """A recipe at play with images (n, height, width) or (n, height, width, 3), uint8, on a backend xp.
 
     t counts the steps so far, of which `steps` are an epoch. `drawer` is the network to draw with:
     G with the average of its weights, or G itself where the recipe takes no average. A conditional
@@ -48,14 +48,14 @@ class Game:
 
     def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0):
         weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
-        n, height, width = images.shape
+        n, *shape = images.shape
         self.recipe, self.xp, self.t, self.steps = recipe, xp, 0, recipe.steps or n // recipe.batch_size
         self.images = xp.asarray(images.reshape(n, -1))
         self.labels = None if labels is None else xp.asarray(one_hot(labels, n_classes, recipe.dtype))
-        self.G, self.D = (net.to(xp) for net in make_networks(recipe, (height, width), np.random.default_rng(weights), n_classes))
+        self.G, self.D = (net.to(xp) for net in make_networks(recipe, shape, np.random.default_rng(weights), n_classes))
         self.drawer = self.G
         if recipe.average:
-            self.drawer = make_networks(recipe, (height, width), np.random.default_rng(weights), n_classes)[0].to(xp)
+            self.drawer = make_networks(recipe, shape, np.random.default_rng(weights), n_classes)[0].to(xp)
         self.optimizer_G, self.optimizer_D = make_optimizers(recipe, self.G, self.D)
         self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
         self.order, self.indices, self.shown = np.random.default_rng(order), None, 0

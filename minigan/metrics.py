@@ -70,15 +70,16 @@ def frechet_distance(real, drawn):
     return ((m_r - m_g) ** 2).sum() + np.trace(C_r) + np.trace(C_g) - 2 * roots.sum()
 
 
-def plain_features(images, height, width, size=8):
-    """For images that are no digits: each shrunk to at most 8 x 8 by averaging, so (N, 64)."""
+def plain_features(images, height, width, channels=1, size=8):
+    """For images that are no digits: each shrunk to at most 8 x 8 by averaging, so (N, 64), or (N, 192) in colour."""
     def averages(n):  # (min(size, n), n): each row is the mean of one stretch of n pixels
         edges = np.linspace(0, n, min(size, n) + 1).round().astype(int)
         rows = np.zeros((len(edges) - 1, n), "float32")
         for row, start, end in zip(rows, edges, edges[1:]):
             row[start:end] = 1 / (end - start)
         return rows
-    small = averages(height) @ images.reshape(-1, height, width) @ averages(width).T
+    planes = images.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+    small = averages(height) @ planes @ averages(width).T
     return small.reshape(len(images), -1)
 
 
@@ -146,25 +147,25 @@ def nearest(x, others):
 
 
 class Yardstick:
-    """Real images (N, height, width), bytes, and all of them that needs to be known only once.
+    """Real images (N, height, width) or (N, height, width, 3), bytes, and all of them that needs to be known only once.
 
     `judge` is a Judge of classifier.py, or None for images that are no digits: then the features
     are `plain_features`, and there are no classes.
     """
 
     def __init__(self, real, judge):
-        self.judge, (_, self.height, self.width) = judge, real.shape
+        self.judge, self.shape = judge, real.shape[1:]
         self.images = real.reshape(len(real), -1).astype("float32") / 255
         self.features, p = self.look(self.images)
         self.moments = moments(self.features)
-        self.shares = None if p is None else shares(p)
+        self.shares = None if p is None else shares(p).clip(0.5 / len(real))  # no share is 0: class KL divides by it
         self.balls = None  # sought when first needed: it takes seconds
 
     def look(self, images):
         """(features, probabilities or None)."""
         if self.judge:
             return self.judge.look(images)
-        return plain_features(images, self.height, self.width), None
+        return plain_features(images, *self.shape), None
 
     def quick(self, images):
         """{"fd": ..., "share_0": ..., ...}: what is worth knowing after every epoch."""

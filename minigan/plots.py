@@ -18,12 +18,12 @@ MARGIN = 2
 
 
 def grid(images, columns=None):
-    """Images (N, height, width) in [0, 1] -> one uint8 picture, as square as N allows."""
-    n, height, width = images.shape
+    """Images (N, height, width) or (N, height, width, 3) in [0, 1] -> one uint8 picture, as square as N allows."""
+    n, height, width, *channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     height, width = height + MARGIN, width + MARGIN
-    picture = np.zeros((rows * height + MARGIN, columns * width + MARGIN), np.uint8)
+    picture = np.zeros((rows * height + MARGIN, columns * width + MARGIN, *channels), np.uint8)
     for i, image in enumerate(np.rint(255 * images.clip(0, 1)).astype(np.uint8)):
         top, left = i // columns * height + MARGIN, i % columns * width + MARGIN
         picture[top:top + height - MARGIN, left:left + width - MARGIN] = image
@@ -104,7 +104,7 @@ def save_classes(drawn, real, path):
 
 
 def rows_of(*rows):
-    """Rows of images, each (n, height, width) in [0, 1], one below the other, as one picture."""
+    """Rows of images, each (n, height, width) or (n, height, width, 3) in [0, 1], one below the other, as one picture."""
     return grid(np.concatenate(rows), columns=len(rows[0]))
 
 
@@ -114,9 +114,10 @@ def save_picture(picture, path, zoom=3):
 
 
 def red_and_blue(values):
-    """(n, height, width) of either sign -> (n, height, width, 3): white at 0, red above, blue below.
-
-    Each image is scaled by its own largest value."""
+    """(n, height, width) of either sign -> (n, height, width, 3): white at 0, red above, blue below. Colours
+    (n, height, width, 3) -> the same around grey. Each image is scaled by its own largest value."""
+    if values.ndim == 4:
+        return 0.5 + values / np.maximum(abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-30) / 2
     strength = values / np.maximum(abs(values).max(axis=(1, 2), keepdims=True), 1e-30)
     colour = np.ones((*values.shape, 3))
     colour[..., 1] -= abs(strength)
@@ -127,10 +128,13 @@ def red_and_blue(values):
 
 def save_gradient(drawn, wish, path):
     """gradient.png: drawn images, and below each what the discriminator would like changed: red
-    where it wants more ink, blue where it wants less."""
+    where it wants more light, blue where it wants less; of images in colour, the colour that it wants more of, and
+    grey where it is content."""
+    if drawn.ndim == 3:
+        drawn = drawn[..., None].repeat(3, -1)
     height, width = drawn.shape[1] + MARGIN, drawn.shape[2] + MARGIN
     picture = np.full((2 * height + MARGIN, len(drawn) * width + MARGIN, 3), 90, np.uint8)
-    for row, images in enumerate((drawn[..., None].repeat(3, -1), red_and_blue(wish))):
+    for row, images in enumerate((drawn, red_and_blue(wish))):
         for i, image in enumerate(np.rint(255 * images.clip(0, 1)).astype(np.uint8)):
             top, left = row * height + MARGIN, i * width + MARGIN
             picture[top:top + height - MARGIN, left:left + width - MARGIN] = image
@@ -138,7 +142,7 @@ def save_gradient(drawn, wish, path):
 
 
 def save_walk(images, path, zoom=5):
-    """A GIF of images (n, height, width), one after the other, again and again."""
+    """A GIF of images (n, height, width) or (n, height, width, 3), one after the other, again and again."""
     frames = [Image.fromarray(np.rint(255 * image.clip(0, 1)).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1))
               for image in images]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, loop=0)

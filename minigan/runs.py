@@ -20,11 +20,10 @@ Traceback (most recent call last):
 minigan.runs.RunError: ...mine is not empty: choose another --out, nothing was overwritten
 """
 import json
+import math
 import os
 import platform
-import struct
 import zipfile
-import zlib
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +31,7 @@ import numpy as np
 
 import minigan
 from minigan.build import CONVOLUTIONAL, make_networks, make_noise
-from minigan.data import fits, unscale
+from minigan.data import DAMAGE, fits, in_words, unscale
 from minigan.recipes import asdict, from_dict
 
 FORMAT = 2  # of settings.json and model.npz
@@ -48,10 +47,8 @@ def new_folder(path):
     """Make the folder of a new run, with its samples/. Raises RunError unless it is new or empty."""
     path = Path(path)
     try:
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file: choose another --out, nothing was overwritten")
-        if path.is_dir() and any(path.iterdir()):
-            raise RunError(f"{path} is not empty: choose another --out, nothing was overwritten")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(f"{path} is {'not empty' if path.is_dir() else 'a file'}: choose another --out, nothing was overwritten")
         (path / "samples").mkdir(parents=True)
     except OSError as error:
         raise RunError(f"cannot write to {path} ({error.strerror}): choose another --out") from None
@@ -63,11 +60,12 @@ def default_path(recipe_name):
     return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
 
 
-def make_settings(recipe, seed, images, data, backend, digits=False):
-    """The dict that settings.json holds; `digits` says that the data is MNIST as shipped."""
+def make_settings(recipe, seed, images, data, backend, digits=False, classes="", size=0):
+    """The dict that settings.json holds; `digits` says that the data is MNIST as shipped, classes and size are as in sources.load."""
     return {
         "format": FORMAT, "recipe": asdict(recipe), "seed": seed, "backend": backend,
         "data": str(Path(data).resolve()), "digits": digits, "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
+        "channels": 3 if images.ndim == 4 else 1, "classes": classes, "size": size,
         "versions": {"minigan": minigan.__version__, "python": platform.python_version(), "numpy": np.__version__,
                      "machine": platform.machine(), "system": platform.system()},
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -93,10 +91,6 @@ def save_model(folder, settings, **vectors):
 def save_settings(folder, settings):
     """settings.json, for people to read."""
     write_whole(folder / "settings.json", lambda file: file.write(json.dumps(settings, indent=2).encode() + b"\n"))
-
-
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, ArithmeticError, SyntaxError,
-          struct.error, zlib.error, zipfile.BadZipFile)  # what a bad file can raise
 
 
 def read_npz(path):
@@ -146,15 +140,21 @@ def read_recipe(settings):
     """The Recipe in settings, every value of the type that it should have; else ValueError."""
     if settings["format"] not in range(1, FORMAT + 1):
         raise ValueError(f"its format is {settings['format']}, and this minigan reads up to {FORMAT}")
-    for name, kind in ("height", int), ("width", int), ("data", str), ("digits", bool):
-        if type(settings[name]) is not kind:
-            raise ValueError(f"{name} is {settings[name]!r}")
-    recipe, height, width = from_dict(settings["recipe"]), settings["height"], settings["width"]
-    if not fits(height, width):
-        raise ValueError(f"its images are of {height} x {width}")
-    if recipe.networks in CONVOLUTIONAL and (height % 4 or width % 4):
-        raise ValueError(f"its images are of {height} x {width}, and its networks want multiples of 4")
+    told = {"channels": 1, "classes": "", "size": 0, **settings}  # earlier runs had none of these
+    for name, kind in dict(height=int, width=int, channels=int, data=str, digits=bool, classes=str, size=int).items():
+        if type(told[name]) is not kind:
+            raise ValueError(f"{name} is {told[name]!r}")
+    recipe, shape = from_dict(settings["recipe"]), image_shape(settings)
+    if not fits(shape[0], shape[1], told["channels"]):
+        raise ValueError(f"its images are of {in_words(shape)}, {told['channels']} channels")
+    if recipe.networks in CONVOLUTIONAL and (shape[0] % 4 or shape[1] % 4):
+        raise ValueError(f"its images are of {in_words(shape)}, and its networks want multiples of 4")
     return recipe
+
+
+def image_shape(settings):
+    """(height, width), or (height, width, 3) in colour, of the images in settings."""
+    return (settings["height"], settings["width"], 3)[:3 if settings.get("channels") == 3 else 2]
 
 
 def count_parameters(recipe, settings, vectors=None):
@@ -163,7 +163,7 @@ def count_parameters(recipe, settings, vectors=None):
     for name, widths in ("generator", (recipe.latent_dim, *recipe.widths_G)), ("discriminator", recipe.widths_D):
         if vectors and max(a * b for a, b in zip((1, *widths), widths)) > vectors[name].size:
             raise ValueError(f"its settings ask for more weights than the {vectors[name].size} of its {name}")
-    G, D = make_networks(recipe, (settings["height"], settings["width"]), np.random.default_rng(0))
+    G, D = make_networks(recipe, image_shape(settings), np.random.default_rng(0))
     return dict(zip(VECTORS, [vector.size for net in (G, D, G) for vector in (net.theta, net.state)]))
 
 
@@ -175,7 +175,7 @@ def draw(G, z, low=-1.0):
 def load_networks(folder):
     """(settings, recipe, G, D) of a run, on the host; G with the average of its weights."""
     settings, recipe, vectors = load_model(folder)
-    G, D = make_networks(recipe, (settings["height"], settings["width"]), np.random.default_rng(0))
+    G, D = make_networks(recipe, image_shape(settings), np.random.default_rng(0))
     G.theta[...], D.theta[...] = vectors["average"], vectors["discriminator"]
     G.state[...], D.state[...] = vectors["average_state"], vectors["discriminator_state"]
     return settings, recipe, G, D
@@ -194,7 +194,7 @@ def draw_many(G, recipe, count, seed, n_pixels=784):
 
 
 def sample(folder, count, seed):
-    """`count` images (count, height, width), float32 in [0, 1], drawn by the generator of a run."""
+    """`count` images (count, height, width) or (count, height, width, 3), float32 in [0, 1], drawn by the generator of a run."""
     settings, recipe, G, _ = load_networks(folder)
-    shape = settings["height"], settings["width"]
-    return draw_many(G, recipe, count, seed, shape[0] * shape[1]).reshape(count, *shape)
+    shape = image_shape(settings)
+    return draw_many(G, recipe, count, seed, math.prod(shape)).reshape(count, *shape)

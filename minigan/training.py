@@ -34,15 +34,14 @@ MEASURED = ("loss_D", "loss_G", "score_real", "score_fake")  # as Game.step retu
 
 
 def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0, checkpoint=None):
-    """Train on images (n, height, width), uint8, and fill the run folder; returns 0, or 130 or 143 (128 and the
-    number of the signal) if it was interrupted.
+    """Train on images (n, height, width), uint8, or (n, height, width, 3) in colour, and fill the run folder; returns 0,
+    or 130 or 143 (128 and the number of the signal) if it was interrupted.
 
     `settings` is saved with the model; `yardstick` (see metrics.py) measures the samples of each
     epoch; xp is numpy or cupy; a checkpoint is written when `every` seconds have passed since the
     last. `checkpoint`, (arrays, words) as load_checkpoint gives them, is where to go on. Ctrl-C or a
     SIGTERM ends the run after the step in hand, and everything learned so far is saved.
     """
-    height, width = images.shape[1:]
     game, history, told, waiting = Game(recipe, images, seed, xp), [], [], []
     past = now = 0.0  # seconds of the run, and of its epoch in hand, before this process
     if checkpoint:
@@ -54,7 +53,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
         history, told, past, now = words["history"], words["told"], words["past"], words["now"]
 
     def sample_grid(epoch):
-        plots.save_grid(game.draw(game.grid_z).reshape(-1, height, width), folder / "samples" / f"epoch-{epoch:04}.png")
+        plots.save_grid(game.draw(game.grid_z).reshape(-1, *images.shape[1:]), folder / "samples" / f"epoch-{epoch:04}.png")
 
     def save():
         vectors = [to_host(vector) for net in (game.G, game.D, game.drawer) for vector in (net.theta, net.state)]
@@ -120,7 +119,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
             write_history(history, folder)
             sample_grid(epoch)
             save()
-            print(describe(history[-1], recipe.epochs), flush=True)
+            print(describe(history[-1], recipe.epochs, settings.get("classes", "")), flush=True)
             if interrupted:
                 break
         save()
@@ -144,11 +143,11 @@ def write_history(history, folder):
     write_whole(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))
 
 
-def describe(row, epochs):
+def describe(row, epochs, classes=""):
     """An epoch in one line."""
     return (f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:5.1f}   loss D {row['loss_D']:.2f}  G {row['loss_G']:.2f}"
             f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
-            f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnose(row)}")
+            f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnose(row, classes)}")
 
 
 class Interruptible:

@@ -18,6 +18,7 @@ from minigan.losses import softplus
 from minigan.plots import grid, red_and_blue
 from minigan.recipes import replace
 from minigan.runs import draw_many, load_networks, make_settings, new_folder
+from minigan.sources import load
 from minigan.training import train
 
 PICTURES = ["gradient.png", "neighbours.png", "real-and-fake.png", "walk.gif", "walk.png"]
@@ -25,7 +26,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (150, 12, 10), dtype=np.uint8
 
 
 def trained(folder, images, data, digits, recipe=replace(SMALL, epochs=1)):
-    yardstick, _ = make_yardstick(data, digits)
+    yardstick, _ = make_yardstick(load(data), digits)
     train(recipe, images, new_folder(folder), make_settings(recipe, 0, images, data, "numpy", digits), yardstick)
     return folder
 
@@ -83,14 +84,14 @@ def test_a_run_on_other_images_is_measured_by_other_features_and_says_so(own):
 def test_test_images_are_used_where_there_are_some(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(IMAGES[:30]))
-    yardstick, against = make_yardstick(tmp_path, False)
+    yardstick, against = make_yardstick(load(tmp_path), False)
     assert against == "test images" and len(yardstick.images) == 30
 
 
 def test_data_that_has_changed_since_is_noticed(own, tmp_path):
     (own.parent / "train-images-idx3-ubyte.gz").rename(tmp_path / "kept")
     try:
-        with pytest.raises(DataError, match="holds neither"):
+        with pytest.raises(DataError, match="holds other images"):   # the pictures in the run's own folder, which lies in it
             evaluate(own, count=100)
         (own.parent / "train-images-idx3-ubyte").write_bytes(idx(IMAGES[:, :9]))
         with pytest.raises(DataError, match="other images than those of 12 x 10"):
