@@ -234,10 +234,12 @@ def run_train(args):
         recipe, seed, folder = read_recipe(settings), settings["seed"], args.resume
         data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])  # the folder may have moved
         given = {"recipe": args.recipe and args.recipe.name, "seed": args.seed, "backend": args.backend, "batch-size": args.batch_size,
-                 "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "out": args.out, "classes": args.classes, "size": args.size}
+                 "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "out": args.out,
+                 "classes": args.classes, "size": args.size}
         made_with = {"classes": "", "size": 0, **settings, **settings["recipe"], "recipe": recipe.name, "out": folder}
         for flag, value in given.items():
             if value not in (None, was := made_with[flag.replace("-", "_")]):
+                was = {"classes": was or "all", "size": was or "none"}.get(flag, was)
                 raise RunError(f"--{flag} {value} contradicts {folder}, which was begun with {was}: leave the flag out, or begin a new run")
         if args.epochs:
             recipe = replace(recipe, epochs=args.epochs)
@@ -259,8 +261,8 @@ def run_train(args):
     if args.resume and images.shape != (settings["n_images"], *image_shape(settings)):
         raise RunError(f"{data} holds other images than those that {folder} was begun with: put them back to go on")
     if recipe.batch_size > len(images):
-        raise RunError(f"there are only {len(images)} images{' of these classes' if args.classes else ''} in {data}: give --batch-size {len(images)} or less,"
-                       f" not {recipe.batch_size}")
+        raise RunError(f"there are only {len(images)} images{' of these classes' if args.classes else ''} in {data}:"
+                       f" give --batch-size {len(images)} or less, not {recipe.batch_size}")
     if recipe.networks in CONVOLUTIONAL and (shape[0] % 4 or shape[1] % 4):
         raise RunError(f"{data} holds images of {in_words(shape)}, and the recipe {recipe.name} wants multiples of 4: give"
                        f" --size {min(shape[:2]) // 4 * 4 or 4}, or choose a fully connected one, such as --recipe default")
@@ -277,6 +279,9 @@ def run_train(args):
         began = time.perf_counter()
         if xp is np and blas_advice():
             print(f"hint: {blas_advice()}", flush=True)
+        if not (args.resume or args.epochs or recipe.steps) and len(images) < 15_000:
+            print(f"hint: with so few images {recipe.epochs} epochs are only {len(images) // recipe.batch_size * recipe.epochs:,} steps;"
+                  f" --epochs {math.ceil(recipe.epochs * 60_000 / len(images))} is as long a training as this recipe's with MNIST", flush=True)
         status = train(recipe, images, folder, settings, yardstick, seed, xp, args.checkpoint_every, checkpoint)
     seconds = time.perf_counter() - began
     print(f"{'interrupted, and saved' if status else 'done'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"

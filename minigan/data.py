@@ -40,6 +40,7 @@ import gzip
 import hashlib
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -58,7 +59,7 @@ SHA256 = {  # of the unpacked bytes of what data/ ships
     TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, ArithmeticError, SyntaxError,
-          struct.error, zlib.error, zipfile.BadZipFile)  # what NumPy raises when a file is bad
+          struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError)  # what NumPy raises when a file is bad
 
 
 class DataError(ValueError):

@@ -156,7 +156,7 @@ def read_arrays(path):
                 zipped = zipfile.ZipFile(file)
                 files = {name.removesuffix(".npy"): zipped.open(name) for name in zipped.namelist() if name.endswith(".npy")}
                 if not files:
-                    raise DataError(f"{path} is a zip file without arrays: if pictures are packed in it, unpack them, and name their folder")
+                    raise DataError(f"{path} is a zip file without arrays: if it holds pictures, unpack them, and name their folder")
             else:
                 files = {"images": file}
                 file.seek(0)

@@ -145,7 +145,7 @@ def write_history(history, folder):
 
 def describe(row, epochs, classes=""):
     """An epoch in one line."""
-    return (f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:5.1f}   loss D {row['loss_D']:.2f}  G {row['loss_G']:.2f}"
+    return (f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D {row['loss_D']:.2f}  G {row['loss_G']:.2f}"
             f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
             f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnose(row, classes)}")
 

@@ -113,7 +113,7 @@ def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path)
 
 BAD_FLAGS = {
     "unknown recipe": (["--recipe", "dcgam"], "no recipe is called 'dcgam', did you mean dcgan? There are default, goodfellow-2014,"),
-    "convolutions on odd images": (["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"], "images of 6 x 5, and the recipe dcgan wants"),
+    "convolutions on odd images": (["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"], "images of 6 x 5, and the recipe dcgan wants multiples of 4: give --size 4, or"),
     "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
     "unknown flag": (["--quality", "good"], "--quality"),
     "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
@@ -140,7 +140,20 @@ BAD_FLAGS = {
     "rate nan": (["--learning-rate", "nan"], "'nan' is not a number above 0"),
     "rate inf": (["--learning-rate", "inf"], "'inf' is not a number above 0"),
     "rate word": (["--learning-rate", "fast"], "'fast' is not a number above 0"),
-    "data missing": (["--data", "nowhere"], "nowhere is not a folder with images: it does not exist"),
+    "data missing": (["--data", "nowhere"], "nowhere does not exist: name a folder of images, an IDX file, or a .npy or .npz file"),
+    "data a picture": (["--data", "precious.png"], "precious.png is a picture: name the folder that it lies in"),
+    "data floats": (["--data", "floats.npy"], "floats.npy: `images` holds float64, and images are bytes, uint8: save them as"),
+    "data with too few labels": (["--data", "labels.npz"], "labels.npz holds 9 images, but labels of shape (8,): each needs one"),
+    "data with a corrupt picture": (["--data", "pictures", "--strict"], "cannot read pictures/bad/b.png (no picture): mend it"),
+    "fewer pictures than a batch": (["--data", "pictures"], "only 3 images in pictures: give --batch-size 3 or less, not 128"),
+    "fewer of a class than a batch": (["--data", "pictures", "--classes", "good"], "only 2 images of these classes in pictures: give"),
+    "no such class": (["--data", "pictures", "--classes", "good, worse"], "no class in pictures is called 'worse': there are bad, good"),
+    "no labels": (["--data", "data", "--classes", "3"], "data has no labels, so that --classes cannot choose"),
+    "classes empty": (["--classes", " , "], "--classes: it is empty: name classes, such as 3,8"),
+    "classes of a run": (["--resume", "run", "--classes", "3"], "--classes 3 contradicts run, which was begun with all"),
+    "size of a run": (["--resume", "run", "--size", "8"], "--size 8 contradicts run, which was begun with none"),
+    "size too large": (["--data", "pictures", "--size", "300"], "--size 300 is too large: at most 128"),
+    "size 0": (["--size", "0"], "'0' is not a whole number"),
     "data empty": (["--data", "empty"], "empty holds neither train-images-idx3-ubyte.gz nor"),
     "data not IDX": (["--data", "text"], "is not an IDX file"),
     "data truncated": (["--data", "truncated"], "holds only"),
@@ -191,6 +204,12 @@ def mess(folder):
     whole[len(whole) // 2] ^= 1
     (folder / "corrupt" / "model.npz").write_bytes(whole)
     (folder / "precious.png").write_text("precious")
+    np.save(folder / "floats.npy", np.zeros((9, 8, 8)))
+    np.savez(folder / "labels.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(8))
+    for name, content in ("good/a", IMAGES[0]), ("bad/a", IMAGES[1]), ("bad/b", None), ("good/b", IMAGES[2]):
+        path = folder / "pictures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no picture") if content is None else Image.fromarray(content).save(path)
     return folder
 
 
@@ -270,7 +289,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
     flags = {"sample": ["--count", "--out", "--seed"], "evaluate": ["--count", "--seed"]}.get(args[0], [
-        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate", "--resume", "--checkpoint-every"])
+        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--classes", "--size", "--strict", "--out", "--latent-dim", "--learning-rate", "--resume", "--checkpoint-every"])
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

@@ -1,10 +1,11 @@
 """Files from strangers: whatever they hold, a reader answers with an array or with its own error.
 
-    MINIGAN_FUZZ=34000 python -m pytest tests/test_fuzz.py -s      102,000 inputs, five minutes
+    MINIGAN_FUZZ=34000 python -m pytest tests/test_fuzz.py -s      136,000 inputs, ten minutes
 
 Inputs are good files with bytes changed, cut out, put in or repeated, and settings with values of all kinds.
 """
 import gzip
+import io
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from test_checkpoint import whole  # noqa: F401  (a fixture)
 from test_data import idx
 
@@ -22,6 +24,7 @@ from minigan.checkpoint import checkpoints, load_checkpoint
 from minigan.data import DataError, read_idx
 from minigan.recipes import RECIPES, asdict
 from minigan.runs import RunError, load_model, make_settings, read_recipe
+from minigan.sources import load
 
 COUNT = int(os.environ.get("MINIGAN_FUZZ", 700))
 fuzz = settings(max_examples=COUNT, deadline=None, derandomize=True, database=None,
@@ -68,6 +71,40 @@ def test_idx_files(tmp_path):
             outcomes["refused"] += 1
     attempt()
     print(f"IDX: {sum(outcomes.values()):,} inputs, {outcomes}; peak {size() / 1024:.0f} MB")
+    assert sum(outcomes.values()) >= COUNT and min(outcomes.values()) > 0
+
+
+def test_arrays_and_pictures(tmp_path):
+    """A folder that holds one good picture and one that is not: the first is always found."""
+    image, content = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), "uint8"), io.BytesIO()
+    np.savez_compressed(content, images=image, labels=np.arange(12))
+    seeds = {"a.npz": [content.getvalue()], "a.npy": [], "a.png": []}
+    np.save(content := io.BytesIO(), image)
+    seeds["a.npy"].append(content.getvalue())
+    for kind in "png", "jpeg", "gif", "bmp", "webp":
+        Image.fromarray(image[0]).save(content := io.BytesIO(), kind)
+        seeds["a.png"].append(content.getvalue())
+    for kind in "array", "picture":
+        (tmp_path / kind).mkdir()
+    Image.fromarray(image[1]).save(tmp_path / "picture" / "good.png")
+    outcomes = {"array": 0, "picture": 0, "refused": 0, "left out": 0}
+
+    @fuzz
+    @given(st.sampled_from([(name, seed) for name, few in seeds.items() for seed in few]), edits)
+    def attempt(chosen, changes):
+        (name, seed), kind = chosen, "picture" if chosen[0] == "a.png" else "array"
+        path = tmp_path / kind / name
+        path.write_bytes(edited(seed, changes))
+        try:
+            data = load(path.parent if kind == "picture" else path)
+            left_out = any("cannot be read" in note for note in data.notes)
+            assert data.images.dtype == "uint8" and (kind == "array" or len(data.images) == 2 - left_out)
+            outcomes["left out" if left_out else kind] += 1
+        except DataError as error:
+            assert kind == "array" and str(path) in str(error) and "\n" not in str(error)
+            outcomes["refused"] += 1
+    attempt()
+    print(f"arrays and pictures: {sum(outcomes.values()):,} inputs, {outcomes}; peak {size() / 1024:.0f} MB")
     assert sum(outcomes.values()) >= COUNT and min(outcomes.values()) > 0
 
 
@@ -131,10 +168,14 @@ def bombs(folder):
     (folder / "packed").mkdir()
     with zipfile.ZipFile(folder / "packed" / "model.npz", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("generator.npy", b"\x93NUMPY\x01\x00" + bytes(300_000_000))
+    Image.new("1", (17_000, 17_000)).save(folder / "packed" / "large.png")
 
 
-@pytest.mark.parametrize("read", [lambda folder: read_idx(folder / "claims.gz"), load_model, lambda folder: load_model(folder / "packed")],
-                         ids=["gzip that claims 100 GB", "array that claims 100 GB", "zip of 300 MB of zeros"])
+@pytest.mark.parametrize("read", [lambda folder: read_idx(folder / "claims.gz"), load_model, lambda folder: load_model(folder / "packed"),
+                                  lambda folder: load(folder / "model.npz"), lambda folder: load(folder / "packed" / "model.npz"),
+                                  lambda folder: load(folder / "packed")],
+                         ids=["gzip that claims 100 GB", "array that claims 100 GB", "zip of 300 MB of zeros", "100 GB, as images",
+                              "zip of zeros, as images", "picture of 289 million pixels"])
 def test_a_small_file_that_claims_to_be_huge_is_refused_at_once(tmp_path, read):
     bombs(tmp_path)
     before, began = size(), time.perf_counter()
