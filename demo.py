@@ -5,6 +5,7 @@
     python demo.py recipes                             which recipes there are
     python demo.py --resume RUN_DIR                    go on with a run that was interrupted
     python demo.py sample RUN_DIR --out digits.png     draw new ones
+    python demo.py walk RUN_DIR --out walk.gif         walk from drawing to drawing
     python demo.py evaluate RUN_DIR                    measure it: metrics.json, and more pictures
     python demo.py compare RUN_DIR RUN_DIR ...         several runs in one table and figure
     python demo.py check                               every derivative against central differences
@@ -30,10 +31,11 @@ from minigan.checkpoint import load_run, lock
 from minigan.comparison import draw_comparison, read_run
 from minigan.comparison import table as comparison_table
 from minigan.data import SHIPPED, DataError, in_words
+from minigan.drawing import sample, walk
 from minigan.evaluation import evaluate, make_yardstick, table
-from minigan.plots import save_grid
+from minigan.plots import grid, save_grid, save_walk
 from minigan.recipes import RECIPES, replace
-from minigan.runs import RunError, default_path, image_shape, make_settings, new_folder, read_recipe, sample, write_whole
+from minigan.runs import MOST_CLASSES, RunError, default_path, image_shape, make_settings, new_folder, read_recipe, write_whole
 from minigan.selfcheck import self_check
 from minigan.sources import load
 from minigan.training import train
@@ -99,7 +101,7 @@ def path(text):
 def train_parser():
     parser = Parser(prog="demo.py", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
                     epilog="other commands, each with its own --help:\n  recipes  list the recipes\n  sample   draw new images from a trained run"
-                           "\n  evaluate measure a trained run beside real images and noise"
+                           "\n  walk     walk from drawing to drawing\n  evaluate measure a trained run beside real images and noise"
                            "\n  compare  several runs in one table and figure\n  check    compare every derivative with central differences")
     add = parser.add_argument
     add("--recipe", type=recipe, metavar="NAME",
@@ -116,6 +118,8 @@ def train_parser():
         help="images of your own: a folder of pictures, a .npy or .npz file, an IDX file, or a folder of these named like MNIST's"
              " (default: the MNIST shipped in data/)")
     add("--classes", type=classes, metavar="A,B", help="train on images with these labels only, such as 3,8 (default: all)")
+    add("--conditional", action="store_true", default=None,
+        help="tell both networks what each image shows, so that sample --digit 7 draws sevens (needs labels)")
     add("--size", type=whole, metavar="N",
         help="scale the images, and cut off what sticks out, to N x N pixels (default: as they are; but see minigan/pictures.py"
              " for pictures that are large, or of many sizes)")
@@ -138,11 +142,41 @@ def sample_parser():
     add = parser.add_argument
     add("run", type=path, metavar="RUN_DIR", help="the folder that training has filled")
     add("--count", type=whole, default=100, metavar="N", help="how many (default 100: a grid of 10 x 10)")
+    add("--digit", metavar="NAME", help="only this digit, or whatever the classes are called; of a run that was trained --conditional")
     add("--out", type=path, default=Path("samples.png"), metavar="FILE",
         help="FILE.png: a grid; FILE.npy: float32 (N, height, width), or (N, height, width, 3) in colour, in [0, 1]"
              " (default samples.png)")
     add("--seed", type=seed, default=0, metavar="N", help="of the noise (default 0: the same images every time)")
     return parser
+
+
+def seeds(text):
+    """Seeds with commas between them."""
+    return [seed(one.strip()) for one in text.split(",")]
+
+
+def walk_parser():
+    parser = Parser(prog="demo.py walk", description="Walk from one drawing to the next, and back to the first: an animation. Of a"
+                    " --conditional run all classes walk side by side.")
+    add = parser.add_argument
+    add("run", type=path, metavar="RUN_DIR", help="the folder that training has filled")
+    add("--seeds", type=seeds, default=[0, 1, 2, 3], metavar="A,B,...",
+        help="which drawings to pass: the first image that sample --seed A draws, and so on (default 0,1,2,3)")
+    add("--frames", type=whole, default=20, metavar="N", help="pictures from one to the next (default 20: 1.6 seconds)")
+    add("--digit", metavar="NAME", help="only this digit, or whatever the classes are called; of a run that was trained --conditional")
+    add("--out", type=path, default=Path("walk.gif"), metavar="FILE", help="the animation, a GIF file (default walk.gif)")
+    return parser
+
+
+def run_walk(args):
+    check_out(args.out, ".gif")
+    if len(args.seeds) * args.frames > 2000:
+        raise RunError(f"{len(args.seeds)} seeds with {args.frames} pictures each are too many for an animation: at most 2000 in all")
+    images, content = walk(args.run, args.seeds, args.frames, args.digit), io.BytesIO()
+    save_walk(np.stack([grid(columns, columns=len(columns)) for columns in images]) / 255, content, 4)
+    write_out(args.out, content)
+    print(f"{len(images)} pictures on the way from seed to seed in {args.out}")
+    return 0
 
 
 def evaluate_parser():
@@ -216,7 +250,7 @@ def run_recipes(args):
 
 def changed(recipe, args):
     """The recipe with the values that were given; what goes with one of them changes in proportion."""
-    new = {name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate") if (value := getattr(args, name)) is not None}
+    new = {name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate", "conditional") if (value := getattr(args, name)) is not None}
     if "batch_size" in new:
         larger = new["batch_size"] / recipe.batch_size
         new |= {"batch_G": math.ceil(recipe.batch_G * larger), "steps": math.ceil(recipe.steps / larger)}
@@ -235,7 +269,8 @@ def run_train(args):
         data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])  # the folder may have moved
         given = {"recipe": args.recipe and args.recipe.name, "seed": args.seed, "backend": args.backend, "batch-size": args.batch_size,
                  "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "out": args.out,
-                 "classes": args.classes, "size": args.size}
+                 "classes": args.classes, "size": args.size,
+                 "conditional": args.conditional}
         made_with = {"classes": "", "size": 0, **settings, **settings["recipe"], "recipe": recipe.name, "out": folder}
         for flag, value in given.items():
             if value not in (None, was := made_with[flag.replace("-", "_")]):
@@ -266,11 +301,14 @@ def run_train(args):
     if recipe.networks in CONVOLUTIONAL and (shape[0] % 4 or shape[1] % 4):
         raise RunError(f"{data} holds images of {in_words(shape)}, and the recipe {recipe.name} wants multiples of 4: give"
                        f" --size {min(shape[:2]) // 4 * 4 or 4}, or choose a fully connected one, such as --recipe default")
+    if recipe.conditional and (found.labels is None or len(found.names) > MOST_CLASSES):
+        raise RunError(f"{data} has no labels, which --conditional needs: pictures get them from sub-folders, arrays from `labels`"
+                       " beside `images`" if found.labels is None else f"{len(found.names):,} classes are too many for --conditional: at most {MOST_CLASSES}")
     digits = data.resolve() == SHIPPED and shape == (28, 28)
     yardstick, _ = make_yardstick(found, digits)
     if not args.resume:
         folder = new_folder(args.out or default_path(recipe.name))
-        settings = make_settings(recipe, seed, images, data, xp.__name__, digits, args.classes or "", args.size or 0)
+        settings = make_settings(recipe, seed, images, data, xp.__name__, digits, args.classes or "", args.size or 0, found.labels, found.names)
     with lock(folder):
         for note in found.notes:
             print(f"note: {note}")
@@ -282,7 +320,8 @@ def run_train(args):
         if not (args.resume or args.epochs or recipe.steps) and len(images) < 15_000:
             print(f"hint: with so few images {recipe.epochs} epochs are only {len(images) // recipe.batch_size * recipe.epochs:,} steps;"
                   f" --epochs {math.ceil(recipe.epochs * 60_000 / len(images))} is as long a training as this recipe's with MNIST", flush=True)
-        status = train(recipe, images, folder, settings, yardstick, seed, xp, args.checkpoint_every, checkpoint)
+        status = train(recipe, images, folder, settings, yardstick, seed, xp, args.checkpoint_every, checkpoint,
+                       found.labels if recipe.conditional else None)
     seconds = time.perf_counter() - began
     print(f"{'interrupted, and saved' if status else 'done'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"
           f" {folder / 'progress.gif'} shows how it learned,")
@@ -293,7 +332,7 @@ def run_train(args):
 
 def run_sample(args):
     check_out(args.out, ".png", ".npy")
-    images = sample(args.run, args.count, args.seed)
+    images = sample(args.run, args.count, args.seed, args.digit)
     content = io.BytesIO()
     np.save(content, images) if args.out.suffix == ".npy" else save_grid(images, content)
     write_out(args.out, content)
@@ -314,7 +353,7 @@ def run_check(args):
     return 1 if failed else 0
 
 
-COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, run_sample), "evaluate": (evaluate_parser, run_evaluate),
+COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, run_sample), "walk": (walk_parser, run_walk), "evaluate": (evaluate_parser, run_evaluate),
             "compare": (compare_parser, run_compare), "check": (check_parser, run_check)}
 
 

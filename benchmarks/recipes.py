@@ -26,7 +26,7 @@ from minigan.evaluation import make_yardstick
 from minigan.game import Game
 from minigan.plots import save_grid
 from minigan.recipes import RECIPES
-from minigan.runs import draw_many
+from minigan.drawing import draw_many
 from minigan.sources import load
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

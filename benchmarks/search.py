@@ -22,7 +22,7 @@ from minigan.data import SHIPPED
 from minigan.evaluation import make_yardstick
 from minigan.game import Game
 from minigan.recipes import RECIPES, replace
-from minigan.runs import draw_many
+from minigan.drawing import draw_many
 from minigan.sources import load
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"

@@ -31,15 +31,16 @@ it home, and `@fused` above a formula changes nothing on NumPy.
     21  build            from a recipe to its networks, optimizers and noise
     22  game             both networks and all else that changes while they learn
     23  plots            every picture
-    24  runs             the run folder: settings, history, model; drawing from a saved one
-    25  checkpoint       everything needed to go on after a power cut
-    26  classifier       a judge who knows digits, made of the same layers
-    27  metrics          is it any good? in figures
-    28  diagnosis        and in words
-    29  training         the loop: epochs, and what is written when
-    30  evaluation       all figures of one run, beside those of real images and of noise
-    31  comparison       several runs, side by side
-    32  selfcheck        every derivative against central differences, in one table
+    24  runs             the run folder: settings, history, model
+    25  drawing          new images: at random, of a class that is asked for, or on a walk
+    26  checkpoint       everything needed to go on after a power cut
+    27  classifier       a judge who knows digits, made of the same layers
+    28  metrics          is it any good? in figures
+    29  diagnosis        and in words
+    30  training         the loop: epochs, and what is written when
+    31  evaluation       all figures of one run, beside those of real images and of noise
+    32  comparison       several runs, side by side
+    33  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -39,7 +39,7 @@ KEPT = 2
 
 def save_checkpoint(folder, step, arrays, words):
     """Write arrays {name: array} and words, a dict for JSON, as the state after so many steps."""
-    text = np.frombuffer(json.dumps(words).encode(), np.uint8)  # as bytes: NumPy's text arrays take four for each letter
+    text = np.frombuffer(json.dumps({**words, "arrays": sorted(arrays)}).encode(), np.uint8)  # as bytes: NumPy's text arrays take four for each letter
 
     def write(file):
         np.savez(file, text=text, **arrays)
@@ -66,6 +66,8 @@ def load_checkpoint(folder):
         try:
             arrays = read_npz(path)
             words = json.loads(arrays.pop("text").tobytes())
+            if words.pop("arrays", sorted(arrays)) != sorted(arrays):  # a zip file's list of contents has no checksum
+                raise ValueError(f"of its arrays only {', '.join(sorted(arrays))} are there")
             return arrays, words, complaints
         except (OSError, *DAMAGE) as error:
             reason = str(error).partition("\n")[0] or type(error).__name__

@@ -15,34 +15,29 @@ The idea
         walk.png, walk.gif  from one drawn image to another, through all that lies between
         gradient.png        what the discriminator tells the generator: see `wishes`
 
-    To walk from z_0 to z_1 in a straight line would lead through the middle, where a normal
-    distribution of many dimensions hardly ever is. We walk on the arc instead, with w the angle
-    between the two (Shoemake 1985, page 247):
-
-        slerp(z_0, z_1, t) = sin((1 - t) w) / sin(w) z_0 + sin(t w) / sin(w) z_1
-
->>> slerp(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 0.5).round(3).tolist()
-[0.707, 0.707]
+    Of a run that can be asked for a digit there is `agreement` too: how often the classifier reads
+    what was asked for; classes are drawn as often as they are among the images of training.
 """
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 
 from minigan import plots
-from minigan.build import make_noise
+from minigan.build import make_noise, one_hot
 from minigan.classifier import load_classifier
 from minigan.data import SHIPPED, DataError, in_words
+from minigan.drawing import draw, load_networks, noise, round_trip, square, with_labels
+from minigan.gan import join
 from minigan.losses import bce_on_logits
 from minigan.metrics import Yardstick, nearest
-from minigan.runs import draw, draw_many, image_shape, load_networks, write_whole
+from minigan.runs import class_names, image_shape, write_whole
 from minigan.sources import load
 
 FIGURES = {  # name in metrics.json: what is printed
     "fd": "Fréchet distance, 0 is best", "score": "classifier score, 1 to 10",
     "confidence": "classifier's confidence", "class_kl": "class KL, 0 is best", "precision": "precision, in pixels",
-    "coverage": "coverage, in pixels", "recall": "recall, in features",
+    "coverage": "coverage, in pixels", "recall": "recall, in features", "agreement": "digit is what was asked for",
 }
 
 
@@ -73,16 +68,22 @@ def evaluate(folder, count=10_000, seed=0):
         raise DataError(f"{path} holds too few images to measure against: at least 10 are needed")
     train_pixels = training.reshape(len(training), -1).astype("float32") / 255
 
-    drawn = draw_many(G, recipe, count, seed, train_pixels.shape[1])
+    z, labels = noise(settings, recipe, count, seed)
+    drawn = draw(G, with_labels(z, labels, settings), recipe.low).astype("float32")
     rng = np.random.default_rng(seed)
-    noise = rng.random(drawn.shape, dtype="float32")
+    nothing = rng.random(drawn.shape, dtype="float32")
     judge = yardstick.judge
     result = {
-        "run": yardstick.full(drawn), "floor": yardstick.full(train_pixels[:count]), "ceiling": yardstick.full(noise),
+        "run": yardstick.full(drawn), "floor": yardstick.full(train_pixels[:count]), "ceiling": yardstick.full(nothing),
         "count": count, "seed": seed, "against": f"{len(yardstick.images)} {against}{classes and f' of the classes {classes}'}",
         "features": {"classifier_accuracy": judge.accuracy, "classifier_sha256": judge.sha256,
                      "classifier_command": judge.command} if judge else "images shrunk to 8 x 8, for want of a classifier",
     }
+    if judge and labels is not None:  # here the names are digits
+        digits = np.array([int(name) for name in class_names(settings)])
+        for part, images, asked in ("run", drawn, labels), ("floor", train_pixels[:count], data.labels[:count]), ("ceiling", nothing, labels):
+            result[part]["agreement"] = float((judge.look(images)[1].argmax(axis=1) == digits[asked]).mean())
+
     def shaped(images):
         return images.reshape(-1, *shape)
     if judge:
@@ -93,41 +94,26 @@ def evaluate(folder, count=10_000, seed=0):
     train_features = yardstick.look(train_pixels)[0]
     like = nearest(drawn[:14], train_pixels), nearest(yardstick.look(drawn[:14])[0], train_features)
     plots.save_picture(plots.rows_of(shaped(drawn[:14]), *(shaped(train_pixels[i]) for i in like)), folder / "neighbours.png")
-    z = make_noise(recipe, rng, 14)
-    plots.save_grid(shaped(draw(G, square(z[:4], 10), recipe.low)), folder / "walk.png")
-    plots.save_walk(shaped(draw(G, round_trip(z[:4], 20), recipe.low)), folder / "walk.gif")
-    plots.save_gradient(shaped(draw(G, z, recipe.low)), shaped(wishes(G, D, z)), folder / "gradient.png")
+    z, labels = make_noise(recipe, rng, 14), None if labels is None else labels[:14]
+
+    def asked(z):  # for a walk: all for the same class
+        return with_labels(z, None if labels is None else np.full(len(z), labels[0]), settings)
+    plots.save_grid(shaped(draw(G, asked(square(z[:4], 10)), recipe.low)), folder / "walk.png")
+    plots.save_walk(shaped(draw(G, asked(round_trip(z[:4], 20)), recipe.low)), folder / "walk.gif")
+    z, c = with_labels(z, labels, settings), None if labels is None else one_hot(labels, len(class_names(settings)), z.dtype)
+    plots.save_gradient(shaped(draw(G, z, recipe.low)), shaped(wishes(G, D, z, c)), folder / "gradient.png")
     write_whole(folder / "metrics.json", lambda file: file.write(json.dumps(result, indent=2).encode() + b"\n"))
     return result
 
 
-def wishes(G, D, z):
+def wishes(G, D, z, labels=None):
     """What D would like changed in each image G(z), (N, pixels): less the gradient of
-    -log D(G(z)) with respect to the pixels, which is all that the generator ever learns from."""
-    logits, cache = D.forward(G.forward(z)[0])
+    -log D(G(z)) with respect to the pixels, which is all that the generator ever learns from.
+    labels (N, C) are those that z holds, too, if any."""
+    drawn, _ = G.forward(z)
+    logits, cache = D.forward(join(drawn, labels))
     _, dlogits = bce_on_logits(logits, 1.0)
-    return -D.backward(dlogits, cache, need_dparams=False)
-
-
-def slerp(z0, z1, t):
-    """The point at 0 <= t <= 1 on the arc from z0 to z1, both (Z,)."""
-    w = math.acos(max(-1.0, min(1.0, float(z0 @ z1) / math.sqrt(float(z0 @ z0) * float(z1 @ z1)))))
-    if math.sin(w) < 1e-6:
-        return (1 - t) * z0 + t * z1  # the same direction, or the opposite one: no arc between them
-    return (math.sin((1 - t) * w) * z0 + math.sin(t * w) * z1) / math.sin(w)
-
-
-def square(corners, n):
-    """n x n points between four corners (4, Z), row by row: (n * n, Z)."""
-    steps = [i / (n - 1) for i in range(n)]
-    return np.stack([slerp(slerp(corners[0], corners[1], across), slerp(corners[2], corners[3], across), down)
-                     for down in steps for across in steps]).astype(corners.dtype)
-
-
-def round_trip(corners, n):
-    """n points on the way from each corner to the next, and from the last back to the first."""
-    following = np.roll(corners, -1, axis=0)
-    return np.stack([slerp(z0, z1, i / n) for z0, z1 in zip(corners, following) for i in range(n)]).astype(corners.dtype)
+    return -D.backward(dlogits, cache, need_dparams=False)[:, :drawn.shape[1]]
 
 
 def table(result):

@@ -145,4 +145,4 @@ def save_walk(images, path, zoom=5):
     """A GIF of images (n, height, width) or (n, height, width, 3), one after the other, again and again."""
     frames = [Image.fromarray(np.rint(255 * image.clip(0, 1)).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1))
               for image in images]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, loop=0)
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=80, loop=0)

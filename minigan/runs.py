@@ -1,4 +1,4 @@
-"""Runs: the folder that a training leaves behind, and drawing from it.
+"""Runs: the folder that a training leaves behind.
 
 The idea
     Whatever a run was, its folder says; whatever it learned, its folder holds:
@@ -20,7 +20,6 @@ Traceback (most recent call last):
 minigan.runs.RunError: ...mine is not empty: choose another --out, nothing was overwritten
 """
 import json
-import math
 import os
 import platform
 import zipfile
@@ -30,13 +29,13 @@ from pathlib import Path
 import numpy as np
 
 import minigan
-from minigan.build import CONVOLUTIONAL, make_networks, make_noise
-from minigan.data import DAMAGE, fits, in_words, unscale
+from minigan.build import CONVOLUTIONAL, make_networks
+from minigan.data import DAMAGE, fits, in_words
 from minigan.recipes import asdict, from_dict
 
+MOST_CLASSES = 1000  # of a conditional run
 FORMAT = 2  # of settings.json and model.npz
 VECTORS = [network + part for network in ("generator", "discriminator", "average") for part in ("", "_state")]
-MOST_SAMPLES = 1 << 30  # pixels that may be drawn at once: 4 GB
 
 
 class RunError(ValueError):
@@ -60,12 +59,14 @@ def default_path(recipe_name):
     return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
 
 
-def make_settings(recipe, seed, images, data, backend, digits=False, classes="", size=0):
-    """The dict that settings.json holds; `digits` says that the data is MNIST as shipped, classes and size are as in sources.load."""
+def make_settings(recipe, seed, images, data, backend, digits=False, classes="", size=0, labels=None, names=()):
+    """The dict that settings.json holds; `digits` says that the data is MNIST as shipped, classes, size, labels and names are as in
+    sources.load. A conditional run can be asked for `names`, whose `shares` of the images it remembers."""
+    told = {"names": list(names), "shares": (np.bincount(labels, minlength=len(names)) / len(labels)).tolist()} if recipe.conditional else {}
     return {
         "format": FORMAT, "recipe": asdict(recipe), "seed": seed, "backend": backend,
         "data": str(Path(data).resolve()), "digits": digits, "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
-        "channels": 3 if images.ndim == 4 else 1, "classes": classes, "size": size,
+        "channels": 3 if images.ndim == 4 else 1, "classes": classes, "size": size, **told,
         "versions": {"minigan": minigan.__version__, "python": platform.python_version(), "numpy": np.__version__,
                      "machine": platform.machine(), "system": platform.system()},
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -145,11 +146,20 @@ def read_recipe(settings):
         if type(told[name]) is not kind:
             raise ValueError(f"{name} is {told[name]!r}")
     recipe, shape = from_dict(settings["recipe"]), image_shape(settings)
+    names, shares = class_names(settings), settings.get("shares")
+    if recipe.conditional and not (type(names) is type(shares) is list and 0 < len(names) == len(shares) <= MOST_CLASSES and all(
+            type(name) is str for name in names) and all(type(s) is float and 0 <= s <= 1 for s in shares) and abs(sum(shares) - 1) < 1e-6):
+        raise ValueError("its classes have no names, or no shares")
     if not fits(shape[0], shape[1], told["channels"]):
         raise ValueError(f"its images are of {in_words(shape)}, {told['channels']} channels")
     if recipe.networks in CONVOLUTIONAL and (shape[0] % 4 or shape[1] % 4):
         raise ValueError(f"its images are of {in_words(shape)}, and its networks want multiples of 4")
     return recipe
+
+
+def class_names(settings):
+    """The names of the classes that a conditional run can be asked for; none for others."""
+    return settings.get("names", []) if settings.get("recipe", {}).get("conditional") else []
 
 
 def image_shape(settings):
@@ -163,38 +173,5 @@ def count_parameters(recipe, settings, vectors=None):
     for name, widths in ("generator", (recipe.latent_dim, *recipe.widths_G)), ("discriminator", recipe.widths_D):
         if vectors and max(a * b for a, b in zip((1, *widths), widths)) > vectors[name].size:
             raise ValueError(f"its settings ask for more weights than the {vectors[name].size} of its {name}")
-    G, D = make_networks(recipe, image_shape(settings), np.random.default_rng(0))
+    G, D = make_networks(recipe, image_shape(settings), np.random.default_rng(0), len(class_names(settings)))
     return dict(zip(VECTORS, [vector.size for net in (G, D, G) for vector in (net.theta, net.state)]))
-
-
-def draw(G, z, low=-1.0):
-    """Images (N, pixels) in [0, 1] that the generator makes of z (N, Z); low is the recipe's."""
-    return unscale(G.forward(z)[0], low)
-
-
-def load_networks(folder):
-    """(settings, recipe, G, D) of a run, on the host; G with the average of its weights."""
-    settings, recipe, vectors = load_model(folder)
-    G, D = make_networks(recipe, image_shape(settings), np.random.default_rng(0))
-    G.theta[...], D.theta[...] = vectors["average"], vectors["discriminator"]
-    G.state[...], D.state[...] = vectors["average_state"], vectors["discriminator_state"]
-    return settings, recipe, G, D
-
-
-def draw_many(G, recipe, count, seed, n_pixels=784):
-    """`count` images (count, pixels), float32 in [0, 1], from noise with this seed."""
-    rng = np.random.default_rng(seed)
-    if count * n_pixels > MOST_SAMPLES:
-        raise RunError(f"{count} images are more than 4 GB: draw at most {MOST_SAMPLES // n_pixels} at a time")
-    images = np.empty((count, n_pixels), "float32")
-    for start in range(0, count, 1000):  # the layers in between need more room than the images
-        part = images[start:start + 1000]
-        part[...] = draw(G, make_noise(recipe, rng, len(part)), recipe.low)
-    return images
-
-
-def sample(folder, count, seed):
-    """`count` images (count, height, width) or (count, height, width, 3), float32 in [0, 1], drawn by the generator of a run."""
-    settings, recipe, G, _ = load_networks(folder)
-    shape = image_shape(settings)
-    return draw_many(G, recipe, count, seed, math.prod(shape)).reshape(count, *shape)

@@ -27,22 +27,22 @@ from minigan.backend import to_host
 from minigan.checkpoint import save_checkpoint
 from minigan.diagnosis import diagnose
 from minigan.game import Game
-from minigan.runs import FORMAT, VECTORS, RunError, save_model, save_settings, write_whole
+from minigan.runs import FORMAT, VECTORS, RunError, class_names, save_model, save_settings, write_whole
 
 EVERY = 50  # steps between two looks at the losses
 MEASURED = ("loss_D", "loss_G", "score_real", "score_fake")  # as Game.step returns them
 
 
-def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0, checkpoint=None):
+def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0, checkpoint=None, labels=None):
     """Train on images (n, height, width), uint8, or (n, height, width, 3) in colour, and fill the run folder; returns 0,
     or 130 or 143 (128 and the number of the signal) if it was interrupted.
 
     `settings` is saved with the model; `yardstick` (see metrics.py) measures the samples of each
     epoch; xp is numpy or cupy; a checkpoint is written when `every` seconds have passed since the
-    last. `checkpoint`, (arrays, words) as load_checkpoint gives them, is where to go on. Ctrl-C or a
+    last. `labels` (n,) are wanted by a conditional recipe. `checkpoint`, (arrays, words) as load_checkpoint gives them, is where to go on. Ctrl-C or a
     SIGTERM ends the run after the step in hand, and everything learned so far is saved.
     """
-    game, history, told, waiting = Game(recipe, images, seed, xp), [], [], []
+    game, history, told, waiting = Game(recipe, images, seed, xp, labels, len(class_names(settings))), [], [], []
     past = now = 0.0  # seconds of the run, and of its epoch in hand, before this process
     if checkpoint:
         arrays, words = checkpoint

@@ -85,6 +85,33 @@ def test_check_prints_a_table_with_a_tick_for_each_gradient(tmp_path):
     assert lines[-1].startswith(f"{len(lines) - 2} of {len(lines) - 2} gradients agree")
 
 
+def test_walk_is_an_animation(folder, tmp_path):
+    result = demo("walk", folder / "run", "--seeds", "5,6", "--frames", 3, "--out", "walk.gif", cwd=tmp_path)
+    assert result.returncode == 0 and "6 pictures on the way from seed to seed in walk.gif" in result.stdout, result.stderr
+    with Image.open(tmp_path / "walk.gif") as picture:
+        assert picture.n_frames == 6 and picture.size == (4 * 32, 4 * 32)
+
+
+def test_a_conditional_run_draws_what_it_is_asked_for(folder, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    (tmp_path / "data" / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(128, dtype=np.uint8) % 3 + 4))
+    result = demo("--data", "data", "--conditional", "--classes", "4,6", "--batch-size", 16, "--epochs", 1, "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["names"] == ["4", "6"] and sum(settings["shares"]) == 1 and settings["recipe"]["conditional"] is True
+    assert demo("sample", "run", "--digit", 6, "--count", 3, "--out", "six.npy", cwd=tmp_path).returncode == 0
+    assert demo("sample", "run", "--count", 6, "--out", "all.npy", cwd=tmp_path).returncode == 0
+    np.testing.assert_allclose(np.load(tmp_path / "six.npy"), np.load(tmp_path / "all.npy")[3:], atol=1e-6)
+    result = demo("walk", "run", "--out", "w.gif", "--frames", 1, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "w.gif") as picture:
+        assert picture.size == (4 * (2 * 30 + 2), 4 * 32)                 # both classes side by side
+    refused = demo("sample", "run", "--digit", 5, cwd=tmp_path)
+    assert refused.returncode == 2 and refused.stderr == "demo.py: run has no class 5: it has 4, 6\n"
+    assert demo("--resume", "run", "--epochs", 2, cwd=tmp_path).returncode == 0
+
+
 def test_compare_puts_runs_side_by_side(folder, tmp_path):
     run = folder / "run"
     result = demo("compare", run, run, "--out", "both.png", cwd=tmp_path)
@@ -116,6 +143,12 @@ BAD_FLAGS = {
     "convolutions on odd images": (["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"], "images of 6 x 5, and the recipe dcgan wants multiples of 4: give --size 4, or"),
     "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
     "unknown flag": (["--quality", "good"], "--quality"),
+    "labels where there are none": (["--data", "data", "--conditional"], "data has no labels, which --conditional needs"),
+    "a digit of an unconditional run": (["sample", "run", "--digit", "7"], "run was trained without --conditional"),
+    "a walk of one": (["walk", "run", "--seeds", "7"], "a walk needs two seeds or more, such as --seeds 1,2,3"),
+    "a walk to nowhere": (["walk", "run", "--seeds", "7,x"], "'x' is not a whole number from 0 on"),
+    "a walk without end": (["walk", "run", "--frames", "999"], "4 seeds with 999 pictures each are too many"),
+    "a walk into a picture": (["walk", "run", "--out", "a.png"], "--out a.png should end in .gif"),
     "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
     "compare no run": (["compare", "data"], "data has no history.csv: name folders of runs"),
     "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),

@@ -11,13 +11,14 @@ from test_training import SMALL
 
 from minigan import evaluation
 from minigan.data import SHIPPED, DataError, load_images
-from minigan.evaluation import evaluate, make_yardstick, round_trip, slerp, square, table, wishes
+from minigan.drawing import draw_many, load_networks, round_trip, slerp, square
+from minigan.evaluation import evaluate, make_yardstick, table, wishes
 from minigan.gan import make_discriminator, make_generator
 from minigan.gradcheck import central_difference
 from minigan.losses import softplus
 from minigan.plots import grid, red_and_blue
 from minigan.recipes import replace
-from minigan.runs import draw_many, load_networks, make_settings, new_folder
+from minigan.runs import make_settings, new_folder
 from minigan.sources import load
 from minigan.training import train
 
@@ -49,7 +50,7 @@ def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits):
     result = evaluate(digits, count=200)
     assert json.loads((digits / "metrics.json").read_text()) == result
     for part in "run", "floor", "ceiling":
-        assert set(result[part]) == {*evaluation.FIGURES, "classes"}
+        assert set(result[part]) == {*evaluation.FIGURES, "classes"} - {"agreement"}
         assert sum(result[part]["classes"]) == pytest.approx(1)
     assert result["floor"]["fd"] < result["run"]["fd"] and result["floor"]["score"] > result["run"]["score"]
     assert result["count"] == 200 and result["seed"] == 0 and result["against"] == "10000 MNIST's test images"
@@ -101,13 +102,33 @@ def test_data_that_has_changed_since_is_noticed(own, tmp_path):
         (tmp_path / "kept").rename(own.parent / "train-images-idx3-ubyte.gz")
 
 
+def test_agreement_is_how_often_the_digit_is_read_that_was_asked_for(tmp_path, monkeypatch):
+    """A generator that answers each label with a real image of it, but takes every fourth for another."""
+    found = load(SHIPPED)
+    recipe = replace(SMALL, conditional=True)
+    run = new_folder(tmp_path / "run")
+    settings = make_settings(recipe, 0, found.images[:200], SHIPPED, "numpy", True, labels=found.labels, names=found.names)
+    assert train(recipe, found.images[:200], run, settings, make_yardstick(found, True)[0], labels=found.labels[:200]) == 0
+    of = [np.flatnonzero(found.labels == digit)[:50] for digit in range(10)]
+
+    def answer(G, z, low):
+        digits = z[:, recipe.latent_dim:].argmax(axis=1)
+        rows = [of[(digit + (i % 4 == 0)) % 10][i % 50] for i, digit in enumerate(digits)]
+        return found.images[rows].reshape(len(z), -1).astype("float32") / 255
+    monkeypatch.setattr(evaluation, "draw", answer)
+    result = evaluate(run, count=400)
+    assert result["run"]["agreement"] == pytest.approx(0.75, abs=0.02)
+    assert result["floor"]["agreement"] > 0.97 and result["ceiling"]["agreement"] < 0.3
+    assert "digit is what was asked for" in table(result)
+
+
 def test_networks_are_those_that_were_saved(own):
     settings, recipe, G, D = load_networks(own)
     with np.load(own / "model.npz") as file:
         np.testing.assert_array_equal(G.theta, file["average"])
         np.testing.assert_array_equal(D.theta, file["discriminator"])
     assert settings["height"] == 12
-    assert draw_many(G, recipe, 5, 1, 120).shape == (5, 120)
+    assert draw_many(G, recipe, 5, 1).shape == (5, 120)
 
 
 def test_slerp_walks_on_the_arc():
@@ -152,7 +173,7 @@ def test_red_is_more_and_blue_is_less():
 def test_neighbours_stand_below_what_they_are_nearest_to(own, monkeypatch):
     """Had the generator learned images by heart, the picture would show each above itself."""
     by_heart = IMAGES[20:170].reshape(-1, 120).astype("float32") / 255
-    monkeypatch.setattr(evaluation, "draw_many", lambda G, recipe, count, seed, n_pixels: by_heart[:count])
+    monkeypatch.setattr(evaluation, "draw", lambda G, z, low: by_heart[:len(z)])
     evaluate(own, count=100)
     with Image.open(own / "neighbours.png") as picture:
         rows = np.asarray(picture)[::3, ::3]

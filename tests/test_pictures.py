@@ -17,12 +17,13 @@ from test_training import SMALL
 from minigan.build import make_networks
 from minigan.data import SHIPPED, TEST_LABELS, DataError, load_images, load_labels
 from minigan.diagnosis import diagnose
+from minigan.drawing import sample
 from minigan.evaluation import evaluate, make_yardstick
 from minigan.metrics import Yardstick, plain_features
 from minigan.pictures import choose_size, read_pictures
 from minigan.plots import grid, red_and_blue
 from minigan.recipes import RECIPES, replace
-from minigan.runs import image_shape, load_model, make_settings, new_folder, read_recipe, sample, save_model
+from minigan.runs import image_shape, load_model, make_settings, new_folder, read_recipe, save_model
 from minigan.sources import load
 from minigan.training import train
 

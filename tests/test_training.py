@@ -12,7 +12,8 @@ from minigan import game, plots, runs, training
 from minigan.metrics import Yardstick
 from minigan.build import NETWORKS, make_networks
 from minigan.recipes import ALLOWED, RECIPES, Recipe, replace
-from minigan.runs import RunError, load_model, make_settings, new_folder, sample
+from minigan.drawing import sample
+from minigan.runs import RunError, load_model, make_settings, new_folder
 from minigan.training import train
 
 SMALL = replace(RECIPES["default"], latent_dim=3, widths_G=(6,), widths_D=(6, 5), batch_size=20, epochs=2)
