@@ -1,6 +1,7 @@
 """Train a GAN on MNIST, or draw from a trained one: the command line, and nothing else.
 
     python demo.py                                     train on the digits in data/
+    python demo.py --data PATH                         train on images of your own
     python demo.py --recipe dcgan                      train as others do
     python demo.py recipes                             which recipes there are
     python demo.py --resume RUN_DIR                    go on with a run that was interrupted

@@ -35,12 +35,17 @@ def save_grid(images, path, zoom=2):
     Image.fromarray(grid(images).repeat(zoom, 0).repeat(zoom, 1)).save(path, "PNG")
 
 
+def as_frame(picture):
+    """A picture as a GIF can hold it, with at most 256 colours; an octree finds good ones in no time."""
+    return picture.quantize(method=Image.Quantize.FASTOCTREE) if picture.mode == "RGB" else picture.copy()
+
+
 def save_animation(paths, path, seconds=0.4):
     """The pictures at `paths`, one after the other, as a GIF; the last one stays for a while."""
     frames = []
     for p in paths:
         with Image.open(p) as picture:
-            frames.append(picture.copy())
+            frames.append(as_frame(picture))
     durations = [int(1000 * seconds)] * (len(frames) - 1) + [2500]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
@@ -143,6 +148,6 @@ def save_gradient(drawn, wish, path):
 
 def save_walk(images, path, zoom=5):
     """A GIF of images (n, height, width) or (n, height, width, 3), one after the other, again and again."""
-    frames = [Image.fromarray(np.rint(255 * image.clip(0, 1)).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1))
+    frames = [as_frame(Image.fromarray(np.rint(255 * image.clip(0, 1)).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)))
               for image in images]
     frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=80, loop=0)
