@@ -1,6 +1,6 @@
 """Files from strangers: whatever they hold, a reader answers with an array or with its own error.
 
-    MINIGAN_FUZZ=34000 python -m pytest tests/test_fuzz.py -s      136,000 inputs, ten minutes
+    MINIGAN_FUZZ=34000 python -m pytest tests/test_fuzz.py -s      136,000 inputs, half an hour
 
 Inputs are good files with bytes changed, cut out, put in or repeated, and settings with values of all kinds.
 """
