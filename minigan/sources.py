@@ -76,7 +76,7 @@ def load(path, classes="", size=0, strict=False):
     if labels is not None:
         names, places = np.unique(labels if test_labels is None else np.concatenate([labels, test_labels]), return_inverse=True)
         labels, test_labels = places[:n], None if test_labels is None else places[n:]
-    data = Data(images, labels, [str(name) for name in names], test, test_labels, notes)
+    data = Data(images, labels, [str(name) for name in names], test, None if labels is None else test_labels, notes)
     return only(data, classes, path) if classes else data
 
 

@@ -324,6 +324,8 @@ def test_classes_of_mnist():
 def test_test_images_without_labels_cannot_be_chosen(tmp_path):
     np.savez(tmp_path / "a.npz", images=GREY, labels=np.arange(30) % 2, test_images=GREY[:4])
     assert load(tmp_path / "a.npz").test is not None and load(tmp_path / "a.npz", classes="1").test is None
+    np.savez(tmp_path / "a.npz", images=GREY, test_images=GREY[:4], test_labels=[7, 7, 8, 8])
+    assert load(tmp_path / "a.npz").test_labels is None and load(tmp_path / "a.npz").names == []
     np.savez(tmp_path / "a.npz", images=GREY, labels=np.arange(30) % 2, test_images=GREY[:4], test_labels=[0, 1, 2, 2])
     assert load(tmp_path / "a.npz").names == ["0", "1", "2"] and load(tmp_path / "a.npz", classes="1").test.shape[0] == 1
     with pytest.raises(DataError, match="is called '2': there are 0, 1"):
