@@ -255,6 +255,8 @@ def changed(recipe, args):
     if "batch_size" in new:
         larger = new["batch_size"] / recipe.batch_size
         new |= {"batch_G": math.ceil(recipe.batch_G * larger), "steps": math.ceil(recipe.steps / larger)}
+    if "conditional" in new:
+        new["dropout"] = 0.0  # with labels it does harm: docs/recipe.md
     if "learning_rate" in new:
         new["learning_rate_D"] = recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
     return replace(recipe, **new)
