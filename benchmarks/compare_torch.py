@@ -15,6 +15,7 @@ How to run, from the folder with demo.py; it takes ten seconds
 import importlib
 import pkgutil
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy as np
 try:
     import torch
     from torch import nn
+    from torch.nn import functional as F
 except ModuleNotFoundError:
     sys.stderr.write("PyTorch, with which minigan is compared here, is not installed: pip install torch\n")
     sys.exit(2)
@@ -29,6 +31,7 @@ except ModuleNotFoundError:
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import minigan
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minigan.adversarial import GAN_LOSSES, mean_loss
 from minigan.batchnorm import BatchNorm
 from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.data import load_images, scale
@@ -158,6 +161,29 @@ def losses(dtype):
             yield f"{ours.__name__}, {name}, target {target}: d{name[0]}", difference(dx, torch_x.grad)
 
 
+ADVERSARIAL = {  # D on real images, D on fakes, G on fakes: as PyTorch's own functions say it
+    "non-saturating": (lambda a: F.softplus(-a), F.softplus, lambda a: F.softplus(-a)),
+    "minimax": (lambda a: F.softplus(-a), F.softplus, lambda a: F.logsigmoid(-a)),
+    "least-squares": (lambda a: (a - 1) ** 2 / 2, lambda a: a ** 2 / 2, lambda a: (a - 1) ** 2 / 2),
+    "hinge": (lambda a: F.relu(1 - a), lambda a: F.relu(1 + a), lambda a: -a),
+    "wasserstein": (lambda a: -a, lambda a: a, lambda a: -a),
+}
+
+
+def adversarial(dtype):
+    rng = np.random.default_rng(SEED)
+    for name, size in product(GAN_LOSSES, (3, 1000)):
+        a, loss, (on_real, on_fake, on_drawn) = (size * rng.standard_normal((N, 1))).astype(dtype), GAN_LOSSES[name], ADVERSARIAL[name]
+        t = (np.arange(N) % 2).astype(dtype).reshape(N, 1)
+        for player, ours, theirs in [("D", mean_loss(*loss.of_D(a, t)), lambda a: torch.where(torch.tensor(t) == 1, on_real(a), on_fake(a))),
+                                     ("G", mean_loss(*loss.of_G(a)), on_drawn)]:
+            torch_a = torch.tensor(a, requires_grad=True)
+            torch_L = theirs(torch_a).mean()
+            torch_L.backward()
+            yield f"{name}, {player}, a of some {size}: L", difference(ours[0], torch_L)
+            yield f"{name}, {player}, a of some {size}: dlogits", difference(ours[1], torch_a.grad)
+
+
 def optimizers(dtype):
     rng = np.random.default_rng(SEED)
     start, size = rng.standard_normal(P).astype(dtype), 10 ** rng.uniform(-9, 1, P)  # the small ones meet eps
@@ -238,7 +264,7 @@ def main():
         sys.exit(f"Layers without a row here: {', '.join(missing)}. Add them to LAYERS in {__file__}")
     print(f"{'':50}float64 < {LIMITS['float64']:.0e}  float32 < {LIMITS['float32']:.0e}")
     over, marks = 0, {True: "✓", False: "✗"}
-    for section in layers, images, losses, optimizers, gan:
+    for section in layers, images, losses, adversarial, optimizers, gan:
         for (name, error64), (_, error32) in zip(section("float64"), section("float32"), strict=True):
             ok64, ok32 = bool(error64 < LIMITS["float64"]), bool(error32 < LIMITS["float32"])
             mark32 = "not judged" if section is gan else marks[ok32]

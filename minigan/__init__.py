@@ -17,30 +17,31 @@ it home, and `@fused` above a formula changes nothing on NumPy.
      8  losses           binary cross-entropy, twice: naive and stable
      9  network          layers in a row; all their parameters in one flat vector
     10  optim            SGD, Adam, and the average of weights
-    11  gan              generator against discriminator: the two training steps
-    12  patches          what a window sees on its way over an image, and the way back
-    13  conv             the same weights at every place: convolution, and its transpose
-    14  batchnorm        every feature with mean 0 and variance 1
-    15  shapes           pooling, repeating, reshaping, and Maxout
+    11  adversarial      what the two players pay: five published losses
+    12  gan              generator against discriminator: the two training steps
+    13  patches          what a window sees on its way over an image, and the way back
+    14  conv             the same weights at every place: convolution, and its transpose
+    15  batchnorm        every feature with mean 0 and variance 1
+    16  shapes           pooling, repeating, reshaping, and Maxout
                          -- here the core ends; around it stand --
-    16  backend          NumPy or CuPy: choose, place, bring home
-    17  data             MNIST, the IDX format, and the one place that scales pixels
-    18  pictures         from a folder of pictures to bytes, all of one size
-    19  sources          images of one's own, whatever they lie in, and their labels
-    20  recipes          complete settings, by name
-    21  build            from a recipe to its networks, optimizers and noise
-    22  game             both networks and all else that changes while they learn
-    23  plots            every picture
-    24  runs             the run folder: settings, history, model
-    25  drawing          new images: at random, of a class that is asked for, or on a walk
-    26  checkpoint       everything needed to go on after a power cut
-    27  classifier       a judge who knows digits, made of the same layers
-    28  metrics          is it any good? in figures
-    29  diagnosis        and in words
-    30  training         the loop: epochs, and what is written when
-    31  evaluation       all figures of one run, beside those of real images and of noise
-    32  comparison       several runs, side by side
-    33  selfcheck        every derivative against central differences, in one table
+    17  backend          NumPy or CuPy: choose, place, bring home
+    18  data             MNIST, the IDX format, and the one place that scales pixels
+    19  pictures         from a folder of pictures to bytes, all of one size
+    20  sources          images of one's own, whatever they lie in, and their labels
+    21  recipes          complete settings, by name
+    22  build            from a recipe to its networks, optimizers and noise
+    23  game             both networks and all else that changes while they learn
+    24  plots            every picture
+    25  runs             the run folder: settings, history, model
+    26  drawing          new images: at random, of a class that is asked for, or on a walk
+    27  checkpoint       everything needed to go on after a power cut
+    28  classifier       a judge who knows digits, made of the same layers
+    29  metrics          is it any good? in figures
+    30  diagnosis        and in words
+    31  training         the loop: epochs, and what is written when
+    32  evaluation       all figures of one run, beside those of real images and of noise
+    33  comparison       several runs, side by side
+    34  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -16,6 +16,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from minigan.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from minigan.adversarial import GAN_LOSSES, mean_loss
 from minigan.batchnorm import BatchNorm
 from minigan.classifier import softmax_cross_entropy
 from minigan.conv import Conv2D, ConvTranspose2D
@@ -119,6 +120,11 @@ def self_check():
     for page, name, loss, x, targets in LOSSES:
         for check in check_loss(loss, x, targets):
             yield page, name, check
+    a, sides = 2 * np.random.default_rng(5).standard_normal((8, 1)), np.array([[1.0], [0.0]] * 4)
+    for name, loss in GAN_LOSSES.items():
+        for player, pays in ("D", loss.of_D), ("G", lambda a, t: loss.of_G(a)):
+            for check in check_loss(lambda a, t: mean_loss(*pays(a, t)), a, sides):
+                yield "adversarial", f"{name}, {player}", check
     yield from gan_checks()
 
 
