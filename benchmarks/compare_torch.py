@@ -2,8 +2,9 @@
 
 What it shows
     From the same weights, x and dy, drawn with NumPy from one seed: every layer and loss with its
-    gradients, 100 steps of every optimizer, and 100 steps of a GAN on MNIST, without dropout, which
-    PyTorch takes as is usual there: two passes through D, and fake.detach(). A ✗ means exit status 1.
+    gradients, every double backward and gradient penalty (in PyTorch: create_graph=True), 100 steps of
+    every optimizer, and 100 steps of a GAN on MNIST, without dropout, which PyTorch takes as is usual
+    there: two passes through D, and fake.detach(). A ✗ means exit status 1.
     A number is max|a - b| / max|b|, with minigan's a and PyTorch's b. The GAN in float32 is shown but
     not judged: Adam makes a whole step even of a gradient that is nearly zero and mostly rounding,
     and the two networks amplify it. That is chaos, not an error; float64 rounds a billion times finer.
@@ -42,6 +43,7 @@ from minigan.layer import Layer
 from minigan.losses import bce_on_logits, bce_on_probabilities
 from minigan.network import Sequential
 from minigan.optim import SGD, Adam, WeightAverage
+from minigan.penalties import PENALTIES, penalise
 from minigan.shapes import AveragePool2D, Maxout, Reshape, UpSample2D
 
 LIMITS = {"float64": 1e-10, "float32": 1e-5}
@@ -144,6 +146,74 @@ def images(dtype):
             yield f"{name}: running {state}", difference(getattr(layer, state), torch_state) if train else 0.0
 
 
+def double_backwards(dtype):
+    """Of P = sum of v * dx, for the dx of every layer: the gradients with respect to dy, to x, and to the weights."""
+    for name, make in {**LAYERS, **IMAGES}.items():
+        if name == "BatchNorm":                             # while it trains it has none
+            continue
+        rng = np.random.default_rng(SEED)
+        layer, module, shape = (*make(rng, dtype), (N, K))[:3]
+        x, place = rng.standard_normal(shape).astype(dtype), np.asarray if type(layer) is Reshape else channels_first
+        if name in LAYERS:
+            give_weights(layer, module)
+        else:
+            module.to(getattr(torch, dtype))
+            for parameter, torch_parameter in zip(layer.names, module.parameters(), strict=True):
+                array = getattr(layer, parameter)
+                torch_parameter.data = torch.tensor(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array)
+        y, cache = layer.forward(x, train=module.training, rng=rng)
+        dy, v = rng.standard_normal(y.shape).astype(dtype), rng.standard_normal(x.shape).astype(dtype)
+        given = layer.input_gradient(dy, cache)[1] if type(layer) is Sequential else dy
+        ddy, dx = layer.double_backward(v, given, cache)
+
+        if type(layer) is Dropout:
+            module.forward = lambda x: x * torch.tensor(cache[0] != 0) / (1 - layer.rate)
+        torch_x, torch_dy = (torch.tensor(place(a), requires_grad=True) for a in (x, dy))
+        torch_dx, = torch.autograd.grad(module(torch_x), torch_x, torch_dy, create_graph=True)
+        (torch.tensor(place(v)) * torch_dx).sum().backward()
+        yield f"{name}, twice: ddy", difference(place(ddy), torch_dy.grad)
+        if dx is not None:
+            yield f"{name}, twice: dx", difference(place(dx), torch_x.grad)
+        elif torch_x.grad is not None and torch_x.grad.any():
+            yield f"{name}, twice: dx", np.inf
+        wanted = [g if (g := parameter.grad) is not None else torch.zeros_like(parameter) for parameter in module.parameters()]
+        ours = [("d" + n, getattr(part, "d" + n)) for part in getattr(layer, "layers", [layer]) for n in part.names]
+        for (n, array), gradient in zip(ours, wanted, strict=True):
+            array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+            yield f"{name}, twice: {n}", difference(array, gradient) if gradient.any() else abs(array).max()
+
+
+def penalties(dtype):
+    """Whole discriminators, as PyTorch would do it: autograd.grad(..., create_graph=True), then backward."""
+    bend = nn.LeakyReLU(0.2)
+    for name, what in product(PENALTIES, ("LeakyReLU", "Tanh", "Conv2D")):
+        rng = np.random.default_rng(SEED)
+        D, module = {
+            "LeakyReLU": lambda: (make_discriminator(784, [64, 64], rng, rule="fan_in", dtype=dtype),
+                                  nn.Sequential(nn.Linear(784, 64), bend, nn.Linear(64, 64), bend, nn.Linear(64, 1))),
+            "Tanh": lambda: (Sequential([Dense(784, 64, rng, "fan_in", dtype), Tanh(), Dense(64, 1, rng, "fan_in", dtype)]),
+                             nn.Sequential(nn.Linear(784, 64), nn.Tanh(), nn.Linear(64, 1))),
+            "Conv2D": lambda: (
+                Sequential([Conv2D(1, 4, 4, rng, 2, 1, "fan_in", dtype), LeakyReLU(0.2), Conv2D(4, 8, 4, rng, 2, 1, "fan_in", dtype),
+                            LeakyReLU(0.2), Conv2D(8, 1, 7, rng, 1, 0, "fan_in", dtype), Reshape(1)]),
+                nn.Sequential(nn.Conv2d(1, 4, 4, 2, 1), bend, nn.Conv2d(4, 8, 4, 2, 1), bend, nn.Conv2d(8, 1, 7), nn.Flatten())),
+        }[what]()
+        arrays = [getattr(layer, n) for layer in D.layers for n in layer.names]
+        for array, parameter in zip(arrays, module.parameters(), strict=True):
+            parameter.data = torch.tensor(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T)
+        x = rng.uniform(-1, 1, (N, 28, 28, 1) if what == "Conv2D" else (N, 784)).astype(dtype)
+        P = penalise(D, *D.forward(x), name, 10.0)
+        torch_x = torch.tensor(channels_first(x), requires_grad=True)
+        g, = torch.autograd.grad(module(torch_x).sum(), torch_x, create_graph=True)
+        squares = g.flatten(1).square().sum(1)
+        torch_P = 10 * (squares / 2 if name == "r1" else (squares.sqrt() - 1) ** 2).mean()
+        torch_P.backward()
+        wanted = [torch.zeros_like(p) if p.grad is None else p.grad for p in module.parameters()]
+        wanted = torch.cat([(g.permute(2, 3, 1, 0) if g.ndim == 4 else g.t()).ravel() for g in wanted])
+        yield f"{name}, D with {what}: P", difference(P, torch_P)
+        yield f"{name}, D with {what}: dtheta", difference(D.dtheta, wanted)
+
+
 def losses(dtype):
     rng = np.random.default_rng(SEED)
     z, p = rng.standard_normal((N, 1)).astype(dtype), rng.uniform(0.01, 0.99, (N, 1)).astype(dtype)
@@ -173,9 +243,9 @@ ADVERSARIAL = {  # D on real images, D on fakes, G on fakes: as PyTorch's own fu
 def adversarial(dtype):
     rng = np.random.default_rng(SEED)
     for name, size in product(GAN_LOSSES, (3, 1000)):
-        a, loss, (on_real, on_fake, on_drawn) = (size * rng.standard_normal((N, 1))).astype(dtype), GAN_LOSSES[name], ADVERSARIAL[name]
-        t = (np.arange(N) % 2).astype(dtype).reshape(N, 1)
-        for player, ours, theirs in [("D", mean_loss(*loss.of_D(a, t)), lambda a: torch.where(torch.tensor(t) == 1, on_real(a), on_fake(a))),
+        a, t = (size * rng.standard_normal((N, 1))).astype(dtype), (np.arange(N) % 2).astype(dtype).reshape(N, 1)
+        loss, (on_real, on_fake, on_drawn), real = GAN_LOSSES[name], ADVERSARIAL[name], torch.tensor(t) == 1
+        for player, ours, theirs in [("D", mean_loss(*loss.of_D(a, t)), lambda a: torch.where(real, on_real(a), on_fake(a))),
                                      ("G", mean_loss(*loss.of_G(a)), on_drawn)]:
             torch_a = torch.tensor(a, requires_grad=True)
             torch_L = theirs(torch_a).mean()
@@ -264,7 +334,7 @@ def main():
         sys.exit(f"Layers without a row here: {', '.join(missing)}. Add them to LAYERS in {__file__}")
     print(f"{'':50}float64 < {LIMITS['float64']:.0e}  float32 < {LIMITS['float32']:.0e}")
     over, marks = 0, {True: "✓", False: "✗"}
-    for section in layers, images, losses, adversarial, optimizers, gan:
+    for section in layers, images, double_backwards, penalties, losses, adversarial, optimizers, gan:
         for (name, error64), (_, error32) in zip(section("float64"), section("float32"), strict=True):
             ok64, ok32 = bool(error64 < LIMITS["float64"]), bool(error32 < LIMITS["float32"])
             mark32 = "not judged" if section is gan else marks[ok32]

@@ -38,7 +38,7 @@ Tanh()           [[-0.964, 0.0, 0.762]] [[0.071, 1.0, 0.42]]
 Sigmoid()        [[0.119, 0.5, 0.731]] [[0.105, 0.25, 0.197]]
 """
 from minigan.backend import array_module, fused
-from minigan.layer import Layer, check_dy, check_float
+from minigan.layer import Layer, check_ddx, check_dy, check_float
 
 
 class LeakyReLU(Layer):
@@ -57,6 +57,10 @@ class LeakyReLU(Layer):
     def backward(self, dy, y, need_dx=True, need_dparams=True):
         check_dy(self, dy, y.shape)
         return leaky_backward(dy, y, self.slope)
+
+    def double_backward(self, ddx, dy, y):  # a slope that is 1 or `slope` does not change with x
+        check_ddx(self, ddx, y.shape)
+        return leaky_backward(ddx, y, self.slope), None
 
     def __repr__(self):
         return f"LeakyReLU({self.slope})"
@@ -89,6 +93,10 @@ class Tanh(Layer):
         check_dy(self, dy, y.shape)
         return tanh_backward(dy, y)
 
+    def double_backward(self, ddx, dy, y):
+        check_ddx(self, ddx, y.shape)
+        return tanh_backward(ddx, y), tanh_bend(ddx, dy, y)
+
 
 class Sigmoid(Layer):
     """y = 1 / (1 + e^-x), between 0 and 1."""
@@ -101,6 +109,10 @@ class Sigmoid(Layer):
     def backward(self, dy, y, need_dx=True, need_dparams=True):
         check_dy(self, dy, y.shape)
         return sigmoid_backward(dy, y)
+
+    def double_backward(self, ddx, dy, y):
+        check_ddx(self, ddx, y.shape)
+        return sigmoid_backward(ddx, y), sigmoid_bend(ddx, dy, y)
 
 
 @fused
@@ -122,9 +134,21 @@ def tanh_backward(dy, y):
 
 
 @fused
+def tanh_bend(ddx, dy, y):
+    """ddx dy f''(x): the slope 1 - y² has itself the slope -2y y', with y' = 1 - y²."""
+    return ddx * dy * (-2 * y * (1 - y * y))
+
+
+@fused
 def sigmoid_backward(dy, y):
     """dy y (1 - y)."""
     return dy * (y * (1 - y))
+
+
+@fused
+def sigmoid_bend(ddx, dy, y):
+    """ddx dy f''(x): the slope y - y² has itself the slope (1 - 2y) y', with y' = y (1 - y)."""
+    return ddx * dy * ((1 - 2 * y) * (y * (1 - y)))
 
 
 @fused

@@ -56,7 +56,7 @@ Shapes
 import numpy as np
 
 from minigan.conv import sum_of_rows
-from minigan.layer import Layer, check_dy, check_float
+from minigan.layer import Layer, check_ddx, check_dy, check_float
 
 
 class BatchNorm(Layer):
@@ -106,6 +106,15 @@ class BatchNorm(Layer):
             dx -= centred * (self.gamma / sd * dgamma / (R * sd))
             dx -= self.gamma / sd * dbeta / R
         return dx.reshape(shape)
+
+    def double_backward(self, ddx, dy, cache):  # sampling, it is a multiplication by gamma / sd
+        centred, sd, train, shape = cache
+        check_ddx(self, ddx, shape)
+        if train:
+            raise NotImplementedError(f"{self!r} has no double_backward while it trains: it mixes the images of a batch, so that"
+                                      " none has a slope of its own. Choose a discriminator without batch norm, or no penalty")
+        self.dgamma[...], self.dbeta[...] = sum_of_rows((ddx * dy).reshape(centred.shape)) / sd, 0
+        return ddx * (self.gamma / sd), None
 
     def __repr__(self):
         return f"BatchNorm({len(self.gamma)})"

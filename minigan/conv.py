@@ -58,7 +58,7 @@ import math
 
 from minigan.backend import array_module
 from minigan.initial_weights import initial_weights
-from minigan.layer import Layer, check_dy, check_float
+from minigan.layer import Layer, check_ddx, check_dy, check_float
 from minigan.patches import add_patches, patches
 
 
@@ -95,6 +95,13 @@ class Conv2D(Layer):
         if need_dx:
             drows = dy @ self.W.reshape(-1, self.n_out).T
             return add_patches(drows, shape, self.size, self.stride, self.padding, height, width)
+
+    def double_backward(self, ddx, dy, cache):  # Dense's, of patches: their forward is the backward of add_patches
+        check_ddx(self, ddx, cache[1])
+        ddrows = patches(ddx, self.size, self.stride, self.padding, *dy.shape[1:3])
+        array_module(dy).matmul(ddrows.T, dy.reshape(-1, self.n_out), out=self.dW.reshape(-1, self.n_out))
+        self.db[...] = 0
+        return (ddrows @ self.W.reshape(-1, self.n_out)).reshape(dy.shape), None
 
     def places(self, shape):
         """How many places there are for the kernel, down and across, on images of a shape (N, H, W, C)."""
@@ -139,6 +146,15 @@ class ConvTranspose2D(Layer):
             array_module(dy).matmul(drows.T, x.reshape(-1, self.n_in), out=self.dW.reshape(-1, self.n_in))
             self.db[...] = sum_of_rows(dy.reshape(-1, self.n_out))
         return (drows @ self.W.reshape(-1, self.n_in)).reshape(x.shape) if need_dx else None
+
+    def double_backward(self, ddx, dy, cache):  # dx = patches(dy)·W, so patches(dy) has the gradient ddx·Wᵀ
+        x, shape = cache
+        check_ddx(self, ddx, x.shape)
+        how = self.size, self.stride, self.padding, *x.shape[1:3]
+        ddx, W = ddx.reshape(-1, self.n_in), self.W.reshape(-1, self.n_in)
+        array_module(dy).matmul(patches(dy, *how).T, ddx, out=self.dW.reshape(-1, self.n_in))
+        self.db[...] = 0
+        return add_patches(ddx @ W.T, shape, *how), None
 
     def __repr__(self):
         return f"ConvTranspose2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"

@@ -46,7 +46,7 @@ Shapes
 """
 from minigan.backend import array_module
 from minigan.initial_weights import initial_weights
-from minigan.layer import Layer, check_dy, check_float
+from minigan.layer import Layer, check_ddx, check_dy, check_float
 
 
 class Dense(Layer):
@@ -78,6 +78,12 @@ class Dense(Layer):
             array_module(x).matmul(x.T, dy, out=self.dW)
             dy.sum(axis=0, out=self.db)
         return dy @ self.W.T if need_dx else None
+
+    def double_backward(self, ddx, dy, x):  # dx = dy·Wᵀ is itself a product: (N, K) -> (N, M)
+        check_ddx(self, ddx, x.shape)
+        array_module(x).matmul(ddx.T, dy, out=self.dW)
+        self.db[...] = 0
+        return ddx @ self.W, None
 
     def __repr__(self):
         return f"Dense({self.W.shape[0]}, {self.W.shape[1]})"

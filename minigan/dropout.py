@@ -38,7 +38,7 @@ run can be repeated, and a gradient check can draw the same mask again and again
 [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
 """
 from minigan.backend import array_module, fused
-from minigan.layer import Layer, check_dy, check_float
+from minigan.layer import Layer, check_ddx, check_dy, check_float
 from minigan.randomness import random_16_bits
 
 
@@ -65,6 +65,11 @@ class Dropout(Layer):
         mask, shape = cache
         check_dy(self, dy, shape)
         return dy if mask is None else dy * mask
+
+    def double_backward(self, ddx, dy, cache):  # by the same mask, once more
+        mask, shape = cache
+        check_ddx(self, ddx, shape)
+        return ddx if mask is None else ddx * mask, None
 
     def __repr__(self):
         return f"Dropout({self.rate})"

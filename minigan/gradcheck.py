@@ -110,6 +110,25 @@ def check_layer(layer, x, train=False, seed=0):
             for name, array in {"x": x, **parameters}.items()]
 
 
+def check_double_backward(layer, x, train=False, seed=0):
+    """The same of the layer's double_backward: a list of Checks of ddy, dx and each parameter's gradient.
+
+    The number is P = sum of ddx * dx, for a random ddx and the dx that backward returns.
+    """
+    x, rng = np.array(x), np.random.default_rng(seed + 1)
+
+    def forward():
+        return layer.forward(x, train=train, rng=np.random.default_rng(seed))
+    dy, ddx = rng.standard_normal(forward()[0].shape), rng.standard_normal(x.shape)
+    given = layer.input_gradient(dy, forward()[1])[1] if hasattr(layer, "input_gradient") else dy
+    for _ in range(2):  # as above
+        ddy, dx = layer.double_backward(ddx, given, forward()[1])
+    analytic = {"ddy": ddy, "dx": 0 * x if dx is None else dx, **{"d" + name: np.array(getattr(layer, "d" + name)) for name in layer.names}}
+    P = lambda: float((ddx * layer.backward(dy, forward()[1])).sum())
+    arrays = dy, x, *(getattr(layer, name) for name in layer.names)
+    return [compare(name, gradient, P, array) for (name, gradient), array in zip(analytic.items(), arrays)]
+
+
 def check_loss(loss, z, t):
     """A list with one Check, of the dz that `loss(z, t) -> (L, dz)` returns. z is float64."""
     z = np.array(z)

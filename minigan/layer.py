@@ -30,6 +30,12 @@ Backward
     must not change it: it asks for `need_dparams=False`. And nobody will ever move the pixels of
     a real image: the discriminator's own step asks for `need_dx=False`.
 
+Double backward
+    (ddy, dx) = layer.double_backward(ddx, dy, cache)
+
+    Some losses are a price on dx itself, and go back through a backward. Only penalties.py needs
+    that, and derives it; until there, and for a layer of your own, you can do without.
+
 Shapes
     dx.shape == x.shape, dW.shape == W.shape, and every array has the dtype of x:
     float32 to train, float64 to check.
@@ -70,6 +76,16 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
+    def double_backward(self, ddx, dy, cache):
+        """ddx, the gradient of some number P with respect to the dx that backward(dy, cache) gave
+        -> (ddy, dx), those with respect to that dy and to x; dx is None where P does not depend on x
+        through this layer. Fills dW, db, ... with those of P. See penalties.py.
+
+        Writes into none of its arguments. Raises ValueError if ddx has not the shape of x.
+        """
+        raise NotImplementedError(f"{self!r} has no double_backward, which a gradient penalty needs:"
+                                  " choose a network without it, or no penalty")
+
     def __repr__(self):
         return f"{type(self).__name__}()"
 
@@ -88,3 +104,9 @@ def check_dy(layer, dy, shape):
     without a word, and the gradient would be wrong."""
     if dy.shape != shape:
         raise ValueError(f"{layer!r} gave out y of shape {shape} but got back dy of shape {dy.shape}")
+
+
+def check_ddx(layer, ddx, shape):
+    """Raise ValueError unless ddx has the given shape, that of dx, for the same reason."""
+    if ddx.shape != shape:
+        raise ValueError(f"{layer!r} gave back dx of shape {shape} but got ddx of shape {ddx.shape}")

@@ -113,5 +113,28 @@ class Sequential(Layer):
             dy = layer.backward(dy, cache, need_dx or layer is not first, need_dparams)
         return dy if need_dx else None
 
+    def input_gradient(self, dy, caches):  # (N, M) -> (N, K), and the dy of each layer
+        """(dx, dys): backward without parameter gradients, keeping what double_backward will want to know."""
+        dys = []
+        for layer, cache in zip(reversed(self.layers), reversed(caches)):
+            dys.insert(0, dy)
+            dy = layer.backward(dy, cache, need_dparams=False)
+        return dy, dys
+
+    def double_backward(self, ddx, dys, caches):  # (N, K) -> (N, M), and (N, K) or None
+        """As a layer's, with the dy of each layer, which input_gradient gave out. See penalties.py."""
+        dxs, dx = [], None
+        for layer, dy, cache in zip(self.layers, dys, caches):
+            ddx, more = layer.double_backward(ddx, dy, cache)
+            dxs.append(more)
+        if any(more is not None for more in dxs):  # these go down to the layers below, like any gradient
+            written = self.dtheta.copy()
+            self.dtheta[...] = 0
+            for layer, cache, more in zip(reversed(self.layers), reversed(caches), reversed(dxs)):
+                dx = None if dx is None else layer.backward(dx, cache)
+                dx = more if dx is None else dx if more is None else dx + more
+            self.dtheta += written
+        return ddx, dx
+
     def __repr__(self):
         return f"Sequential([{', '.join(map(repr, self.layers))}])"

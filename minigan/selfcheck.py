@@ -23,10 +23,11 @@ from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.dense import Dense
 from minigan.dropout import Dropout
 from minigan.gan import discriminator_step, generator_step, make_discriminator, make_generator
-from minigan.gradcheck import check_layer, check_loss, compare
+from minigan.gradcheck import check_double_backward, check_layer, check_loss, compare
 from minigan.losses import bce_on_logits, bce_on_probabilities, softplus
 from minigan.network import Sequential
 from minigan.optim import SGD
+from minigan.penalties import PENALTIES, penalise
 from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
 
 
@@ -126,6 +127,7 @@ def self_check():
             for check in check_loss(lambda a, t: mean_loss(*pays(a, t)), a, sides):
                 yield "adversarial", f"{name}, {player}", check
     yield from gan_checks()
+    yield from penalty_checks()
 
 
 def gan_checks():
@@ -150,3 +152,29 @@ def gan_checks():
     yield "gan", "D's step, through D", compare("dtheta", D.dtheta, loss_D, D.theta)
     generator_step(G, D, SGD(G.theta, lr=0.0), z, None)
     yield "gan", "G's step, through D and G", compare("dtheta", G.dtheta, loss_G, G.theta)
+
+
+def discriminators():
+    """Of all kinds of layers that a penalty's gradient goes through: name, D, the shape of its x."""
+    rng = draws()
+    yield "dropout", make_discriminator(8, [6, 4], rng, dropout=0.3, dtype="float64"), (7, 8)
+    yield "bends", Sequential([Dense(5, 6, rng, "fan_in", "float64"), Tanh(), Dense(6, 4, rng, "fan_in", "float64"), ReLU(),
+                               Dense(4, 3, rng, "fan_in", "float64"), Sigmoid(), Dense(3, 1, rng, "he", "float64")]), (6, 5)
+    yield "convolutions", Sequential([
+        UpSample2D(2), Conv2D(1, 4, 3, rng, 1, 1, "he", "float64"), LeakyReLU(), AveragePool2D(2),
+        ConvTranspose2D(4, 2, 2, rng, 2, 0, 0, "he", "float64"), Tanh(), Conv2D(2, 3, 4, rng, 2, 1, "he", "float64"), LeakyReLU(),
+        Reshape(24), Maxout(2), Dense(12, 1, rng, "he", "float64")]), (3, 2, 4, 1)
+
+
+def penalty_checks():
+    """The double backward of every layer, and the gradient of each penalty on several discriminators."""
+    for row in LAYERS:
+        if not row.name.startswith("BatchNorm") or not row.train:  # which has none
+            for check in check_double_backward(row.make("float64"), random_x(row.shape), row.train):
+                yield "penalties", row.name, check
+    for name in PENALTIES:
+        for what, D, shape in discriminators():
+            def P():
+                return float(penalise(D, *D.forward(random_x(shape), True, draws()), name, 3.0))
+            P()
+            yield "penalties", f"{name}, D with {what}", compare("dtheta", D.dtheta.copy(), P, D.theta)

@@ -39,7 +39,7 @@ Shapes
 import math
 
 from minigan.backend import array_module
-from minigan.layer import Layer, check_dy, check_float
+from minigan.layer import Layer, check_ddx, check_dy, check_float
 
 
 class Reshape(Layer):
@@ -57,6 +57,10 @@ class Reshape(Layer):
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         check_dy(self, dy, (cache[0], *self.shape))
         return dy.reshape(cache)
+
+    def double_backward(self, ddx, dy, cache):
+        check_ddx(self, ddx, cache)
+        return ddx.reshape(dy.shape), None
 
     def __repr__(self):
         return f"Reshape({', '.join(map(str, self.shape))})"
@@ -102,6 +106,10 @@ class AveragePool2D(Layer):
         check_dy(self, dy, (n, height // self.k, width // self.k, channels))
         return spread(dy / self.k ** 2, self.k)
 
+    def double_backward(self, ddx, dy, cache):
+        check_ddx(self, ddx, cache)
+        return in_blocks(ddx, self.k).mean(axis=(2, 4)), None
+
     def __repr__(self):
         return f"AveragePool2D({self.k})"
 
@@ -120,6 +128,10 @@ class UpSample2D(Layer):
         n, height, width, channels = cache
         check_dy(self, dy, (n, height * self.k, width * self.k, channels))
         return in_blocks(dy, self.k).sum(axis=(2, 4))
+
+    def double_backward(self, ddx, dy, cache):
+        check_ddx(self, ddx, cache)
+        return spread(ddx, self.k), None
 
     def __repr__(self):
         return f"UpSample2D({self.k})"
@@ -140,9 +152,16 @@ class Maxout(Layer):
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         check_dy(self, dy, cache.shape)
-        xp = array_module(dy)
-        here = cache[:, :, None] == xp.arange(self.k)
-        return (here * dy[:, :, None]).reshape(len(dy), -1)
+        return (self.largest(cache) * dy[:, :, None]).reshape(len(dy), -1)
+
+    def double_backward(self, ddx, dy, cache):  # of each k, the number where x was the largest
+        n, m = cache.shape
+        check_ddx(self, ddx, (n, m * self.k))
+        return (self.largest(cache) * ddx.reshape(n, m, self.k)).sum(axis=2), None
+
+    def largest(self, cache):
+        """(N, M, k), True where x was the largest of its k."""
+        return cache[:, :, None] == array_module(cache).arange(self.k)
 
     def __repr__(self):
         return f"Maxout({self.k})"

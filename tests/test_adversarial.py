@@ -111,9 +111,11 @@ def test_the_non_saturating_loss_is_that_of_losses_py():
 def test_dtype_shape_device_and_inputs(name, dtype, xp):
     a, t = A.astype(dtype), REAL.astype(dtype)
     a.flags.writeable = t.flags.writeable = False
-    results = [*GAN_LOSSES[name].of_D(xp.asarray(a), xp.asarray(t)), *GAN_LOSSES[name].of_D(xp.asarray(a), 1.0), *GAN_LOSSES[name].of_G(xp.asarray(a))]
-    expected = [*GAN_LOSSES[name].of_D(a, t), *GAN_LOSSES[name].of_D(a, 1.0), *GAN_LOSSES[name].of_G(a)]
-    for result, numbers in zip(results, expected):
+    loss = GAN_LOSSES[name]
+
+    def all_of(a, t):
+        return *loss.of_D(a, t), *loss.of_D(a, 1.0), *loss.of_G(a)
+    for result, numbers in zip(all_of(xp.asarray(a), xp.asarray(t)), all_of(a, t)):
         assert result.shape == a.shape and result.dtype == dtype and array_module(result) is xp
         np.testing.assert_allclose(to_host(result), numbers, rtol=0 if xp.__name__ != "cupy" else 1e-6)
 
@@ -130,5 +132,6 @@ def test_no_loss_makes_the_host_wait_and_each_is_one_launch(name):
 
 @every_loss
 def test_finite_at_a_thousand(name):
-    for value in *of_D(name, np.float32([[1000], [1000], [-1000], [-1000]]), np.float32([[1], [0], [1], [0]])), *of_G(name, np.float32([[1000], [-1000]])):
+    a, t = np.float32([[1000], [1000], [-1000], [-1000]]), np.float32([[1], [0], [1], [0]])
+    for value in *of_D(name, a, t), *of_G(name, a):
         assert np.isfinite(value).all() and value.dtype == "float32"

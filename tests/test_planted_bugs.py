@@ -82,6 +82,36 @@ BUGS = {  # name: page, {right: wrong}, the tests that must fail
     "batch norm that samples with the batch's mean": ("batchnorm.py", {
         "        if train:\n            m = ": "        if True:\n            m = ",
     }, ["test_layers.py::test_forward_against_a_second_formula[BatchNorm, sampling]"]),
+    "a penalty whose norm is taken over the wrong axis": ("penalties.py", {  # Zeleni9/pytorch-wgan#40
+        "rows).sum(axis=1).reshape(-1, 1)": "rows).sum(axis=0)",
+    }, ["test_penalties.py::test_the_price_by_its_definition[convolutions-wgan-gp]",
+        "test_penalties.py::test_the_gradient_against_central_differences[dropout-wgan-gp]"]),
+    "a penalty on the slope of the sigmoid": ("penalties.py", {  # hwalsuklee/tensorflow-generative-model-collections#14
+        "    g, dys = D.input_gradient(array_module(logits).ones_like(logits), caches)\n":
+            "    from minigan.activations import sigmoid; p = sigmoid(logits)\n    g, dys = D.input_gradient(p * (1 - p), caches)\n",
+    }, ["test_penalties.py::test_the_price_by_its_definition[bends-r1]",
+        "test_penalties.py::test_the_price_by_its_definition[convolutions-wgan-gp]",
+        "test_penalties.py::test_the_masked_forward_of_the_page"]),
+    "a penalty that lost its square": ("penalties.py", {  # wiseodd/generative-models#31
+        "(over / xp.maximum(length, 1e-12) * (2 / len(g)))": "(xp.ones_like(over) / xp.maximum(length, 1e-12) / len(g))",
+        "(over * over).mean()": "over.mean()",
+    }, ["test_penalties.py::test_the_price_by_its_definition[convolutions-wgan-gp]",
+        "test_penalties.py::test_the_gradient_against_central_differences[dropout-wgan-gp]"]),
+    "a penalty that is priced but has no backward": ("penalties.py", {  # mlpack#2891, #3063
+        "    D.double_backward(weight * ddx, dys, caches)\n": "",
+    }, ["test_penalties.py::test_the_gradient_against_central_differences[dropout-r1]",
+        "test_penalties.py::test_the_gradient_against_central_differences[convolutions-wgan-gp]",
+        "test_penalties.py::test_a_descent_along_it_makes_the_slope_what_it_should_be[r1]"]),
+    "a double backward that forgets where the slope bends": ("network.py", {
+        "if any(more is not None for more in dxs)": "if False",
+    }, ["test_penalties.py::test_the_gradient_against_central_differences[bends-r1]",
+        "test_penalties.py::test_double_backward_against_central_differences[Sequential]"]),
+    "a hinge that never ends": ("adversarial.py", {
+        "-s * (missing > 0).astype(a.dtype)": "-s + 0 * a",
+    }, ["test_adversarial.py::test_slopes_against_central_differences[of_D-hinge]"]),
+    "a generator that lowers the price of the wrong side": ("adversarial.py", {
+        '"hinge": AdversarialLoss(hinge, lambda a: wasserstein(a, 1.0)': '"hinge": AdversarialLoss(hinge, lambda a: wasserstein(a, 0.0)',
+    }, ["test_adversarial.py::test_prices_against_the_papers[hinge]"]),
     "a kernel that is turned around": ("conv.py", {
         "y = rows @ self.W.reshape(-1, self.n_out)": "y = rows @ self.W[::-1, ::-1].reshape(-1, self.n_out)",
     }, ["test_layers.py::test_forward_against_a_second_formula[Conv2D]",
