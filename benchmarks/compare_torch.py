@@ -16,6 +16,7 @@ How to run, from the folder with demo.py; it takes ten seconds
 import importlib
 import pkgutil
 import sys
+import warnings
 from itertools import product
 from pathlib import Path
 
@@ -45,9 +46,26 @@ from minigan.network import Sequential
 from minigan.optim import SGD, Adam, WeightAverage
 from minigan.penalties import PENALTIES, penalise
 from minigan.shapes import AveragePool2D, Maxout, Reshape, UpSample2D
+from minigan.spectral import SpectralNorm
 
 LIMITS = {"float64": 1e-10, "float32": 1e-5}
 SEED, STEPS, N, K, M, Z, P = 0, 100, 64, 200, 100, 16, 20_000  # P: how many parameters the optimizers move
+
+
+def torch_spectral(layer, module):
+    """(layer, module) of PyTorch's first spectral_norm, which goes by algorithm 1 of the paper, with the same u."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                     # it has a second one, which starts with v
+        module = nn.utils.spectral_norm(module.to(getattr(torch, str(layer.u.dtype))))
+    module.weight_u = torch.tensor(layer.u)
+    return layer, module
+
+
+def parameters(module):
+    """The module's parameters, W before b."""
+    return [module.weight_orig, module.bias] if hasattr(module, "weight_orig") else list(module.parameters())
+
+
 LAYERS = {  # every row: a layer, and what PyTorch calls the same. "fan_in" draws the biases at random, too
     "Dense": lambda rng, dtype: (Dense(K, M, rng, "fan_in", dtype), nn.Linear(K, M)),
     "LeakyReLU(0.2)": lambda rng, dtype: (LeakyReLU(0.2), nn.LeakyReLU(0.2)),
@@ -56,6 +74,7 @@ LAYERS = {  # every row: a layer, and what PyTorch calls the same. "fan_in" draw
     "Tanh": lambda rng, dtype: (Tanh(), nn.Tanh()),
     "Sigmoid": lambda rng, dtype: (Sigmoid(), nn.Sigmoid()),
     "Dropout": lambda rng, dtype: (Dropout(0.3), nn.Dropout(0.3)),
+    "SpectralNorm": lambda rng, dtype: torch_spectral(SpectralNorm(Dense(K, M, rng, "fan_in", dtype), rng), nn.Linear(K, M)),
     "Sequential": lambda rng, dtype: (
         Sequential([Dense(K, M, rng, "fan_in", dtype), ReLU(), Dense(M, 5, rng, "fan_in", dtype), Tanh()]),
         nn.Sequential(nn.Linear(K, M), nn.ReLU(), nn.Linear(M, 5), nn.Tanh())),
@@ -81,7 +100,7 @@ IMAGES = {  # the same for layers of images (N, H, W, C), which PyTorch has as (
 def give_weights(layer, module):
     """Copies the layer's W and b into the PyTorch module, which keeps W as (M, K)."""
     arrays = [getattr(part, name) for part in getattr(layer, "layers", [layer]) for name in part.names]
-    for array, parameter in zip(arrays, module.parameters(), strict=True):
+    for array, parameter in zip(arrays, parameters(module), strict=True):
         parameter.data = torch.tensor(array.T)
 
 
@@ -109,7 +128,7 @@ def layers(dtype):
         torch_y.backward(torch.tensor(dy))
         yield f"{name}: y", difference(y, torch_y)
         yield f"{name}: dx", difference(dx, torch_x.grad)
-        gradients = [parameter.grad.t() for parameter in module.parameters()]
+        gradients = [parameter.grad.t() for parameter in parameters(module)]
         gradients = [torch.cat([g.ravel() for g in gradients])] if type(layer) is Sequential else gradients
         for parameter, gradient in zip(layer.names, gradients, strict=True):
             yield f"{name}: d{parameter}", difference(getattr(layer, "d" + parameter), gradient)
@@ -176,7 +195,7 @@ def double_backwards(dtype):
             yield f"{name}, twice: dx", difference(place(dx), torch_x.grad)
         elif torch_x.grad is not None and torch_x.grad.any():
             yield f"{name}, twice: dx", np.inf
-        wanted = [g if (g := parameter.grad) is not None else torch.zeros_like(parameter) for parameter in module.parameters()]
+        wanted = [g if (g := parameter.grad) is not None else torch.zeros_like(parameter) for parameter in parameters(module)]
         ours = [("d" + n, getattr(part, "d" + n)) for part in getattr(layer, "layers", [layer]) for n in part.names]
         for (n, array), gradient in zip(ours, wanted, strict=True):
             array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T

@@ -24,25 +24,26 @@ it home, and `@fused` above a formula changes nothing on NumPy.
     15  batchnorm        every feature with mean 0 and variance 1
     16  shapes           pooling, repeating, reshaping, and Maxout
     17  penalties        a price on D's slope: the backward of a backward
+    18  spectral         a layer that cannot stretch anything by more than 1
                          -- here the core ends; around it stand --
-    18  backend          NumPy or CuPy: choose, place, bring home
-    19  data             MNIST, the IDX format, and the one place that scales pixels
-    20  pictures         from a folder of pictures to bytes, all of one size
-    21  sources          images of one's own, whatever they lie in, and their labels
-    22  recipes          complete settings, by name
-    23  build            from a recipe to its networks, optimizers and noise
-    24  game             both networks and all else that changes while they learn
-    25  plots            every picture
-    26  runs             the run folder: settings, history, model
-    27  drawing          new images: at random, of a class that is asked for, or on a walk
-    28  checkpoint       everything needed to go on after a power cut
-    29  classifier       a judge who knows digits, made of the same layers
-    30  metrics          is it any good? in figures
-    31  diagnosis        and in words
-    32  training         the loop: epochs, and what is written when
-    33  evaluation       all figures of one run, beside those of real images and of noise
-    34  comparison       several runs, side by side
-    35  selfcheck        every derivative against central differences, in one table
+    19  backend          NumPy or CuPy: choose, place, bring home
+    20  data             MNIST, the IDX format, and the one place that scales pixels
+    21  pictures         from a folder of pictures to bytes, all of one size
+    22  sources          images of one's own, whatever they lie in, and their labels
+    23  recipes          complete settings, by name
+    24  build            from a recipe to its networks, optimizers and noise
+    25  game             both networks and all else that changes while they learn
+    26  plots            every picture
+    27  runs             the run folder: settings, history, model
+    28  drawing          new images: at random, of a class that is asked for, or on a walk
+    29  checkpoint       everything needed to go on after a power cut
+    30  classifier       a judge who knows digits, made of the same layers
+    31  metrics          is it any good? in figures
+    32  diagnosis        and in words
+    33  training         the loop: epochs, and what is written when
+    34  evaluation       all figures of one run, beside those of real images and of noise
+    35  comparison       several runs, side by side
+    36  selfcheck        every derivative against central differences, in one table
 
 The letters
     N   batch: how many examples go through at once

@@ -93,8 +93,7 @@ def check_layer(layer, x, train=False, seed=0):
         if array.dtype != "float64":
             raise TypeError(f"a gradient check wants float64, but {name} is {array.dtype} of shape {array.shape}")
 
-    def forward(x):
-        return layer.forward(x, train=train, rng=np.random.default_rng(seed))
+    forward = repeatable(layer, train, seed)
 
     def backward(x, dy):
         for name in layer.names:
@@ -110,21 +109,30 @@ def check_layer(layer, x, train=False, seed=0):
             for name, array in {"x": x, **parameters}.items()]
 
 
+def repeatable(layer, train, seed):
+    """x -> (y, cache), always from the same states, such as running means, and with the same random numbers."""
+    states = [getattr(part, name) for part in getattr(layer, "layers", [layer]) for name in part.states]
+    before = [state.copy() for state in states]
+
+    def forward(x):
+        for state, was in zip(states, before):
+            state[...] = was
+        return layer.forward(x, train=train, rng=np.random.default_rng(seed))
+    return forward
+
+
 def check_double_backward(layer, x, train=False, seed=0):
     """The same of the layer's double_backward: a list of Checks of ddy, dx and each parameter's gradient.
 
     The number is P = sum of ddx * dx, for a random ddx and the dx that backward returns.
     """
-    x, rng = np.array(x), np.random.default_rng(seed + 1)
-
-    def forward():
-        return layer.forward(x, train=train, rng=np.random.default_rng(seed))
-    dy, ddx = rng.standard_normal(forward()[0].shape), rng.standard_normal(x.shape)
-    given = layer.input_gradient(dy, forward()[1])[1] if hasattr(layer, "input_gradient") else dy
+    x, rng, forward = np.array(x), np.random.default_rng(seed + 1), repeatable(layer, train, seed)
+    dy, ddx = rng.standard_normal(forward(x)[0].shape), rng.standard_normal(x.shape)
+    given = layer.input_gradient(dy, forward(x)[1])[1] if hasattr(layer, "input_gradient") else dy
     for _ in range(2):  # as above
-        ddy, dx = layer.double_backward(ddx, given, forward()[1])
+        ddy, dx = layer.double_backward(ddx, given, forward(x)[1])
     analytic = {"ddy": ddy, "dx": 0 * x if dx is None else dx, **{"d" + name: np.array(getattr(layer, "d" + name)) for name in layer.names}}
-    P = lambda: float((ddx * layer.backward(dy, forward()[1])).sum())
+    P = lambda: float((ddx * layer.backward(dy, forward(x)[1])).sum())
     arrays = dy, x, *(getattr(layer, name) for name in layer.names)
     return [compare(name, gradient, P, array) for (name, gradient), array in zip(analytic.items(), arrays)]
 

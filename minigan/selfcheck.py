@@ -29,6 +29,7 @@ from minigan.network import Sequential
 from minigan.optim import SGD
 from minigan.penalties import PENALTIES, penalise
 from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
+from minigan.spectral import SpectralNorm, unit
 
 
 class Row(NamedTuple):
@@ -65,6 +66,14 @@ def batchnorm(dtype):
     return layer
 
 
+def settled(layer):
+    """The layer with spectral normalisation, after so many steps that u turns no more."""
+    normed = SpectralNorm(layer, draws())
+    for _ in range(500):
+        normed.u[...] = unit(unit(normed.matrix(normed.W) @ normed.u) @ normed.matrix(normed.W))
+    return normed
+
+
 LAYERS = [
     Row("dense", "Dense", dense(5, 4, "fan_in"), (3, 5)),
     Row("dense", "Dense, one example", dense(5, 4, "he"), (1, 5)),
@@ -96,6 +105,10 @@ LAYERS = [
     Row("shapes", "AveragePool2D", lambda dtype: AveragePool2D(2), (2, 4, 6, 2)),
     Row("shapes", "UpSample2D", lambda dtype: UpSample2D(2), (2, 2, 3, 2)),
     Row("shapes", "Maxout", lambda dtype: Maxout(3), (4, 6)),
+    Row("spectral", "SpectralNorm of Dense", lambda dtype: SpectralNorm(Dense(5, 4, draws(), "fan_in", dtype), draws()), (3, 5)),
+    Row("spectral", "SpectralNorm of Dense, training", lambda dtype: settled(Dense(5, 4, draws(), "fan_in", dtype)), (3, 5), train=True),
+    Row("spectral", "SpectralNorm of Conv2D",
+        lambda dtype: SpectralNorm(Conv2D(2, 3, 3, draws(), 2, 1, "he", dtype), draws()), (2, 5, 6, 2)),
 ]
 
 TARGETS = np.array([[1.0], [0.0], [0.9], [0.3], [1.0], [0.0]])

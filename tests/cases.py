@@ -5,6 +5,7 @@ tests/test_layers.py runs every check on every case; a layer of the package with
 row without a formula, fails there. So: to add a layer, add its row and its formula.
 """
 import math
+from copy import copy
 
 import numpy as np
 
@@ -72,6 +73,15 @@ def label_planes(layer, x, rng):
     return np.array([[[[*row[(v * W + u) * C:(v * W + u + 1) * C], *row[H * W * C:]] for u in range(W)] for v in range(H)] for row in x])
 
 
+def spectral(of):
+    """The formula of the layer within, with W divided by |Wu|: for a u that turns no more, its largest singular value."""
+    def formula(layer, x, rng):
+        inner, W = copy(layer.layer), layer.W.reshape(-1, layer.W.shape[-1])
+        inner.W, inner.b = layer.W / math.sqrt(sum(sum(W[i, j] * layer.u[j] for j in range(W.shape[1])) ** 2 for i in range(len(W)))), layer.b
+        return of(inner, x, rng)
+    return formula
+
+
 def pool(layer, x, rng):
     n, H, W, C = x.shape
     return np.array([[[[sum(x[a, 2 * v + i, 2 * u + j, c] for i in (0, 1) for j in (0, 1)) / 4
@@ -115,6 +125,9 @@ FORMULAS = {  # (layer, x, rng) -> y; rng is what forward was given
     "LabelPlanes": label_planes,
     "AveragePool2D": pool,
     "UpSample2D": upsample,
+    "SpectralNorm of Dense": spectral(dense),
+    "SpectralNorm of Dense, training": spectral(dense),
+    "SpectralNorm of Conv2D": spectral(conv),
     "Maxout": lambda layer, x, rng: np.array([[max(row[:3]), max(row[3:])] for row in x.tolist()]),
 }
 CASES = {row.name: row for row in LAYERS}

@@ -189,8 +189,7 @@ def test_only_what_is_needed(case):
 @every_case
 def test_wrong_use_is_refused_in_words(case):
     layer, (x, dy) = case.make("float64"), inputs(case)
-    first = layer.layers[0] if hasattr(layer, "layers") else layer         # the one that complains
-    last = layer.layers[-1] if hasattr(layer, "layers") else layer
+    first, last = (innermost(layer, i) for i in (0, -1))                   # those that complain
     with refusal(TypeError, f"{first!r} wants a float32 or float64 array, not int64 of shape {x.shape}"):
         layer.forward((100 * x).astype("int64"), train=case.train, rng=draws())
     with refusal(TypeError, f"{first!r} wants a float32 or float64 array, not list of shape ?"):
@@ -200,6 +199,11 @@ def test_wrong_use_is_refused_in_words(case):
         layer.backward(np.ones((2, 1, 1)), cache)
     with refusal(TypeError, f"{first!r} wants a float32 or float64 array, not float16 of shape {x.shape}"):
         layer.forward(x.astype("float16"), train=case.train, rng=draws())
+
+
+def innermost(layer, i):
+    """A network's first or last layer; what a wrapper wraps."""
+    return layer.layers[i] if hasattr(layer, "layers") else getattr(layer, "layer", layer)
 
 
 def refusal(error, message):

@@ -8,7 +8,7 @@ import minigan
 
 FOLDER = Path(minigan.__file__).parent
 ORDER = re.findall(r"^ {4,5}\d+  (\w+)", minigan.__doc__, re.MULTILINE)
-CORE = ORDER[:ORDER.index("penalties") + 1]
+CORE = ORDER[:ORDER.index("spectral") + 1]
 
 
 def imports(page):

@@ -106,6 +106,14 @@ BUGS = {  # name: page, {right: wrong}, the tests that must fail
         "if any(more is not None for more in dxs)": "if False",
     }, ["test_penalties.py::test_the_gradient_against_central_differences[bends-r1]",
         "test_penalties.py::test_double_backward_against_central_differences[Sequential]"]),
+    "spectral norm whose sigma does not depend on W": ("spectral.py", {
+        "(self.matrix(dV) - (dV * V).sum() * v[:, None] * u) / sigma": "self.matrix(dV) / sigma",
+    }, ["test_layers.py::test_gradients_against_central_differences[SpectralNorm of Dense]",
+        "test_penalties.py::test_double_backward_against_central_differences[SpectralNorm of Conv2D]",
+        "test_spectral.py::test_a_penalty_through_it[r1]"]),
+    "spectral norm that turns u while it samples": ("spectral.py", {
+        "        if train:\n            self.u": "        if True:\n            self.u",
+    }, ["test_spectral.py::test_a_round_of_power_iteration_in_every_training_step_and_none_in_sampling"]),
     "a hinge that never ends": ("adversarial.py", {
         "-s * (missing > 0).astype(a.dtype)": "-s + 0 * a",
     }, ["test_adversarial.py::test_slopes_against_central_differences[of_D-hinge]"]),
