@@ -72,7 +72,7 @@ class SpectralNorm(Layer):
         if train:
             self.u[...] = unit(v @ W)
         u = self.u.copy()  # the next forward may turn it
-        sigma = array_module(x).maximum(v @ W @ u, 1e-12)
+        sigma = array_module(W).maximum(v @ W @ u, 1e-12)
         V = self.W / sigma
         y, cache = self.holding(V).forward(x, train, rng)
         return y, (cache, V, u, v, sigma)

@@ -77,7 +77,8 @@ def spectral(of):
     """The formula of the layer within, with W divided by |Wu|: for a u that turns no more, its largest singular value."""
     def formula(layer, x, rng):
         inner, W = copy(layer.layer), layer.W.reshape(-1, layer.W.shape[-1])
-        inner.W, inner.b = layer.W / math.sqrt(sum(sum(W[i, j] * layer.u[j] for j in range(W.shape[1])) ** 2 for i in range(len(W)))), layer.b
+        Wu = [sum(row[j] * layer.u[j] for j in range(len(row))) for row in W]
+        inner.W, inner.b = layer.W / math.hypot(*Wu), layer.b
         return of(inner, x, rng)
     return formula
 

@@ -18,7 +18,8 @@ from minigan.spectral import SpectralNorm, unit
 
 def network(xp=np, dtype="float64"):
     rng = draws()
-    return Sequential([SpectralNorm(Dense(5, 6, rng, "he", dtype), rng), LeakyReLU(0.2), SpectralNorm(Dense(6, 1, rng, "he", dtype), rng)]).to(xp)
+    layers = SpectralNorm(Dense(5, 6, rng, "he", dtype), rng), LeakyReLU(0.2), SpectralNorm(Dense(6, 1, rng, "he", dtype), rng)
+    return Sequential(layers).to(xp)
 
 
 def test_it_divides_by_the_largest_singular_value():
