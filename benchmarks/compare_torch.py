@@ -45,11 +45,18 @@ from minigan.losses import bce_on_logits, bce_on_probabilities
 from minigan.network import Sequential
 from minigan.optim import SGD, Adam, WeightAverage
 from minigan.penalties import PENALTIES, penalise
-from minigan.shapes import AveragePool2D, Maxout, Reshape, UpSample2D
+from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
 from minigan.spectral import SpectralNorm
 
 LIMITS = {"float64": 1e-10, "float32": 1e-5}
 SEED, STEPS, N, K, M, Z, P = 0, 100, 64, 200, 100, 16, 20_000  # P: how many parameters the optimizers move
+
+
+class TorchPlanes(nn.Module):
+    """14 x 14 pixels and 4 labels as (N, 14, 14, 5)."""
+
+    def forward(self, x):
+        return torch.cat([x[:, :196].view(-1, 14, 14, 1), x[:, 196:].view(-1, 1, 1, 4).expand(-1, 14, 14, 4)], dim=3)
 
 
 def torch_spectral(layer, module):
@@ -74,6 +81,7 @@ LAYERS = {  # every row: a layer, and what PyTorch calls the same. "fan_in" draw
     "Tanh": lambda rng, dtype: (Tanh(), nn.Tanh()),
     "Sigmoid": lambda rng, dtype: (Sigmoid(), nn.Sigmoid()),
     "Dropout": lambda rng, dtype: (Dropout(0.3), nn.Dropout(0.3)),
+    "LabelPlanes": lambda rng, dtype: (LabelPlanes(14, 14, 1), TorchPlanes()),
     "SpectralNorm": lambda rng, dtype: torch_spectral(SpectralNorm(Dense(K, M, rng, "fan_in", dtype), rng), nn.Linear(K, M)),
     "Sequential": lambda rng, dtype: (
         Sequential([Dense(K, M, rng, "fan_in", dtype), ReLU(), Dense(M, 5, rng, "fan_in", dtype), Tanh()]),
@@ -172,7 +180,8 @@ def double_backwards(dtype):
             continue
         rng = np.random.default_rng(SEED)
         layer, module, shape = (*make(rng, dtype), (N, K))[:3]
-        x, place = rng.standard_normal(shape).astype(dtype), np.asarray if type(layer) is Reshape else channels_first
+        x = rng.standard_normal(shape).astype(dtype)
+        place = channels_first if name in IMAGES and type(layer) is not Reshape else np.asarray
         if name in LAYERS:
             give_weights(layer, module)
         else:

@@ -54,7 +54,7 @@ The general rule
         Tanh, Sigmoid        f'(x) * ddx                                    f''(x) * dy * ddx
         Dropout              mask * ddx, the mask held                      -
         Maxout               ddx where x was largest                        -
-        Reshape, AveragePool2D, UpSample2D: their forward, of ddx           -
+        Reshape, LabelPlanes, AveragePool2D, UpSample2D: their forward, of ddx
 
     That is `double_backward` on each page. BatchNorm has none while it trains: it mixes the batch, so
     an image has no slope of its own. (Gulrajani et al. leave it out of D for that reason.)
@@ -93,15 +93,19 @@ def wgan_gp(g):
 PENALTIES = {"r1": r1, "wgan-gp": wgan_gp}
 
 
-def penalise(D, logits, caches, name, weight=1.0):
+def penalise(D, logits, caches, name, weight=1.0, n_labels=0):
     """`weight` times the penalty of that name on D's slopes where `logits, caches = D.forward(x)`; fills D.dtheta
-    with its gradient, over what was there.
+    with its gradient, over what was there. Of x the last n_labels columns are labels, whose slope costs nothing.
 
     Raises NotImplementedError if a layer of D has no double_backward.
     """
-    g, dys = D.input_gradient(array_module(logits).ones_like(logits), caches)
-    P, ddx = PENALTIES[name](g)
-    D.double_backward(weight * ddx, dys, caches)
+    xp = array_module(logits)
+    dx, dys = D.input_gradient(xp.ones_like(logits), caches)
+    ddx = xp.zeros_like(dx)
+    pixels = slice(0, dx.shape[1] - n_labels)
+    P, ddx[:, pixels] = PENALTIES[name](dx[:, pixels])
+    ddx *= weight
+    D.double_backward(ddx, dys, caches)
     return weight * P
 
 
