@@ -17,8 +17,8 @@ Forward
     hinge               max(0, 1 - s a)    -a              Lim & Ye 2017, Miyato et al. 2018
     wasserstein         -s a               -a              Arjovsky et al. 2017
 
-    The first D is the judge of gan.py, with D(x) = sigmoid(a). The other D's answer is no
-    probability, but a mark out of 1, or of any size at all.
+    The first D is the judge of gan.py, with D(x) = sigmoid(a). The others' answers are no
+    probabilities, but marks: from 0 to 1, from -1 to 1, or of any size at all.
 
 Backward
     Number by number, so each slope is a derivative from school:
@@ -43,7 +43,7 @@ Backward
 
 Shapes
     a (N, 1); t like a, or one number; prices and slopes like a. For real images t may be a little less
-    than 1 (`real_label` in gan.py) in the first three; the last two know only sides, s = 1 or -1.
+    than 1 (`real_label`, see gan.py) in the first three; the last two know only sides, s = 1 or -1.
 
 >>> import numpy as np
 >>> a = np.array([[-2.0], [1.0], [3.0]])                  # three fakes, the third taken for real
@@ -56,6 +56,7 @@ least-squares   [4.5 0.  2. ] [-3.  0.  2.]
 hinge           [ 2. -1. -3.] [-1. -1. -1.]
 wasserstein     [ 2. -1. -3.] [-1. -1. -1.]
 """
+import math
 from typing import Callable, NamedTuple
 
 from minigan.activations import sigmoid
@@ -68,7 +69,13 @@ class AdversarialLoss(NamedTuple):
 
     of_D: Callable  # (logits a, targets t) -> (price, slope)
     of_G: Callable  # (logits a of fakes) -> (price, slope)
-    smooth: bool = True  # may t be 0.9?
+    score: Callable = sigmoid  # logits -> what is shown as D(x): high for real, and 1/2 if D cannot tell
+    undecided: Callable = None  # t of real images -> the a of a D that cannot tell; None where t must be 1: then 0 is as good as others
+
+
+def of_two(t):
+    """The logit of t / 2."""
+    return math.log(t / (2 - t))
 
 
 @fused
@@ -99,11 +106,11 @@ def wasserstein(a, t):
 
 
 GAN_LOSSES = {
-    "non-saturating": AdversarialLoss(price_and_slope, lambda a: price_and_slope(a, 1.0)),
-    "minimax": AdversarialLoss(price_and_slope, minimax),
-    "least-squares": AdversarialLoss(least_squares, lambda a: least_squares(a, 1.0)),
-    "hinge": AdversarialLoss(hinge, lambda a: wasserstein(a, 1.0), smooth=False),
-    "wasserstein": AdversarialLoss(wasserstein, lambda a: wasserstein(a, 1.0), smooth=False),
+    "non-saturating": AdversarialLoss(price_and_slope, lambda a: price_and_slope(a, 1.0), undecided=of_two),
+    "minimax": AdversarialLoss(price_and_slope, minimax, undecided=of_two),
+    "least-squares": AdversarialLoss(least_squares, lambda a: least_squares(a, 1.0), lambda a: a, lambda t: t / 2),
+    "hinge": AdversarialLoss(hinge, lambda a: wasserstein(a, 1.0), lambda a: (1 + a) / 2),
+    "wasserstein": AdversarialLoss(wasserstein, lambda a: wasserstein(a, 1.0), lambda a: sigmoid(a - a.mean())),
 }
 
 

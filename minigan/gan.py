@@ -39,9 +39,10 @@ Forward and backward of the generator's step
 
     -log D(G(z)) is not the 2014 formula's log(1 - D(G(z))) with another sign: both fall when D
     is fooled, but their gradients differ. With a for D's logit they are softplus(-a) and
-    -softplus(a) (see losses.py), with the slopes sigmoid(a) - 1 and -sigmoid(a). While G is poor,
+    -softplus(a) (see adversarial.py), with the slopes sigmoid(a) - 1 and -sigmoid(a). While G is poor,
     sigmoid(a) = D(G(z)) is near 0: the second vanishes, the first is at its strongest. The
-    paper's section 3 recommends the first, "non-saturating", and so do we.
+    paper's section 3 recommends the first, "non-saturating", and so do we. Both, and three more,
+    are on that page; `loss` says which of them is played.
 
 With labels  (Mirza & Osindero 2014)
     To be able to ask for a seven, tell both networks what each image shows: C more numbers, 1 for
@@ -69,12 +70,14 @@ Shapes
 >>> G.forward(z)[0][0].round(1).tolist()                       # and so do the fakes, by now
 [1.0, -1.0, 1.0, -1.0]
 """
-from minigan.activations import LeakyReLU, Tanh, sigmoid
+from minigan.activations import LeakyReLU, Tanh
+from minigan.adversarial import GAN_LOSSES
 from minigan.backend import array_module
 from minigan.dense import Dense
 from minigan.dropout import Dropout
-from minigan.losses import bce_on_logits
 from minigan.network import Sequential
+
+USUAL = GAN_LOSSES["non-saturating"]
 
 
 def make_generator(n_latent, widths, n_pixels, rng, slope=0.2, rule="glorot", dtype="float32"):
@@ -99,8 +102,12 @@ def join(x, labels):
     return x if labels is None else array_module(x).concatenate([x, labels], axis=1)
 
 
-def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=None):
-    """D learns from N real images and N fakes: (loss, mean D(x), mean D(G(z)))."""
+def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=None, loss=USUAL, penalty=None):
+    """D learns from N real images and N fakes: (loss, mean D(x), mean D(G(z))).
+
+    `penalty(D, real, fake, labels, rng)` fills D.dtheta with what else D pays for, see penalties.py;
+    that is not part of the loss that is returned.
+    """
     xp, n = array_module(real), len(real)
     fake, _ = G.forward(join(z, labels), train=True, rng=rng)       # no way back into G: a constant
     target = xp.zeros((2 * n, 1), dtype=real.dtype)
@@ -108,35 +115,47 @@ def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=Non
 
     both = xp.concatenate([join(real, labels), join(fake, labels)])
     logits, cache = D.forward(both, train=True, rng=rng)
-    loss, dlogits = bce_on_logits(logits, target)
-    D.backward(2 * dlogits, cache, need_dx=False)
+    price, slope = loss.of_D(logits, target)
+    D.backward(slope / n, cache, need_dx=False)
+    if penalty:
+        add_penalty(penalty, D, real, fake, labels, rng)
     optimizer.step(D.dtheta)
 
-    scores = sigmoid(logits)
-    return 2 * loss, scores[:n].mean(), scores[n:].mean()
+    scores = loss.score(logits)
+    return 2 * price.mean(), scores[:n].mean(), scores[n:].mean()
 
 
-def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0, labels=None):
+def add_penalty(penalty, D, real, fake, labels, rng):
+    """Add the gradient of a penalty to D.dtheta."""
+    dtheta = D.dtheta.copy()                                        # the next backward writes over it
+    penalty(D, real, fake, labels, rng)
+    D.dtheta += dtheta                                              # two prices, one sum
+
+
+def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0, labels=None, loss=USUAL, penalty=None):
     """The same, as the paper writes it: one pass over the real images, one over the fakes."""
     fake, _ = G.forward(join(z, labels), train=True, rng=rng)
     logits_real, cache_real = D.forward(join(real, labels), train=True, rng=rng)
     logits_fake, cache_fake = D.forward(join(fake, labels), train=True, rng=rng)
-    loss_real, dlogits_real = bce_on_logits(logits_real, real_label)
-    loss_fake, dlogits_fake = bce_on_logits(logits_fake, 0.0)
-    D.backward(dlogits_real, cache_real, need_dx=False)
+    price_real, slope_real = loss.of_D(logits_real, real_label)
+    price_fake, slope_fake = loss.of_D(logits_fake, 0.0)
+    D.backward(slope_real / len(real), cache_real, need_dx=False)
     dtheta_real = D.dtheta.copy()                                   # the next backward writes over it
-    D.backward(dlogits_fake, cache_fake, need_dx=False)
+    D.backward(slope_fake / len(fake), cache_fake, need_dx=False)
     D.dtheta += dtheta_real                                         # two effects on one loss add up
+    if penalty:
+        add_penalty(penalty, D, real, fake, labels, rng)
     optimizer.step(D.dtheta)
-    return loss_real + loss_fake, sigmoid(logits_real).mean(), sigmoid(logits_fake).mean()
+    scores = loss.score(array_module(real).concatenate([logits_real, logits_fake]))
+    return price_real.mean() + price_fake.mean(), scores[:len(real)].mean(), scores[len(real):].mean()
 
 
-def generator_step(G, D, optimizer, z, rng, labels=None):
+def generator_step(G, D, optimizer, z, rng, labels=None, loss=USUAL):
     """G learns to be taken for real by D: the loss."""
     fake, cache_G = G.forward(join(z, labels), train=True, rng=rng)
     logits, cache_D = D.forward(join(fake, labels), train=True, rng=rng)
-    loss, dlogits = bce_on_logits(logits, 1.0)
-    dfake = D.backward(dlogits, cache_D, need_dparams=False)[:, :fake.shape[1]]
+    price, slope = loss.of_G(logits)
+    dfake = D.backward(slope / len(z), cache_D, need_dparams=False)[:, :fake.shape[1]]
     G.backward(dfake, cache_G, need_dx=False)
     optimizer.step(G.dtheta)
-    return loss
+    return price.mean()

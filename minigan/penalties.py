@@ -74,6 +74,7 @@ r1 12.5 [3.0, 4.0, 0.0]
 wgan-gp 16.0 [4.8, 6.4, 0.0]
 """
 from minigan.backend import array_module
+from minigan.gan import join
 
 
 def r1(g):
@@ -107,6 +108,15 @@ def penalise(D, logits, caches, name, weight=1.0, n_labels=0):
     ddx *= weight
     D.double_backward(ddx, dys, caches)
     return weight * P
+
+
+def slope_penalty(name, weight):
+    """The penalty of that name as the steps of gan.py take it: (D, real, fake, labels, rng) -> P, with its gradient in D.dtheta."""
+    def penalty(D, real, fake, labels, rng):
+        x = real if name == "r1" else between(real, fake, rng)
+        logits, caches = D.forward(join(x, labels), train=True, rng=rng)
+        return penalise(D, logits, caches, name, weight, 0 if labels is None else labels.shape[1])
+    return penalty
 
 
 def between(real, fake, rng):
