@@ -26,6 +26,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is loaded, Ctrl
 
 import numpy as np
 
+from minigan.adversarial import GAN_LOSSES
 from minigan.backend import BackendError, blas_advice, keep_memory, load_backend
 from minigan.build import CONVOLUTIONAL, make_networks
 from minigan.checkpoint import load_run, lock
@@ -34,8 +35,9 @@ from minigan.comparison import table as comparison_table
 from minigan.data import SHIPPED, DataError, in_words
 from minigan.drawing import sample, walk
 from minigan.evaluation import evaluate, make_yardstick, table
+from minigan.penalties import PENALTIES
 from minigan.plots import grid, save_grid, save_walk
-from minigan.recipes import RECIPES, replace
+from minigan.recipes import RECIPES, asdict, check, replace
 from minigan.runs import MOST_CLASSES, RunError, default_path, image_shape, make_settings, new_folder, read_recipe, write_whole
 from minigan.selfcheck import self_check
 from minigan.sources import load
@@ -131,6 +133,14 @@ def train_parser():
         help=f"random numbers that each image is drawn from (default {DEFAULT.latent_dim}: ample for digits)")
     add("--learning-rate", type=rate, metavar="X",
         help=f"of the optimizer (default {DEFAULT.learning_rate}: fast, and still stable; see docs/recipe.md)")
+    add("--loss", choices=list(GAN_LOSSES),
+        help="what the two networks pay (default non-saturating: the generator learns even while it is poor; see minigan/adversarial.py)")
+    add("--penalty", choices=["none", *PENALTIES],
+        help="on the slope of the discriminator (default none: a penalty costs a third more time; see minigan/penalties.py)")
+    add("--penalty-weight", type=rate, metavar="X",
+        help=f"how much the penalty weighs (default {DEFAULT.penalty_weight:g}, as in the papers of both)")
+    add("--spectral", action="store_true", default=None,
+        help="divide each weight matrix of the discriminator by its largest singular value (default no; see minigan/spectral.py)")
     add("--resume", type=path, metavar="RUN_DIR",
         help="go on with a run that was interrupted, or with more --epochs; its settings stay (default: begin a new run)")
     add("--checkpoint-every", type=rate, default=30, metavar="S",
@@ -251,7 +261,12 @@ def run_recipes(args):
 
 def changed(recipe, args):
     """The recipe with the values that were given; what goes with one of them changes in proportion."""
-    new = {name: value for name in ("epochs", "batch_size", "latent_dim", "learning_rate", "conditional") if (value := getattr(args, name)) is not None}
+    names = "epochs", "batch_size", "latent_dim", "learning_rate", "loss", "penalty", "penalty_weight", "spectral", "conditional"
+    new = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.penalty == "none":
+        new["penalty"] = ""
+    if args.penalty_weight and not new.get("penalty", recipe.penalty):
+        raise RunError(f"--penalty-weight {args.penalty_weight:g} without a penalty: give --penalty {' or '.join(PENALTIES)} as well")
     if "batch_size" in new:
         larger = new["batch_size"] / recipe.batch_size
         new |= {"batch_G": math.ceil(recipe.batch_G * larger), "steps": math.ceil(recipe.steps / larger)}
@@ -259,7 +274,12 @@ def changed(recipe, args):
         new["dropout"] = 0.0  # with labels it does harm: docs/recipe.md
     if "learning_rate" in new:
         new["learning_rate_D"] = recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
-    return replace(recipe, **new)
+    recipe = replace(recipe, **new)
+    try:
+        check(recipe)
+    except ValueError as error:
+        raise RunError(error) from None
+    return recipe
 
 
 def run_train(args):
@@ -273,8 +293,10 @@ def run_train(args):
         given = {"recipe": args.recipe and args.recipe.name, "seed": args.seed, "backend": args.backend, "batch-size": args.batch_size,
                  "latent-dim": args.latent_dim, "learning-rate": args.learning_rate, "out": args.out,
                  "classes": args.classes, "size": args.size,
+                 "loss": args.loss, "penalty": args.penalty, "penalty-weight": args.penalty_weight, "spectral": args.spectral,
                  "conditional": args.conditional}
-        made_with = {"classes": "", "size": 0, **settings, **settings["recipe"], "recipe": recipe.name, "out": folder}
+        made_with = {"classes": "", "size": 0, **settings, **asdict(recipe), "recipe": recipe.name, "out": folder,
+                     "penalty": recipe.penalty or "none"}
         for flag, value in given.items():
             if value not in (None, was := made_with[flag.replace("-", "_")]):
                 was = {"classes": was or "all", "size": was or "none"}.get(flag, was)

@@ -36,6 +36,7 @@ from minigan.gan import make_discriminator, make_generator
 from minigan.network import Sequential
 from minigan.optim import SGD, Adam
 from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
+from minigan.spectral import SpectralNorm
 
 PIECES = 5  # of a maxout unit
 
@@ -44,6 +45,8 @@ def make_networks(recipe, shape, rng, n_classes=0):
     """(G, D) on the host for images of shape (height, width) or (height, width, 3); rng is a numpy.random.Generator.
     With n_classes, each takes so many numbers more: the label beside the noise, and beside the image (see gan.py)."""
     G, D = NETWORKS[recipe.networks](recipe, *(*shape, 1)[:3], n_classes, rng)
+    if recipe.spectral:
+        D = Sequential([SpectralNorm(layer, rng) if "W" in layer.names else layer for layer in D.layers])
     return G, D
 
 

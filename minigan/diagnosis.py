@@ -13,13 +13,13 @@ import math
 DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
 
 
-def diagnose(row, classes=""):
+def diagnose(row, classes="", loss="non-saturating"):
     """What the figures of one epoch mean, in words. `row` is one of history.csv's; classes, such as "3,8", are the
-    digits that the run is shown, if not all."""
+    digits that the run is shown, if not all; `loss` is one of adversarial.py's."""
     if not all(math.isfinite(value) for value in row.values()):
         return "diverged: a loss is no number any more; try a lower --learning-rate"
     real, fake = row["score_real"], row["score_fake"]
-    if real > 0.95 and fake < 0.05:
+    if real > 0.95 and fake < 0.05 and loss != "wasserstein":  # there D is meant to tell them apart as loudly as it may
         return (f"the discriminator has won: D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, and the generator learns no more;"
                 " try a lower --learning-rate")
     if "share_0" in row and row["fd"] > 60 and real - fake < 0.5 and row["spread"] > 0.5:

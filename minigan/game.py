@@ -27,11 +27,14 @@ What is kept where
 """
 import numpy as np
 
+from minigan.adversarial import GAN_LOSSES
 from minigan.backend import to_host
+from minigan.batchnorm import BatchNorm
 from minigan.build import each_class, make_networks, make_noise, make_optimizers, one_hot, set_rates
 from minigan.data import scale, unscale
 from minigan.gan import discriminator_step, discriminator_step_in_two, generator_step, join
 from minigan.optim import WeightAverage
+from minigan.penalties import slope_penalty
 from minigan.randomness import random_generator, random_state, set_random_state
 
 GRID = 100  # images in a sample grid
@@ -78,7 +81,7 @@ class Game:
             self.indices = None  # the first epoch begins here
         loss_D, score_real, score_fake = self.step_of_D()
         z = make_noise(recipe, self.noise, recipe.batch_G or recipe.batch_size)
-        loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout, self.shown_labels(len(z)))
+        loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout, self.shown_labels(len(z)), GAN_LOSSES[recipe.loss])
         if recipe.average:
             for average, vector in zip(self.averages, (self.G.theta, self.G.state)):
                 average.step(vector)
@@ -88,8 +91,13 @@ class Game:
     def step_of_D(self):
         """D's move alone."""
         real, z = self.next_images(), make_noise(self.recipe, self.noise, self.recipe.batch_size)
-        move = discriminator_step_in_two if self.D.state.size else discriminator_step  # batch norm: see gan.py
-        return move(self.G, self.D, self.optimizer_D, real, z, self.dropout, self.recipe.real_label, self.shown_labels(len(real)))
+        recipe, penalty = self.recipe, None
+        if recipe.penalty and self.t % recipe.penalty_every == 0:
+            penalty = slope_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
+        mixing = any(isinstance(layer, BatchNorm) for layer in self.D.layers)  # see gan.py
+        move = discriminator_step_in_two if mixing else discriminator_step
+        return move(self.G, self.D, self.optimizer_D, real, z, self.dropout, recipe.real_label, self.shown_labels(len(real)),
+                    GAN_LOSSES[recipe.loss], penalty)
 
     def next_images(self):
         """The next N images, scaled: (N, pixels)."""

@@ -14,6 +14,8 @@ import math
 import numpy as np
 from PIL import Image
 
+from minigan.adversarial import GAN_LOSSES
+
 MARGIN = 2
 
 
@@ -77,21 +79,24 @@ def save_fd(history, path):
     save_curves(history, path, {"fd": "of the samples, to real images"}, {}, "Fréchet distance, 0 is best", "log")
 
 
-def save_losses(history, path, real_label=1.0):
-    """losses.png: what each network pays, and what both pay if D cannot tell, and so says p."""
-    p = real_label / 2
-    loss_D, loss_G = -real_label * math.log(p) - (2 - real_label) * math.log(1 - p), -math.log(p)
-    names = ("2 log 2", "log 2") if real_label == 1 else (f"{loss_D:.3f}", f"{loss_G:.3f}")
-    save_curves(history, path, {"loss_D": "discriminator", "loss_G": "generator"},
-                {loss_D: f"{names[0]}: D's, if it cannot tell", loss_G: f"{names[1]}: G's, if D cannot tell"},
-                "loss, mean over the epoch")
+def save_losses(history, path, real_label=1.0, loss="non-saturating"):
+    """losses.png: what each network pays, and what both pay if D cannot tell."""
+    def name(price):
+        return {1.386294: "2 log 2", 0.693147: "log 2", -0.693147: "-log 2"}.get(round(price, 6), f"{round(price, 3):g}")
+    rules = GAN_LOSSES[loss]
+    a = np.array(rules.undecided(real_label) if rules.undecided else 0.0)
+    loss_D, loss_G = float(rules.of_D(a, real_label)[0] + rules.of_D(a, 0.0)[0]), float(rules.of_G(a)[0])
+    lines = {loss_D: f"{name(loss_D)}: D's, if it cannot tell"}
+    if rules.undecided:  # else such a D may say this or that, and G pay as much
+        lines[loss_G] = f"{name(loss_G)}: G's, if D cannot tell"
+    save_curves(history, path, {"loss_D": "discriminator", "loss_G": "generator"}, lines, "loss, mean over the epoch")
 
 
 def save_scores(history, path, real_label=1.0):
     """scores.png: how sure the discriminator is, of real images and of fakes."""
     p = real_label / 2
     save_curves(history, path, {"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
-                {p: f"{'1/2' if p == 0.5 else p}: both, if D cannot tell"}, "probability of being real, says D")
+                {p: f"{'1/2' if p == 0.5 else p}: both, if D cannot tell"}, "how real it is, says D")
 
 
 def save_classes(drawn, real, path):

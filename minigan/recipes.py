@@ -15,9 +15,11 @@ The idea
 """
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 
+from minigan.adversarial import GAN_LOSSES
 from minigan.initial_weights import RULES
+from minigan.penalties import PENALTIES
 
-__all__ = ["RECIPES", "Recipe", "asdict", "from_dict", "replace"]
+__all__ = ["RECIPES", "Recipe", "asdict", "check", "from_dict", "replace"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,18 @@ class Recipe:
     decay_G: float = 0.0  # weight decay of the generator: times the rate, the share of each weight that fades in a step
     conditional: bool = False  # each image's label is told to both networks, so that one can ask for a digit
     real_label: float = 1.0  # what the discriminator should answer to a real image
+    loss: str = "non-saturating"  # which of adversarial.py's
+    penalty: str = ""  # on the discriminator's slope: one of penalties.py's, or none
+    penalty_weight: float = 10.0  # gamma of r1, lambda of wgan-gp; both papers' value
+    penalty_every: int = 1  # steps; each penalty then weighs so much more
+    spectral: bool = False  # spectral normalisation of each layer of the discriminator
     average: float = 0.0  # decay of the running average of the generator's weights; 0: the generator itself draws
     dtype: str = "float32"
 
 
 ALLOWED = {"dtype": ("float32", "float64"), "rule": RULES, "rule_D": ("", *RULES), "noise": ("normal", "uniform"), "low": (-1, 0),
-           "optimizer": ("adam", "sgd"), "networks": ("dense", "maxout", "dcgan", "auto-write")}
+           "optimizer": ("adam", "sgd"), "networks": ("dense", "maxout", "dcgan", "auto-write"),
+           "loss": tuple(GAN_LOSSES), "penalty": ("", *PENALTIES)}
 MAY_BE_0 = ("batch_G", "steps", "head_start")  # of those that are whole numbers
 
 
@@ -81,7 +89,18 @@ def from_dict(values):
             good = 0 <= value <= 1 and (name, value) != ("dropout", 1)
         if not good or name in ALLOWED and value not in ALLOWED[name]:
             raise ValueError(f"{name} is {value!r}")
-    return Recipe(**values)
+    check(recipe := Recipe(**values))
+    return recipe
+
+
+def check(recipe):
+    """Raise ValueError, with a sentence, where two values of a recipe cannot go together."""
+    if recipe.penalty and recipe.networks == "dcgan":
+        raise ValueError(f"the penalty {recipe.penalty} wants a discriminator without batch norm, which mixes images (see penalties.py),"
+                         f" but the recipe {recipe.name} has one: choose another recipe, or no penalty")
+    if recipe.real_label != 1 and not GAN_LOSSES[recipe.loss].undecided:
+        raise ValueError(f"the {recipe.loss} loss knows no real_label but 1, and the recipe {recipe.name} has {recipe.real_label}:"
+                         " choose another loss")
 
 
 KERAS = Recipe(

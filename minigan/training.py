@@ -119,7 +119,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
             write_history(history, folder)
             sample_grid(epoch)
             save()
-            print(describe(history[-1], recipe.epochs, settings.get("classes", "")), flush=True)
+            print(describe(history[-1], recipe.epochs, settings.get("classes", ""), recipe.loss), flush=True)
             if interrupted:
                 break
         save()
@@ -128,7 +128,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
         shown = [*range(0, len(history), every_nth), len(history)]
         plots.save_animation([folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown], folder / "progress.gif")
         if history:
-            plots.save_losses(history, folder / "losses.png", recipe.real_label)
+            plots.save_losses(history, folder / "losses.png", recipe.real_label, recipe.loss)
             plots.save_scores(history, folder / "scores.png", recipe.real_label)
             plots.save_fd(history, folder / "fd.png")
     return 0 if len(history) == recipe.epochs else 128 + interrupted.signal
@@ -143,11 +143,11 @@ def write_history(history, folder):
     write_whole(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))
 
 
-def describe(row, epochs, classes=""):
+def describe(row, epochs, classes="", loss="non-saturating"):
     """An epoch in one line."""
     return (f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D {row['loss_D']:.2f}  G {row['loss_G']:.2f}"
             f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
-            f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnose(row, classes)}")
+            f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnose(row, classes, loss)}")
 
 
 class Interruptible:

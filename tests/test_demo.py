@@ -322,7 +322,8 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
     flags = {"sample": ["--count", "--out", "--seed"], "evaluate": ["--count", "--seed"]}.get(args[0], [
-        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--classes", "--size", "--strict", "--out", "--latent-dim", "--learning-rate", "--resume", "--checkpoint-every"])
+        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--classes", "--size", "--strict", "--out", "--latent-dim",
+        "--learning-rate", "--loss", "--penalty", "--penalty-weight", "--spectral", "--resume", "--checkpoint-every"])
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

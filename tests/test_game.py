@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from minigan import game as page
+from minigan.adversarial import GAN_LOSSES
 from minigan.backend import to_host
 from minigan.build import make_networks, make_noise, make_optimizers, set_rates
 from minigan.game import Game
 from minigan.optim import SGD
-from minigan.recipes import RECIPES, replace
+from minigan.penalties import PENALTIES, slope_penalty
+from minigan.recipes import RECIPES, asdict, from_dict, replace
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
 SMALLER = {"dense": ((6, 5), (5, 6)), "maxout": ((6, 5), (4, 3)), "dcgan": ((4, 3), (3, 4)), "auto-write": ((8, 6), (8, 6, 12))}
@@ -186,13 +188,13 @@ def test_every_recipe_plays_with_labels(name, xp):
 def test_each_image_comes_with_its_own_label(monkeypatch):
     seen, D_step, G_step = [], page.discriminator_step, page.generator_step
 
-    def spy_D(G, D, optimizer, real, z, rng, label, labels):
+    def spy_D(G, D, optimizer, real, z, rng, label, labels, *rest):
         seen.append((real, labels))
-        return D_step(G, D, optimizer, real, z, rng, label, labels)
+        return D_step(G, D, optimizer, real, z, rng, label, labels, *rest)
 
-    def spy_G(G, D, optimizer, z, rng, labels):
+    def spy_G(G, D, optimizer, z, rng, labels, *rest):
         np.testing.assert_array_equal(labels, np.resize(seen[-1][1], (9, 3)))      # as long as G's batch
-        return G_step(G, D, optimizer, z, rng, labels)
+        return G_step(G, D, optimizer, z, rng, labels, *rest)
     monkeypatch.setattr(page, "discriminator_step", spy_D)
     monkeypatch.setattr(page, "generator_step", spy_G)
     game = Game(replace(small("keras-mlp-fixed"), conditional=True), IMAGES, 0, np, LABELS, 3)
@@ -214,3 +216,65 @@ def test_the_grid_has_the_same_noise_for_each_class():
     shares = game.measured_z[:, 3:].mean(axis=0)                       # these as often as in the images
     np.testing.assert_allclose(shares, np.bincount(LABELS) / 30, atol=0.05)
     assert len(np.unique(game.measured_z[:, 0])) == 2000
+
+
+@pytest.mark.parametrize("loss", GAN_LOSSES)
+@pytest.mark.parametrize("penalty", ["", *PENALTIES])
+def test_every_loss_and_penalty_plays_the_same_on_every_backend(loss, penalty, xp):
+    recipe = replace(small("default"), loss=loss, penalty=penalty, spectral=loss == "hinge")
+    game, told = play(recipe, xp)
+    assert np.isfinite(told).all()
+    if xp.__name__ != "cupy":
+        plain, expected = play(recipe)
+        assert told == expected
+        np.testing.assert_array_equal(to_host(game.D.theta), plain.D.theta)
+    if xp is fake_device:
+        with fake_device.no_sync():
+            game.step()
+
+
+def test_loss_penalty_and_spectral_norm_reach_the_networks():
+    usual, _ = play(small("default"), steps=2)
+    for change in dict(loss="hinge"), dict(loss="minimax"), dict(penalty="r1"), dict(penalty="wgan-gp"), dict(spectral=True):
+        other, _ = play(replace(small("default"), **change), steps=2)
+        assert (other.G.theta != usual.G.theta).any(), change
+        if "loss" not in change:
+            assert (other.D.theta != usual.D.theta).any(), change
+    assert [repr(layer) for layer in other.D.layers][::3] == [
+        "SpectralNorm(Dense(96, 5))", "SpectralNorm(Dense(5, 6))", "SpectralNorm(Dense(6, 1))"] and other.D.state.any()
+    heavier, _ = play(replace(small("default"), penalty="r1", penalty_weight=20.0), steps=1)
+    lighter, _ = play(replace(small("default"), penalty="r1", penalty_weight=10.0), steps=1)
+    none, _ = play(small("default"), steps=1)
+    np.testing.assert_allclose(heavier.D.dtheta - none.D.dtheta, 2 * (lighter.D.dtheta - none.D.dtheta), rtol=2e-3, atol=1e-6)
+
+
+def test_a_penalty_may_be_paid_now_and_then(monkeypatch):
+    weights = []
+    monkeypatch.setattr(page, "slope_penalty", lambda name, weight: weights.append((name, weight)))
+    play(replace(small("default"), penalty="r1", penalty_weight=5.0, penalty_every=4), steps=9)
+    assert weights == [("r1", 20.0)] * 3                               # at steps 0, 4 and 8
+
+
+def test_a_penalty_is_on_the_pixels_slope_not_on_the_labels():
+    """With weights on the label's numbers alone, D is steep by them, and flat by the pixels."""
+    game = Game(replace(small("default"), conditional=True, dropout=0.0), IMAGES, 0, np, LABELS, 3)
+    game.D.theta[...] = np.abs(game.D.theta)                           # every LeakyReLU lets pass what is positive
+    game.D.layers[0].W[:96] = 0
+    x, labels = np.ones((7, 96), "float32"), np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2, 0]]
+    for name in PENALTIES:
+        P = slope_penalty(name, 1.0)(game.D, x, -x, labels, np.random.default_rng(0))
+        assert P == (0 if name == "r1" else 1) and not game.D.dtheta[96 * 5:].any()
+    game.D.layers[0].W[:96] = 0.1
+    assert slope_penalty("r1", 1.0)(game.D, x, -x, labels, None) > 0 and game.D.dtheta[:96 * 5].all()
+
+
+def test_values_that_cannot_go_together_are_refused():
+    with pytest.raises(ValueError, match="^the penalty r1 wants a discriminator without batch norm, .* the recipe dcgan has one"):
+        from_dict({**asdict(RECIPES["dcgan"]), "penalty": "r1"})
+    with pytest.raises(ValueError, match="^the hinge loss knows no real_label but 1, and the recipe default has 0.9"):
+        from_dict({**asdict(RECIPES["default"]), "loss": "hinge", "real_label": 0.9})
+    for name, value in ("loss", "best"), ("penalty", "r2"), ("spectral", 1), ("penalty_every", 0), ("penalty_weight", "much"):
+        with pytest.raises(ValueError, match=f"^{name} is {value!r}"):
+            from_dict({**asdict(RECIPES["default"]), name: value})
+    with pytest.raises(NotImplementedError, match="mixes the images"):     # and who comes past that is told by the layer
+        play(replace(small("dcgan"), penalty="r1"), steps=1)
