@@ -138,6 +138,21 @@ def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path)
     assert settings["recipe"] == json.loads(json.dumps(asdict(replace(RECIPES["pytorch-mlp"], epochs=1, batch_size=50))))
 
 
+def test_another_loss_with_a_penalty_and_spectral_norm_and_on_it_goes(folder, tmp_path):
+    how = ["--loss", "hinge", "--penalty", "r1", "--penalty-weight", 2, "--spectral"]
+    result = demo("--data", folder / "data", "--epochs", 1, "--batch-size", 50, "--out", "run", *how, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    recipe = json.loads((tmp_path / "run" / "settings.json").read_text())["recipe"]
+    assert (recipe["loss"], recipe["penalty"], recipe["penalty_weight"], recipe["spectral"]) == ("hinge", "r1", 2, True)
+    result = demo("--data", folder / "data", "--resume", "run", "--epochs", 2, "--loss", "wasserstein", cwd=tmp_path)
+    assert result.returncode == 2 and "--loss wasserstein contradicts run, which was begun with hinge" in result.stderr
+    result = demo("--data", folder / "data", "--resume", "run", "--epochs", 2, "--penalty", "none", cwd=tmp_path)
+    assert result.returncode == 2 and "--penalty none contradicts run, which was begun with r1" in result.stderr
+    result = demo("--data", folder / "data", "--resume", "run", "--epochs", 2, *how, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert demo("sample", "run", "--count", 4, "--out", "a.npy", cwd=tmp_path).returncode == 0
+
+
 BAD_FLAGS = {
     "unknown recipe": (["--recipe", "dcgam"], "no recipe is called 'dcgam', did you mean dcgan? There are default, goodfellow-2014,"),
     "convolutions on odd images": (["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"], "images of 6 x 5, and the recipe dcgan wants multiples of 4: give --size 4, or"),
@@ -153,6 +168,11 @@ BAD_FLAGS = {
     "compare no run": (["compare", "data"], "data has no history.csv: name folders of runs"),
     "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
     "unknown command": (["paint"], "no command 'paint'"),
+    "unknown loss": (["--loss", "best"], "argument --loss: invalid choice: 'best' (choose from "),
+    "unknown penalty": (["--penalty", "r2"], "argument --penalty: invalid choice: 'r2' (choose from "),
+    "a penalty through batch norm": (["--recipe", "dcgan", "--penalty", "r1"], "the penalty r1 wants a discriminator without batch norm"),
+    "the weight of no penalty": (["--penalty-weight", "3"], "--penalty-weight 3 without a penalty: give --penalty r1 or wgan-gp as well"),
+    "weight 0": (["--penalty", "r1", "--penalty-weight", "0"], "'0' is not a number above 0"),
     "epochs 0": (["--epochs", "0"], "'0' is not a whole number from 1 to"),
     "epochs -3": (["--epochs=-3"], "'-3' is not a whole number from 1 to"),
     "epochs word": (["--epochs", "ten"], "'ten' is not a whole number"),

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from minigan import game, plots, runs, training
+from minigan.adversarial import GAN_LOSSES
 from minigan.metrics import Yardstick
 from minigan.build import NETWORKS, make_networks
 from minigan.recipes import ALLOWED, RECIPES, Recipe, replace
@@ -268,3 +269,25 @@ def test_a_model_of_an_earlier_minigan_is_read(finished, tmp_path):
         del settings["recipe"][name]
     np.savez(tmp_path / "model.npz", settings=json.dumps(settings), **old)
     np.testing.assert_array_equal(sample(tmp_path, 5, seed=1), sample(finished, 5, seed=1))
+
+
+LINES = {  # loss: what the lines of losses.png say, with real_label 1 and, where there is such a thing, 0.9
+    "non-saturating": (["2 log 2: D's, if it cannot tell", "log 2: G's, if D cannot tell"],
+                       ["1.376: D's, if it cannot tell", "0.799: G's, if D cannot tell"]),
+    "minimax": (["2 log 2: D's, if it cannot tell", "-log 2: G's, if D cannot tell"],
+                ["1.376: D's, if it cannot tell", "-0.598: G's, if D cannot tell"]),
+    "least-squares": (["0.25: D's, if it cannot tell", "0.125: G's, if D cannot tell"],
+                      ["0.203: D's, if it cannot tell", "0.151: G's, if D cannot tell"]),
+    "hinge": (["2: D's, if it cannot tell"], None),
+    "wasserstein": (["0: D's, if it cannot tell"], None),
+}
+
+
+@pytest.mark.parametrize("loss", GAN_LOSSES)
+def test_the_lines_that_losses_are_read_by(loss, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "save_curves", lambda history, path, columns, lines, ylabel: drawn.append(list(lines.values())))
+    for real_label, expected in zip((1.0, 0.9), LINES[loss]):
+        if expected:
+            plots.save_losses([], "losses.png", real_label, loss)
+            assert drawn.pop() == expected
