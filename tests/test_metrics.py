@@ -222,8 +222,8 @@ def test_diagnoses(figures, words):
 
 
 def test_a_wasserstein_discriminator_may_tell_them_apart():
-    assert diagnose(row(real=0.99, fake=0.01), "wasserstein") == "healthy"
-    assert diagnose(row(real=0.99, fake=0.01), "hinge").startswith("the discriminator has won")
+    assert diagnose(row(real=0.99, fake=0.01), loss="wasserstein") == "healthy"
+    assert diagnose(row(real=0.99, fake=0.01), loss="hinge").startswith("the discriminator has won")
 
 
 def test_the_words_of_the_digits():
