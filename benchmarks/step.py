@@ -234,10 +234,12 @@ def profile(recipe, images, threads, steps=200):
             *((c, n, f"{c.__module__[8:]}.py") for c in (Conv2D, ConvTranspose2D, minigan.batchnorm.BatchNorm,
               minigan.shapes.Maxout, minigan.shapes.AveragePool2D, minigan.shapes.UpSample2D) for n in ("forward", "backward")),
             (minigan.optim.SGD, "step", "optim.py, SGD"), (minigan.optim.Adam, "step", "optim.py, Adam"), (minigan.optim.WeightAverage, "step", "optim.py, average"),
-            (minigan.gan, "bce_on_logits", "losses.py"), (minigan.game, "make_noise", "noise"), (Game, "step", "the batch"),
+            (minigan.game, "make_noise", "noise"), (Game, "step", "the batch"),
             (minigan.game, "discriminator_step", "gan.py and network.py"),
             (minigan.game, "generator_step", "gan.py and network.py")]:
         setattr(owner, name, timed(page, getattr(owner, name)))
+    loss = minigan.game.GAN_LOSSES[recipe.loss]
+    minigan.game.GAN_LOSSES[recipe.loss] = loss._replace(of_D=timed("adversarial.py", loss.of_D), of_G=timed("adversarial.py", loss.of_G))
     with limited(threads):
         times = take_turns({"minigan": runner, "floor": floor}, lambda: None, rounds=3)
         spent.clear()

@@ -57,7 +57,8 @@ The letters
     dx  short for the derivative of L with respect to x. A `d` in front of any name means the
         same, and dx always has the shape of x. So dW has the shape of W.
     theta   all parameters of a network in one long vector;   dtheta   its gradient
-    P   how many parameters a network has;   lr  the learning rate, how far a step goes
+    ddx that of a penalty with respect to a dx: the gradient of a gradient, see penalties.py
+    P   how many parameters a network has; in penalties.py the penalty;   lr  the learning rate, how far a step goes
     z   random numbers, shape (N, Z); in losses.py a logit, shape (N, 1)
     p   a probability;   t   what it should have been, the target
     G, D    the generator and the discriminator

@@ -27,9 +27,10 @@ Backward of the backward
         backward   dy = 1·Vᵀ       dh = m * dy     g = dx = dh·Wᵀ   from right to left, so to say
 
     The second line is a small network in its own right, of two products and a mask, and is derived
-    like any other, from its end. dx = dh·Wᵀ is a product like y = xW, so Dense's rules hold:
+    like any other, from its end. dx = dh·Wᵀ is a product like y = xW, with dh for x and Wᵀ for W. So
+    by Dense's rules the gradient of its dh is ddx·W, and that of Wᵀ is dhᵀ·ddx, turned around for W:
 
-        ddh = ddx·W               dW = ddxᵀ·dh       (W_ij joins ddx_ni and dh_nj)
+        ddh = ddx·W               dW = ddxᵀ·dh
         ddy = m * ddh
                                   dV = ddyᵀ·1
 
@@ -55,6 +56,7 @@ The general rule
         Dropout              mask * ddx, the mask held                      -
         Maxout               ddx where x was largest                        -
         Reshape, LabelPlanes, AveragePool2D, UpSample2D: their forward, of ddx
+        SpectralNorm: as the layer that it wraps; see spectral.py for dW
 
     That is `double_backward` on each page. BatchNorm has none while it trains: it mixes the batch, so
     an image has no slope of its own. (Gulrajani et al. leave it out of D for that reason.)
