@@ -12,6 +12,9 @@ Networks
     dcgan       G: Dense to an image of a quarter of the height and width, then two transposed
                 convolutions of 4 x 4, stride 2; D the same way back. BatchNorm everywhere but next to
                 the pixels (Radford et al. 2016, section 3)
+    conv        our own: G like dcgan's, with one Dense layer more before it; D of two convolutions
+                and a hidden Dense layer, without BatchNorm, so that its slope can be penalised
+                (penalties.py)
     auto-write  G: Dense to an image of twice the size, then three convolutions of stride 2, each
                 but the last followed by doubling; D: two 5 x 5 convolutions, each followed by
                 pooling, and two Dense layers
@@ -84,6 +87,21 @@ def dcgan(r, height, width, channels, n_classes, rng):
             Reshape(h * w * d), Dense(h * w * d, 1, rng, **how)]))
 
 
+def conv(r, height, width, channels, n_classes, rng):
+    """(G, D) of convolutions and Dense layers; batch norm in G only."""
+    (units_G, a, b), (c, d, units_D), h, w = r.widths_G, r.widths_D, height // 4, width // 4
+    how = dict(rule=r.rule, dtype=r.dtype)
+    return (Sequential([
+        Dense(r.latent_dim + n_classes, units_G, rng, **how), LeakyReLU(r.slope_G),
+        Dense(units_G, h * w * a, rng, **how), Reshape(h, w, a), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G),
+        ConvTranspose2D(a, b, 4, rng, 2, 1, **how), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G),
+        ConvTranspose2D(b, channels, 4, rng, 2, 1, **how), Reshape(height * width * channels), Tanh()]),
+        Sequential([
+            pixels(height, width, channels, n_classes), Conv2D(channels + n_classes, c, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
+            Conv2D(c, d, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
+            Reshape(h * w * d), Dense(h * w * d, units_D, rng, **how), LeakyReLU(r.slope_D), Dense(units_D, 1, rng, **how)]))
+
+
 def auto_write(r, height, width, channels, n_classes, rng):
     """(G, D) of convolutions with resizing and pooling."""
     (a, b), (c, d, units) = r.widths_G, r.widths_D
@@ -106,8 +124,8 @@ def pixels(height, width, channels, n_classes):
     return LabelPlanes(height, width, channels) if n_classes else Reshape(height, width, channels)
 
 
-NETWORKS = {"dense": dense, "maxout": maxout, "dcgan": dcgan, "auto-write": auto_write}
-CONVOLUTIONAL = ("dcgan", "auto-write")  # they halve height and width twice
+NETWORKS = {"dense": dense, "maxout": maxout, "dcgan": dcgan, "conv": conv, "auto-write": auto_write}
+CONVOLUTIONAL = ("dcgan", "conv", "auto-write")  # they halve height and width twice
 
 
 def make_optimizers(recipe, G, D):

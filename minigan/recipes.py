@@ -66,7 +66,7 @@ class Recipe:
 
 
 ALLOWED = {"dtype": ("float32", "float64"), "rule": RULES, "rule_D": ("", *RULES), "noise": ("normal", "uniform"), "low": (-1, 0),
-           "optimizer": ("adam", "sgd"), "networks": ("dense", "maxout", "dcgan", "auto-write"),
+           "optimizer": ("adam", "sgd"), "networks": ("dense", "maxout", "dcgan", "conv", "auto-write"),
            "loss": tuple(GAN_LOSSES), "penalty": ("", *PENALTIES)}
 MAY_BE_0 = ("batch_G", "steps", "head_start")  # of those that are whole numbers
 
@@ -122,6 +122,23 @@ RECIPES = {recipe.name: recipe for recipe in [
         beta2=0.99,  # the usual 0.999 is slower to see a gradient that suddenly grows
         decay_G=0.07,  # without it strokes grow hard, all black and white; with more they grow faint
         average=0.9999,  # the average removes the specks, and most of what is wrong; see optim.py
+    ),
+    Recipe(
+        "default-conv", "ours: convolutions and a gradient penalty (docs/recipe.md)",
+        networks="conv",
+        latent_dim=64,
+        widths_G=(256, 32, 16),
+        widths_D=(8, 16, 256),  # few channels: a penalty, not the size, keeps D from winning
+        batch_size=128,
+        epochs=40,
+        learning_rate=1.4e-3,
+        beta1=0.0,
+        beta2=0.99,
+        decay_G=0.07,
+        penalty="r1",  # without it D wins within an epoch
+        penalty_weight=1.0,
+        penalty_every=4,  # it costs a third of a step; every fourth time is enough
+        average=0.9999,
     ),
     Recipe(
         "goodfellow-2014", "Goodfellow et al. 2014 and its published code: maxout, uniform noise, SGD",

@@ -154,7 +154,7 @@ def test_another_loss_with_a_penalty_and_spectral_norm_and_on_it_goes(folder, tm
 
 
 BAD_FLAGS = {
-    "unknown recipe": (["--recipe", "dcgam"], "no recipe is called 'dcgam', did you mean dcgan? There are default, goodfellow-2014,"),
+    "unknown recipe": (["--recipe", "dcgam"], "no recipe is called 'dcgam', did you mean dcgan? There are default, default-conv, goodfellow-2014,"),
     "convolutions on odd images": (["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"], "images of 6 x 5, and the recipe dcgan wants multiples of 4: give --size 4, or"),
     "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
     "unknown flag": (["--quality", "good"], "--quality"),

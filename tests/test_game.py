@@ -13,7 +13,7 @@ from minigan.penalties import PENALTIES, slope_penalty
 from minigan.recipes import RECIPES, asdict, from_dict, replace
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
-SMALLER = {"dense": ((6, 5), (5, 6)), "maxout": ((6, 5), (4, 3)), "dcgan": ((4, 3), (3, 4)), "auto-write": ((8, 6), (8, 6, 12))}
+SMALLER = {"dense": ((6, 5), (5, 6)), "maxout": ((6, 5), (4, 3)), "dcgan": ((4, 3), (3, 4)), "conv": ((6, 4, 3), (3, 4, 6)), "auto-write": ((8, 6), (8, 6, 12))}
 
 
 def small(name):
