@@ -1,0 +1,31 @@
+"""The eight exercises and their checkers; tools.py has what the checkers share."""
+from typing import Callable, NamedTuple
+
+from checkers import adam, bce, broken_gans, dropout, gate, own_loss, relu, transposed
+
+
+class Exercise(NamedTuple):
+    """One exercise, or a part of one."""
+
+    name: str  # of its file, without .py
+    title: str
+    minutes: int
+    checker: Callable  # the answer, as a module -> a generator of steps
+    part: str = ""
+
+
+def part(name):
+    """The checker of one of several functions in a file."""
+    return lambda answer: broken_gans.check(getattr(answer, name))
+
+
+EXERCISES = [
+    Exercise("ex1_relu", "ReLU", 10, relu.check),
+    Exercise("ex2_gate", "a layer's backward", 30, gate.check),
+    *(Exercise("ex3_broken_gans", "five broken GANs", 60, part(name), name) for name in ("gan_1", "gan_2", "gan_3", "gan_4", "gan_5")),
+    Exercise("ex4_bce", "stable cross-entropy", 30, bce.check),
+    Exercise("ex5_adam", "Adam", 30, adam.check),
+    Exercise("ex6_dropout", "inverted dropout", 20, dropout.check),
+    Exercise("ex7_transposed", "transposed convolution", 60, transposed.check),
+    Exercise("ex8_own_loss", "a loss of your own", 60, own_loss.check),
+]

@@ -1,0 +1,35 @@
+"""Exercise 1."""
+import numpy as np
+
+from checkers.tools import close, demand, forward, habits, like, locked, worst
+from minigan.gradcheck import central_difference
+
+X = np.array([[-2.0, 3.0, 0.5, -0.1], [1.5, -4.0, 2.0, -0.5], [0.2, 0.7, -1.0, 6.0]])
+
+
+def check(answer):
+    layer = answer.ReLU()
+    yield "the shape of y"
+    y, cache = forward(layer, X)
+    like("y", y, X)
+    like("y", forward(layer, X[0])[0], X[0])
+
+    yield "the values of y"
+    right = np.array([[v if v > 0 else 0.0 for v in row] for row in X.tolist()])
+    i = worst(y, right)
+    demand(close(y, right), f"for x = {X[i]:g} your y is {y[i]:g}, but max(x, 0) is {right[i]:g}")
+
+    yield "the shape of dx"
+    dy = np.random.default_rng(1).standard_normal(X.shape)
+    dx = layer.backward(locked(dy), cache)
+    like("dx", dx, X)
+
+    yield "the values of dx"
+    x = X.copy()
+    numeric = central_difference(lambda: float((dy * forward(layer, x)[0]).sum()), x)
+    i = worst(dx, numeric)
+    asks = "how fast does y follow when such an x moves" if X[i] > 0 else "does a negative x have any influence on y"
+    demand(close(dx, numeric, 1e-7), f"at x = {X[i]:g}, with dy = {dy[i]:.3g}, your dx is {dx[i]:.3g}, central differences give"
+           f" {abs(numeric[i]) if abs(numeric[i]) < 1e-9 else numeric[i]:.3g}: {asks}?")
+
+    yield from habits(lambda dtype: answer.ReLU(), X)

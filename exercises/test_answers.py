@@ -1,0 +1,16 @@
+"""python -m pytest exercises: every exercise that is not solved yet fails, with one sentence that says what is missing."""
+from pathlib import Path
+
+import pytest
+from checkers import EXERCISES
+from checkers.tools import grade
+
+FOLDER = Path(__file__).parent
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: f"{e.name}-{e.part}" if e.part else e.name)
+def test_answer(exercise, record_property):
+    record_property("exercise", EXERCISES.index(exercise))
+    sentence = grade(exercise.checker, FOLDER / f"{exercise.name}.py", exercise.part)
+    if sentence:
+        pytest.fail(sentence, pytrace=False)
