@@ -25,7 +25,7 @@ from minigan.layer import Layer
 
 class ReLU(Layer):
     def forward(self, x, train=False, rng=None):  # -> (y, cache); train and rng do not matter here
-        raise NotImplementedError("ReLU.forward")
+        raise NotImplementedError("ReLU.forward is not written yet")
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):  # -> dx; no parameters, so both switches do not matter
-        raise NotImplementedError("ReLU.backward")
+        raise NotImplementedError("ReLU.backward is not written yet")

@@ -42,4 +42,4 @@ class Gate(Layer):
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         x, a, s = cache
-        raise NotImplementedError("Gate.backward")
+        raise NotImplementedError("Gate.backward is not written yet")

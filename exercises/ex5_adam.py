@@ -34,7 +34,7 @@ import numpy as np
 class Adam:
     def __init__(self, theta, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         self.theta, self.lr, self.beta1, self.beta2, self.eps = theta, lr, beta1, beta2, eps
-        raise NotImplementedError("Adam.__init__")  # what else must it remember?
+        raise NotImplementedError("Adam.__init__ is not written yet")  # what else must it remember?
 
     def step(self, dtheta):  # changes self.theta; returns nothing
-        raise NotImplementedError("Adam.step")
+        raise NotImplementedError("Adam.step is not written yet")

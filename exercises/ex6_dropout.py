@@ -29,7 +29,7 @@ class Dropout(Layer):
         self.rate = rate
 
     def forward(self, x, train=False, rng=None):  # -> (y, cache)
-        raise NotImplementedError("Dropout.forward")
+        raise NotImplementedError("Dropout.forward is not written yet")
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):  # -> dx
-        raise NotImplementedError("Dropout.backward")
+        raise NotImplementedError("Dropout.backward is not written yet")

@@ -43,7 +43,7 @@ class TransposedConvolution(Layer):
         self.dW = 0 * self.W
 
     def forward(self, x, train=False, rng=None):  # (N, H, W, C) -> (N, H', W', F), cache
-        raise NotImplementedError("TransposedConvolution.forward")
+        raise NotImplementedError("TransposedConvolution.forward is not written yet")
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):  # (N, H', W', F) -> (N, H, W, C)
-        raise NotImplementedError("TransposedConvolution.backward")
+        raise NotImplementedError("TransposedConvolution.backward is not written yet")

@@ -29,8 +29,8 @@ Hint
 
 
 def loss_of_D(a_real, a_fake):  # -> (L, da_real, da_fake)
-    raise NotImplementedError("loss_of_D")
+    raise NotImplementedError("loss_of_D is not written yet")
 
 
 def loss_of_G(a_fake):  # -> (L, da_fake)
-    raise NotImplementedError("loss_of_G")
+    raise NotImplementedError("loss_of_G is not written yet")

@@ -6,10 +6,13 @@ Real images are four bytes, 255 0 255 0. Each line tells what D and G pay in the
 then how sure D is that real images and fakes are real, and what G draws on average, in bytes. G learns ten times more
 slowly than D, so that a healthy D is ahead for a while. Run it again when you have mended one.
 """
+import sys
 from pathlib import Path
 
 import numpy as np
-from checkers.tools import load
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from checkers.tools import in_words, load
 
 from minigan.activations import sigmoid
 from minigan.gan import discriminator_step, generator_step, make_discriminator, make_generator
@@ -41,8 +44,12 @@ def watch(step):
 
 
 if __name__ == "__main__":
-    answer = load(Path(__file__).parent / "ex3_broken_gans.py")
+    path = Path(__file__).resolve().parent / "ex3_broken_gans.py"
     print("          D pays at least   G pays     D(x)  D(G(z))   G draws")
-    for step in (healthy, answer.gan_1, answer.gan_2, answer.gan_3, answer.gan_4, answer.gan_5):
-        *figures, drawn = watch(step)
-        print(f"{step.__name__:7}", *(f"{value:8.3f}" for value in figures), " ", *(f"{pixel:3}" for pixel in drawn))
+    for name in ("healthy", "gan_1", "gan_2", "gan_3", "gan_4", "gan_5"):
+        try:
+            *figures, drawn = watch(healthy if name == "healthy" else getattr(load(path), name))
+        except Exception as error:
+            print(f"{path.name}, {name}: {in_words(error, path)}.", file=sys.stderr)
+            sys.exit(2)
+        print(f"{name:7}", *(f"{value:8.3f}" for value in figures), " ", *(f"{pixel:3}" for pixel in drawn))

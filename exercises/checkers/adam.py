@@ -35,6 +35,7 @@ MISTAKES = {  # what one sees, if it is this
     "t is one too large: in the first step it is 1": {"first": 2},
     "m^ and v^ are kept as m and v: the next step must go on from m and v as they were before the correction": {"carried": True},
     "v averages |g|, not g²": {"square": False},
+    "there is no eps": {"eps": 0},
 }
 
 
@@ -44,10 +45,11 @@ def compare(theta, gradients, settings):
     if close(theta, right, 1e-10):
         return
     for mistake, switch in MISTAKES.items():
-        demand(not close(theta, by_hand(gradients, **settings, **switch), 1e-10), mistake)
+        demand(not close(theta, by_hand(gradients, **{**settings, **switch}), 1e-10), mistake)
     i = int(abs(np.nan_to_num(theta, nan=np.inf) - right).argmax())
     demand(False, f"after {len(gradients)} step{'s' if len(gradients) > 1 else ''} with the gradients {[float(g[i]) for g in gradients]}"
-           f" a weight of {THETA[i]:g} is {theta[i]:.6g}, by the paper {right[i]:.6g} ({', '.join(f'{k} {v:g}' for k, v in settings.items())})")
+           f" a weight of {THETA[i]:g} is {theta[i]:.6g}, by the paper {right[i]:.6g}"
+           f" ({', '.join(f'{k} {v:g}' for k, v in settings.items())})")
 
 
 def run(Adam, gradients, settings):
@@ -68,6 +70,11 @@ def check(answer):
     yield "the first step"
     compare(theta, GRADIENTS[:1], SETTINGS)
 
+    yield "a second optimizer"
+    demand(close(run(answer.Adam, GRADIENTS[:1], SETTINGS), theta), "a second Adam, with the same numbers, does not do what the first"
+           " did: D's"
+           " and G's must not know of each other, so m, v and t belong to self, not to the class or the file")
+
     yield "four steps"
     compare(run(answer.Adam, GRADIENTS, SETTINGS), GRADIENTS, SETTINGS)
 
@@ -85,19 +92,9 @@ def check(answer):
     for gradient in GRADIENTS:
         dtheta[...] = gradient
         optimizer.step(dtheta)
-        demand((dtheta == gradient).all(), "step writes into dtheta")
         dtheta[...] = 1e6
     demand(close(theta, by_hand(GRADIENTS, **SETTINGS), 1e-10), "it goes wrong when backward overwrites dtheta between two steps:"
            " m or v is not an array of its own but dtheta itself")
-
-    yield "two optimizers side by side"
-    thetas = [THETA.copy(), THETA.copy()]
-    both = [answer.Adam(theta, **SETTINGS) for theta in thetas]
-    for gradient in GRADIENTS:
-        for optimizer in both:
-            optimizer.step(gradient.copy())
-    demand(all(close(theta, by_hand(GRADIENTS, **SETTINGS), 1e-10) for theta in thetas),
-           "G's Adam and D's disturb each other: m, v and t belong to self, not to the class or the file")
 
     yield "float32 stays float32"
     theta = THETA.astype("float32")

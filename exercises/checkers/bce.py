@@ -29,7 +29,8 @@ def check(answer):
     prices = [price(z, t) for z, t in zip(Z.ravel().tolist(), T.ravel().tolist())]
     right = sum(prices) / len(prices)
     demand(abs(L - sum(prices)) > 1e-6, f"your L is {L:.6g}, the sum of the prices: L is their mean")
-    demand(abs(L - right) < 1e-12, f"your L is {L:.9g} for z = {Z.ravel().tolist()} and t = {T.ravel().tolist()}, the formula with p gives {right:.9g}")
+    demand(abs(L - right) < 1e-12, f"your L is {L:.9g} for z = {Z.ravel().tolist()} and t = {T.ravel().tolist()}, the formula with p"
+           f" gives {right:.9g}")
     L = loss(locked(Z), 1.0)[0]
     right = sum(price(z, 1.0) for z in Z.ravel().tolist()) / len(Z)
     demand(abs(L - right) < 1e-12, f"with t = 1.0, one number for all, your L is {L:.9g} where the formula gives {right:.9g}")
@@ -50,10 +51,13 @@ def check(answer):
             try:
                 L, dz = loss(locked(np.float32([[z]])), t)
             except RuntimeWarning as warning:
-                demand(False, f"z = {z:g} gives infinity or NaN ({warning}): which e^... is above 1 here, and can be taken out of the logarithm")
-            demand(abs(float(L) - right) < 1e-3, f"at z = {z:g} your L is {float(L):.6g}, not {right:g}: the price of being so sure and so wrong has no ceiling")
+                demand(False, f"z = {z:g} gives infinity or NaN ({warning}): which e^... is above 1 here, and can be taken out of the"
+                       " logarithm")
+            demand(abs(float(L) - right) < 1e-3, f"at z = {z:g} your L is {float(L):.6g}, not {right:g}: the price of being so sure"
+                   " and so wrong has no ceiling")
             slope = (z > 0) - t
-            demand(abs(float(dz[0, 0]) - slope) < 1e-6, f"at z = {z:g} your dz is {dz[0, 0]:.4g}, not {slope:g}: it vanishes, or clips, where it is needed most")
+            demand(abs(float(dz[0, 0]) - slope) < 1e-6, f"at z = {z:g} your dz is {dz[0, 0]:.4g}, not {slope:g}: it vanishes, or"
+                   " clips, where it is needed most")
 
     yield "very small prices"
     L = float(loss(locked(np.array([[-40.0]])), 0.0)[0])

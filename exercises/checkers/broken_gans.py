@@ -45,15 +45,16 @@ def check(step):
     result = step(G, D, Recorder("G", G, G, D, notes), Recorder("D", D, G, D, notes), locked(PIXELS), locked(Z_D), locked(Z_G))
     demand(isinstance(result, tuple) and len(result) == 2, "it is to return two things, D's loss and G's")
     names = [name for name, *_ in notes]
-    demand(names[:1] == ["D"] and "G" in names, f"first D's optimizer makes a step, then G's, but here it is {', then '.join(names) or 'none'}")
+    demand(names[:1] == ["D"] and "G" in names, f"first D's optimizer makes a step, then G's, but here it"
+           f" is {', then '.join(names) or 'none'}")
 
     G_now, D_now = networks()
     yield "what D is shown"
     fakes = np.concatenate([G_now.forward(z)[0] for z in (Z_D, Z_G)])
     real = np.array([row for row in np.concatenate(seen) if abs(fakes - row).max(axis=1).min() > 1e-9])
     demand(len(real), "D is shown no real image")
-    demand(abs(real - REAL[0]).max(axis=1).min() < 1e-9, f"the images made from pixels go from {real.min():.3g} to {real.max():.3g}, but G, which"
-           " ends in a tanh, draws from -1 to 1: D can tell by that alone, and G's extremes are not theirs")
+    demand(abs(real - REAL[0]).max(axis=1).min() < 1e-9, f"the images made from pixels go from {real.min():.3g} to {real.max():.3g},"
+           " but G, which ends in a tanh, draws from -1 to 1: D can tell by that alone, and G's extremes are not theirs")
 
     def D_pays():
         return float(softplus(-D_now.forward(REAL)[0]).mean() + softplus(D_now.forward(G_now.forward(Z_D)[0])[0]).mean())
@@ -65,8 +66,8 @@ def check(step):
     if not found.ok:
         D_now.theta -= LR * (dtheta if dtheta.shape == D_now.theta.shape else 0)
         after = judge(G_now, D_now)
-        demand(False, f"D's optimizer is not given the gradient of D's loss: its step takes mean D(x) from {before[0]:.3f} to {after[0]:.3f} and"
-               f" mean D(G(z)) from {before[1]:.3f} to {after[1]:.3f}; {where(found)}")
+        demand(False, f"D's optimizer is not given the gradient of D's loss: its step takes mean D(x) from {before[0]:.3f} to"
+               f" {after[0]:.3f} and mean D(G(z)) from {before[1]:.3f} to {after[1]:.3f}; {where(found)}")
     right_D = D_pays()
 
     yield "G's gradient"

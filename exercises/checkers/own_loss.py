@@ -40,15 +40,16 @@ def check(answer):
 
     yield "the gradients"
     real, fake = A_REAL.copy(), A_FAKE.copy()
-    for check in (compare("da_real", D(real, fake)[1], lambda: float(D(real, fake)[0]), real),
-                  compare("da_fake of loss_of_D", D(real, fake)[2], lambda: float(D(real, fake)[0]), fake),
-                  compare("da_fake of loss_of_G", G(fake)[1], lambda: float(G(fake)[0]), fake)):
+    for check in (compare("da_real", D(real, fake)[1], lambda: float(D(real, fake)[0]), real, n=len(real)),
+                  compare("da_fake of loss_of_D", D(real, fake)[2], lambda: float(D(real, fake)[0]), fake, n=len(fake)),
+                  compare("da_fake of loss_of_G", G(fake)[1], lambda: float(G(fake)[0]), fake, n=len(fake))):
         demand(check.ok, says(check))
 
     yield "a mean over the batch"
     twice = np.concatenate([fake, fake]), np.concatenate([real, real])
     for name, once, again in ("D", D(real, fake)[0], D(*reversed(twice))[0]), ("G", G(fake)[0], G(twice[0])[0]):
-        demand(abs(once - again) < 1e-9 * (1 + abs(once)), f"{name}'s loss goes from {once:.4g} to {again:.4g} when each image is there twice: use the mean,"
+        demand(abs(once - again) < 1e-9 * (1 + abs(once)), f"{name}'s loss goes from {once:.4g} to {again:.4g} when each image is"
+               " there twice: use the mean,"
                " or the learning rate will depend on the batch size")
 
     yield "D pays less when it is right"
@@ -60,7 +61,8 @@ def check(answer):
     yield "D's gradients push both apart"
     for a in -1.0, -0.5, 0.0, 0.5, 1.0:
         _, da_real, da_fake = D(column(a), column(a))
-        demand(da_fake[0, 0] > da_real[0, 0], f"when D gives {a:g} to both, its step moves the real image's answer by {-da_real[0, 0]:.3g} and the"
+        demand(da_fake[0, 0] > da_real[0, 0], f"when D gives {a:g} to both, its step moves the real image's answer by"
+               f" {-da_real[0, 0]:.3g} and the"
                f" fake's by {-da_fake[0, 0]:.3g} (times lr): that does not push them apart")
 
     yield "G's gradient points to fooling D"
@@ -69,13 +71,15 @@ def check(answer):
     demand(at[0.0] <= 0, f"where D gives a fake 0, G's step moves that answer by {-at[0.0]:.3g} (times lr): it is to go up")
 
     yield "G's gradient stays when D is sure"
-    demand(abs(at[-10.0]) > 0.05 * abs(at[-1.0]), f"where D is sure of a fake, a = -10, G's slope is {at[-10.0]:.2g}, at a = -1 it is {at[-1.0]:.2g}:"
+    demand(abs(at[-10.0]) > 0.05 * abs(at[-1.0]), f"where D is sure of a fake, a = -10, G's slope is {at[-10.0]:.2g}, at a = -1 it is"
+           f" {at[-1.0]:.2g}:"
            " it fades away where G has most to learn")
 
     yield "answers of any size"
     for a in 100.0, -100.0:
         a = column(a).astype("float32")
-        demand(all(np.isfinite(value).all() for value in (*D(a, -a), *G(a))), f"in float32, at a = {float(a[0, 0]):g}, a loss or a gradient is infinite or NaN")
+        demand(all(np.isfinite(value).all() for value in (*D(a, -a), *G(a))), f"in float32, at a = {float(a[0, 0]):g}, a loss or a"
+               " gradient is infinite or NaN")
 
     yield "a small GAN learns with it"
     start, end = train(D, G)

@@ -2,7 +2,6 @@
 import numpy as np
 
 from checkers.tools import close, demand, forward, gradients, habits, like, locked, worst, written
-from minigan.conv import Conv2D
 
 SIZES = [(1, 2, 0), (2, 2, 0), (2, 4, 1), (1, 3, 1)]  # stride, kernel, padding
 X = np.random.default_rng(7).standard_normal((2, 3, 4, 3))  # N, H, W, C; and F will be 2
@@ -28,7 +27,6 @@ def check(answer):
         right = by_hand(X, np.zeros((size, size, 2, 3)), stride, padding).shape
         demand(y.shape == right, f"for x of shape {X.shape}, a kernel of {size} x {size}, stride {stride} and padding {padding} your y"
                f" has the shape {y.shape}, not {right}")
-        demand(y.dtype == X.dtype, f"x is {X.dtype} but your y is {y.dtype}")
 
     yield "the values of y"
     for stride, size, padding in SIZES:
@@ -38,22 +36,16 @@ def check(answer):
         demand(not close(y, 0 * right), f"your y is 0 everywhere{where}")
         if not close(y, right):
             mirrored, last = by_hand(X, layer.W[::-1, ::-1], stride, padding), by_hand(X, layer.W, stride, padding, add=False)
-            demand(not close(y, mirrored), f"your kernel is mirrored: nothing is turned around here, neither in A nor in its transpose{where}")
+            demand(not close(y, mirrored), f"your kernel is mirrored: nothing is turned around here, neither in A nor in its"
+                   f" transpose{where}")
             demand(not close(y, last), f"where kernels overlap the last one wins: they must add up{where}")
             i = worst(y, right)
             demand(False, f"your y at {list(i)} is {y[i]:.4g}, kernels laid one by one give {right[i]:.4g}{where}")
 
-    yield "<A u, x> = <u, Aᵀx>"
-    layer, A = make("float64"), Conv2D(2, 3, 4, np.random.default_rng(0), 2, 1, dtype="float64")
-    A.W[...] = layer.W
-    u = np.random.default_rng(9).standard_normal((2, 6, 8, 2))
-    left, right = float((A.forward(u)[0] * X).sum()), float((u * forward(layer, X)[0]).sum())
-    demand(abs(left - right) < 1e-9, f"<A u, x> is {left:.6g}, but <u, Aᵀx> {right:.6g}")
-
     yield "the shape of dx"
+    layer = make("float64")
     y, cache = forward(layer, X)
     like("dx", layer.backward(locked(y), cache), X)
-    demand(layer.dW.shape == layer.W.shape, f"your dW has the shape {layer.dW.shape}, W has {layer.W.shape}")
 
     yield from written(layer, X)
     for stride, size, padding in SIZES[2:]:
