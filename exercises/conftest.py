@@ -1,15 +1,15 @@
 """What `python -m pytest exercises` prints at its end: how far you are."""
-collect_ignore_glob = ["ex*.py", "watch_gans.py", "checkers", "solutions", "mistakes"]
+collect_ignore_glob = ["conftest.py", "ex*.py", "watch_gans.py", "checkers", "solutions", "mistakes"]
 
 
 def pytest_terminal_summary(terminalreporter):
-    from checkers import EXERCISES
-
     solved = {dict(report.user_properties)["exercise"]: report.passed
               for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, ())
               if report.when == "call" and "exercise" in dict(report.user_properties)}
     if not solved:
         return
+    from checkers import EXERCISES
+
     files = {}  # each with one True or False for each of its parts
     for number, right in sorted(solved.items()):
         files.setdefault(EXERCISES[number].name, []).append(right)

@@ -6,7 +6,11 @@
 WRONG = {  # exercise: {wrong answer: ({right: wrong}, what the sentence must say)}
     "relu": {
         "only y is returned": ({"return y, y > 0": "return y"}, "forward returns two things"),
-        "one number comes out": ({"return y, y > 0": "return y.sum(), y > 0"}, "the shape of y"),
+        "one number comes out": ({"return y, y > 0": "return y.sum(), y > 0"}, "your y is no array"),
+        "one number for each column": ({"return y, y > 0": "return y.sum(axis=0), y > 0"}, "your y has the shape (4,), x has (3, 4)"),
+        "half a hole": ({"return dy * positive": 'raise NotImplementedError("ReLU.backward is not written yet")'},
+                        "ex1_relu.py: ReLU.backward is not written yet."),
+        "it ends the program": ({"return dy * positive": "raise SystemExit"}, "raises SystemExit"),
         "the absolute value": ({"np.maximum(x, 0)": "abs(x)"}, "max(x, 0) is 0"),
         "minimum for maximum": ({"np.maximum": "np.minimum"}, "max(x, 0) is"),
         "a leak": ({"np.maximum(x, 0)": "np.maximum(x, 0.1 * x)"}, "for x = -4 your y is -0.4"),
@@ -224,7 +228,7 @@ WRONG = {  # exercise: {wrong answer: ({right: wrong}, what the sentence must sa
             "else dy * mask": "else dy * self.mask",
         }, "the cache, not into the layer"),
         "float64 creeps in": ({".astype(x.dtype)": ""}, "your y is float64"),
-        "normal noise": ({"rng.random(x.shape)": "rng.standard_normal(x.shape)"}, "how many are silenced"),
+        "normal noise": ({"rng.random(x.shape)": "rng.standard_normal(x.shape)"}, "of y are 0 while training, yours are 6"),
         "x is written into": ({"return x * mask, mask": "x *= mask; return x, mask"}, "writes into an array that it was given"),
         "louder by chance": ({"/ (1 - self.rate)": "* rng.uniform(1, 2, x.shape)"}, "the factor is one number"),
         "flat": ({"return x, None": "return x.ravel(), None"}, "your y has the shape (20000,)"),
@@ -235,7 +239,7 @@ WRONG = {  # exercise: {wrong answer: ({right: wrong}, what the sentence must sa
         "a tenth at least": ({">= self.rate": ">= max(self.rate, 0.1)"}, "with a rate of 0 y is x"),
     },
     "transposed": {
-        "padding is forgotten": ({"- 2 * self.padding": ""}, "the shape of y"),
+        "padding is forgotten": ({"- 2 * self.padding": ""}, "padding 1 your y has the shape (2, 8, 10, 2), not (2, 6, 8, 2)"),
         "as many pixels as x": ({"((m - 1) * self.stride - 2 * self.padding + self.size for m in small)": "small"}, "the shape of y: line"),
         "padding in the size only": ({"(self.padding,) * 2, *x": "(0,) * 2, *x"}, "the shape of y: line"),
         "the frame is cut off at one side": ({
@@ -300,7 +304,7 @@ WRONG = {  # exercise: {wrong answer: ({right: wrong}, what the sentence must sa
         }, "does not push them apart"),
         "G wants to be found out": ({
             "(root - a_fake).mean(), (a_fake / root - 1)": "(root + a_fake).mean(), (a_fake / root + 1)",
-        }, "it is to go up"),
+        }, "where D gives a fake -1"),
         "the formula of 2014": ({
             "(root - a_fake).mean(), (a_fake / root - 1)": "-np.logaddexp(0, a_fake).mean(), -1 / (1 + np.exp(-a_fake))",
         }, "it fades away where G has most to learn"),

@@ -84,7 +84,7 @@ def check(answer):
 
     yield "a gradient of 0"
     theta = run(answer.Adam, [0 * THETA] * 2, SETTINGS)
-    demand((theta == THETA).all(), f"a gradient of 0 moves a weight of {THETA[0]:g} to {theta[0]:g}: what keeps from dividing by 0")
+    demand((theta == THETA).all(), f"a gradient of 0 moves a weight of {THETA[0]:g} to {theta[0]:g}: what keeps from dividing by 0?")
 
     yield "dtheta, overwritten between the steps"
     theta, dtheta = THETA.copy(), np.empty(4)

@@ -43,7 +43,7 @@ def check(answer):
     demand(louder.max() - louder.min() < 1e-9, "those that stay are multiplied by different factors: the factor is one number")
     factor = float(louder[0])
     demand(abs(factor - 1) > 1e-9, f"those that stay are as loud as before, so on average y is {1 - RATE:g} x: what must they be"
-           " multiplied by, to make up for it")
+           " multiplied by, to make up for it?")
     demand(abs(factor - 1 / (1 - RATE)) < 1e-9, f"those that stay are multiplied by {factor:.4g}, so on average y is"
            f" {factor * (1 - RATE):.3g} x: on average y must be x")
 

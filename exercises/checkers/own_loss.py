@@ -84,7 +84,7 @@ def check(answer):
     yield "a small GAN learns with it"
     start, end = train(D, G)
     demand(end < start / 2, f"after {STEPS} steps the drawn pixels are off by {end:.2g} on average, before they were by {start:.2g}:"
-           " do both players learn, and with comparable force")
+           " do both players learn, and with comparable force?")
 
 
 def train(D_pays, G_pays):
