@@ -8,7 +8,7 @@ def pytest_terminal_summary(terminalreporter):
               if report.when == "call" and "exercise" in dict(report.user_properties)}
     if not solved:
         return
-    from checkers import EXERCISES
+    from exercises.checkers import EXERCISES
 
     files = {}  # each with one True or False for each of its parts
     for number, right in sorted(solved.items()):

@@ -2,8 +2,9 @@
 from pathlib import Path
 
 import pytest
-from checkers import EXERCISES
-from checkers.tools import grade
+
+from exercises.checkers import EXERCISES
+from exercises.checkers.tools import grade
 
 FOLDER = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from checkers.tools import in_words, load
+from exercises.checkers.tools import in_words, load
 
 from minigan.activations import sigmoid
 from minigan.gan import discriminator_step, generator_step, make_discriminator, make_generator

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from wrong_answers import RIGHT, WRONG
 
-FOLDER = Path(__file__).parent.parent / "exercises"
-sys.path.insert(0, str(FOLDER))
-import watch_gans
-from checkers import EXERCISES
-from checkers.tools import grade, load
+FOLDER = Path(__file__).resolve().parent.parent / "exercises"
+sys.path.insert(0, str(FOLDER.parent))
+from exercises import watch_gans
+from exercises.checkers import EXERCISES
+from exercises.checkers.tools import grade, load
 
 BY_NAME = {exercise.part or exercise.name.partition("_")[2]: exercise for exercise in EXERCISES}
 

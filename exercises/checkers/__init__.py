@@ -1,7 +1,7 @@
 """The eight exercises and their checkers; tools.py has what the checkers share."""
 from typing import Callable, NamedTuple
 
-from checkers import adam, bce, broken_gans, dropout, gate, own_loss, relu, transposed
+from exercises.checkers import adam, bce, broken_gans, dropout, gate, own_loss, relu, transposed
 
 
 class Exercise(NamedTuple):

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from checkers.tools import close, demand, locked
+from exercises.checkers.tools import close, demand, locked
 
 SETTINGS = {"lr": 0.1, "beta1": 0.8, "beta2": 0.95, "eps": 1e-3}
 THETA = np.array([1.0, -2.0, 0.5, 3.0])

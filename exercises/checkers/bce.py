@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from checkers.tools import close, demand, like, locked, says
+from exercises.checkers.tools import close, demand, like, locked, says
 from minigan.gradcheck import check_loss
 
 Z = np.array([[0.0], [2.0], [-1.0], [3.5], [-4.0], [0.3]])

@@ -1,7 +1,7 @@
 """Exercise 3: each step is compared with the definition of the game, by central differences."""
 import numpy as np
 
-from checkers.tools import demand, locked
+from exercises.checkers.tools import demand, locked
 from minigan.activations import sigmoid
 from minigan.gan import make_discriminator, make_generator
 from minigan.gradcheck import compare

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from checkers.tools import close, demand, forward, gradients, habits, like, locked
+from exercises.checkers.tools import close, demand, forward, gradients, habits, like, locked
 
 RATE, X = 0.3, np.random.default_rng(5).uniform(0.5, 2, (200, 100))  # none is 0, so each 0 in y was silenced
 

@@ -1,7 +1,7 @@
 """Exercise 2."""
 import numpy as np
 
-from checkers.tools import close, demand, forward, gradients, habits, like, locked, written
+from exercises.checkers.tools import close, demand, forward, gradients, habits, like, locked, written
 from minigan.activations import sigmoid
 
 X = np.random.default_rng(2).standard_normal((5, 4))

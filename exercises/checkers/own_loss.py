@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from checkers.tools import demand, like, locked, says
+from exercises.checkers.tools import demand, like, locked, says
 from minigan.gan import make_discriminator, make_generator
 from minigan.gradcheck import compare
 from minigan.optim import Adam

@@ -1,7 +1,7 @@
 """Exercise 1."""
 import numpy as np
 
-from checkers.tools import close, demand, forward, habits, like, locked, worst
+from exercises.checkers.tools import close, demand, forward, habits, like, locked, worst
 from minigan.gradcheck import central_difference
 
 X = np.array([[-2.0, 3.0, 0.5, -0.1], [1.5, -4.0, 2.0, -0.5], [0.2, 0.7, -1.0, 6.0]])

@@ -1,7 +1,7 @@
 """Exercise 7."""
 import numpy as np
 
-from checkers.tools import close, demand, forward, gradients, habits, like, locked, worst, written
+from exercises.checkers.tools import close, demand, forward, gradients, habits, like, locked, worst, written
 
 SIZES = [(1, 2, 0), (2, 2, 0), (2, 4, 1), (1, 3, 1)]  # stride, kernel, padding
 X = np.random.default_rng(7).standard_normal((2, 3, 4, 3))  # N, H, W, C; and F will be 2

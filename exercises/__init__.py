@@ -1,0 +1,1 @@
+"""Eight exercises: see README.md."""
