@@ -8,8 +8,9 @@ The task
     such answers: one that D pays for each real image, one that D pays for each fake, and one that G pays for each
     fake. Write them, and their gradients.
 
-    Invent them, or take published ones, such as the squares of Mao et al. 2017, where D pays (a - 1)² for
-    a real image and a² for a fake, and G pays (a - 1)². Any prices will do if they make a GAN:
+    Invent them; minigan/adversarial.py has five published games, to compare yours with afterwards. If nothing comes to
+    mind, take the squares of Mao et al. 2017: D pays (a - 1)² for a real image and a² for a fake, and G
+    pays (a - 1)². Any prices will do if they make a GAN:
     - the mean price of a batch does not depend on how many images there are in it;
     - D pays less when it is right than when it is wrong, and its gradients push both kinds of answers apart;
     - G pays less the more D takes its fakes for real; and its gradient does not fade away just when D is surest

@@ -5,6 +5,7 @@ wrong_answers.py has them, as edits of the solution. What a student has done in 
 """
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,9 @@ def test_each_exercise_says_what_to_do_and_keeps_the_solution_apart():
         for part in ("The task", "Read before", "Shapes", "Check\n    python -m pytest exercises -k", "Hint",
                      f"({exercise.minutes} minutes)"):
             assert part in text, (exercise.name, part)
+        for page in re.findall(r"minigan/\w+\.py", text):
+            assert (FOLDER.parent / page).is_file(), page
+        assert re.search(rf"`{exercise.name}.py`.*\| {exercise.minutes} \|", (FOLDER / "README.md").read_text(encoding="utf-8"))
         hint = text.partition("Hint")[2]
         solution = (FOLDER / "solutions" / f"{exercise.name}.py").read_text(encoding="utf-8").rpartition('"""')[2]
         assert not any(line.strip() in hint for line in solution.splitlines() if len(line.strip()) > 12)
