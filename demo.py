@@ -9,6 +9,7 @@
     python demo.py walk RUN_DIR --out walk.gif         walk from drawing to drawing
     python demo.py evaluate RUN_DIR                    measure it: metrics.json, and more pictures
     python demo.py compare RUN_DIR RUN_DIR ...         several runs in one table and figure
+    python demo.py export RUN_DIR --to html            take it with you: a web page, PyTorch, ONNX
     python demo.py check                               every derivative against central differences
 """
 import argparse
@@ -35,6 +36,7 @@ from minigan.comparison import table as comparison_table
 from minigan.data import SHIPPED, DataError, in_words
 from minigan.drawing import sample, walk
 from minigan.evaluation import evaluate, make_yardstick, table
+from minigan.export import SUFFIXES, export
 from minigan.penalties import PENALTIES
 from minigan.plots import grid, save_grid, save_walk
 from minigan.recipes import RECIPES, asdict, check, replace
@@ -105,7 +107,8 @@ def train_parser():
     parser = Parser(prog="demo.py", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
                     epilog="other commands, each with its own --help:\n  recipes  list the recipes\n  sample   draw new images from a trained run"
                            "\n  walk     walk from drawing to drawing\n  evaluate measure a trained run beside real images and noise"
-                           "\n  compare  several runs in one table and figure\n  check    compare every derivative with central differences")
+                           "\n  compare  several runs in one table and figure\n  export   a trained run as a web page, or for PyTorch or ONNX"
+                           "\n  check    compare every derivative with central differences")
     add = parser.add_argument
     add("--recipe", type=recipe, metavar="NAME",
         help="a complete setting, of which the flags below change single values (default: default; see demo.py recipes)")
@@ -244,6 +247,29 @@ def write_out(file, content):
         raise RunError(f"cannot write {file} ({error.strerror or error}): choose another --out") from None
 
 
+def export_parser():
+    parser = Parser(prog="demo.py export", description="Take a trained run with you, to where minigan is not.")
+    parser.add_argument("run", type=path, metavar="RUN_DIR", help="the folder that training has filled")
+    parser.add_argument("--to", choices=SUFFIXES, required=True,
+                        help="html: a web page that draws by itself; torch: a state dict for PyTorch, and a script that loads it;"
+                             " onnx: a graph (these two want pip install -e \".[export]\")")
+    parser.add_argument("--out", type=path, metavar="FILE",
+                        help="where to, ending in .html, .safetensors or .onnx (default the run's name, in this folder)")
+    return parser
+
+
+def run_export(args):
+    out = args.out or Path(args.run.resolve().name + SUFFIXES[args.to])
+    check_out(out, SUFFIXES[args.to])
+    files = export(args.run, args.to, out)
+    for file in files:
+        check_out(file, file.suffix)
+    for file, content in files.items():
+        write_out(file, io.BytesIO(content))
+    print(f"written: {' and '.join(map(str, files))} ({sum(map(len, files.values())) / 1e6:.1f} MB)")
+    return 0
+
+
 def check_parser():
     return Parser(prog="demo.py check", description="Compare every hand-written derivative with central differences.")
 
@@ -379,7 +405,7 @@ def run_check(args):
 
 
 COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, run_sample), "walk": (walk_parser, run_walk), "evaluate": (evaluate_parser, run_evaluate),
-            "compare": (compare_parser, run_compare), "check": (check_parser, run_check)}
+            "compare": (compare_parser, run_compare), "export": (export_parser, run_export), "check": (check_parser, run_check)}
 
 
 def main(argv):

@@ -44,6 +44,8 @@ it home, and `@fused` above a formula changes nothing on NumPy.
     34  evaluation       all figures of one run, beside those of real images and of noise
     35  comparison       several runs, side by side
     36  selfcheck        every derivative against central differences, in one table
+    37  webpage          a run as one page that draws by itself
+    38  export           and for those who have PyTorch or ONNX
 
 The letters
     N   batch: how many examples go through at once

@@ -1,0 +1,137 @@
+"""Webpage: a run as one page that draws in any browser, with nothing but what is in it.
+
+The idea
+    webpage.html has the forwards of all layers again, in plain JavaScript. Into it go the layers of G and
+    D, and their weights: over a million numbers, which as float32 in text would take six megabytes.
+
+    G's are rounded to float16: 10 binary digits after the first, so each is wrong by at most 1/2048 of itself (if tiny, by 3e-8).
+    D's only answer one question, so 8 bits a number will do for its matrices: column by column
+
+        scale = largest |W| / 127       q = W / scale, rounded: a whole number from -127 to 127
+
+    and W is read as q * scale, wrong by at most half a scale. Of a float16's two bytes, the upper one (sign,
+    exponent, and what comes first after it) takes few different values. So all lower bytes come
+    first, then all upper ones: gzip makes that smaller. Base64 makes text of it, since a page is text.
+
+    What the rounding costs is measured while exporting, on images drawn with and without it, and said on the page.
+
+Directions
+    The sliders move z along those directions in which the images change most, on average. For normal z the mean of
+    z_i x is the mean derivative of x by z_i (Stein 1981). All of them at once are zᵀx / N, and its singular vectors are
+    the directions, the one with the largest effect first. A slider stands where z is in its direction.
+
+>>> q, scale = round_to_8_bits(np.array([[0.5, 100.0], [-1.27, 0.0]]))
+>>> q.tolist(), scale.tolist()                      # 0.5 is 50 hundredths
+([[50, 127], [-127, 0]], [0.01, 0.787402])
+"""
+import base64
+import copy
+import gzip
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from minigan.activations import LeakyReLU, Sigmoid, Tanh, sigmoid
+from minigan.batchnorm import BatchNorm
+from minigan.build import make_noise, one_hot
+from minigan.conv import Conv2D, ConvTranspose2D
+from minigan.data import unscale
+from minigan.dense import Dense
+from minigan.dropout import Dropout
+from minigan.gan import join
+from minigan.runs import RunError, image_shape
+from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
+
+TEMPLATE = Path(__file__).with_name("webpage.html")
+KINDS = (Dense, LeakyReLU, Tanh, Sigmoid, BatchNorm, Conv2D, ConvTranspose2D, AveragePool2D, UpSample2D, Reshape, LabelPlanes,
+         Maxout)  # of which the page has a forward
+SETTINGS = "slope", "eps", "size", "stride", "padding", "k", "shape"  # of a layer, beside its weights
+SLIDERS = 6
+DRAWN = 500  # images, to measure by
+
+
+def count_classes(recipe, G):
+    """How many numbers G takes beside its noise: so many classes it can be asked for; 0 where it was told no labels."""
+    return len(G.layers[0].W) - recipe.latent_dim
+
+
+def steps(net, n_in):
+    """(layer, shape of its x, shape of its y), without N, for each layer that does something when it samples."""
+    x = np.zeros((1, n_in), net.theta.dtype)
+    for layer in net.layers:
+        y, _ = layer.forward(x)
+        if type(layer) is not Dropout:
+            yield layer, x.shape[1:], y.shape[1:]
+        x = y
+
+
+def round_to_8_bits(W):
+    """(q, scale) with W close to q * scale: q is int8, of W's shape; scale (M,) has 6 decimal digits, one number a column."""
+    largest = abs(W).reshape(-1, W.shape[-1]).max(axis=0)
+    scale = np.array([float(f"{s:.6g}") for s in largest / 127])
+    return np.rint(W / np.where(scale > 0, scale, 1)).clip(-127, 127).astype("int8"), scale
+
+
+def pack(net, n_in, data, coarse):
+    """What the page is told of each layer, a list of dicts; appends the weights to `data`, a bytearray, and rounds
+    the network's own to what was appended. Raises RunError for a layer or a weight that the page cannot have."""
+    told = []
+    for layer, x, y in steps(net, n_in):
+        kind = next((kind.__name__ for kind in KINDS if isinstance(layer, kind)), None)
+        if not kind:
+            raise RunError(f"{layer!r} cannot be exported: minigan/webpage.html has no forward for it")
+        settings = {name: value for name, value in vars(layer).items() if name in SETTINGS}
+        told.append({"kind": kind, "from": x, "to": y, **settings})
+        for name in (*layer.names, *layer.states):
+            a = getattr(layer, name)
+            told[-1][name] = {"at": len(data), "n": a.size}
+            if coarse and name == "W":
+                q, scale = round_to_8_bits(a)
+                told[-1][name]["scale"] = scale.tolist()
+                a[...] = q * scale
+                data += q.tobytes()
+            else:
+                if abs(a).max() > 65504:
+                    raise RunError(f"{layer!r} has a {name} of {abs(a).max():.0f}, and a page holds numbers up to 65504: train it anew")
+                a[...] = half = a.astype("<f2")
+                data += half.reshape(-1, 1).view("uint8").T.tobytes()
+    return told
+
+
+def directions(z, x, n):
+    """The n directions, (n, Z) and of length 1, along which x (N, pixels) changes most with z (N, Z); the strongest first."""
+    return np.linalg.svd(z.T @ (x - x.mean(axis=0)))[0].T[:n]
+
+
+def web_page(settings, recipe, G, D):
+    """The page of a run, bytes; settings, recipe, G and D as load_networks gives them."""
+    n_classes, shape = count_classes(recipe, G), (*image_shape(settings), 1)[:3]
+    rng = np.random.default_rng(0)
+    z = make_noise(recipe, rng, DRAWN)
+    labels = one_hot(rng.integers(n_classes, size=DRAWN), n_classes, z.dtype) if n_classes else z[:, :0]
+
+    def results(G, D):
+        x, logits = [], []
+        for some, label in zip(np.split(z, 10), np.split(labels, 10)):  # the layers in between need more room than the images
+            x.append(G.forward(join(some, label))[0])
+            logits.append(D.forward(join(x[-1], label))[0])
+        return np.concatenate(x), sigmoid(np.concatenate(logits))
+
+    x, p = results(G, D)
+    data, rounded_G, rounded_D = bytearray(), copy.deepcopy(G), copy.deepcopy(D)
+    model = {
+        "recipe": recipe.name, "shape": shape, "noun": "digit" if settings["digits"] else "image",
+        "Z": recipe.latent_dim, "classes": settings.get("names") or list(range(n_classes)), "noise": recipe.noise, "low": recipe.low,
+        "directions": directions(z, x, SLIDERS).round(5).tolist(),
+        "G": pack(rounded_G, recipe.latent_dim + n_classes, data, coarse=False),
+        "D": pack(rounded_D, math.prod(shape) + n_classes, data, coarse=True),
+    }
+    rounded_x, rounded_p = results(rounded_G, rounded_D)
+    image_errors, verdict_errors = abs(unscale(rounded_x, recipe.low) - unscale(x, recipe.low)), abs(rounded_p - p)
+    model["errors"] = {"image": [float(image_errors.max()), float(image_errors.mean())],
+                       "verdict": [float(verdict_errors.max()), float(verdict_errors.mean())], "count": DRAWN}
+    model["weights"] = base64.b64encode(gzip.compress(data, mtime=0)).decode()
+    text = json.dumps(model).replace("<", "\\u003c")  # so that nothing in a run's settings can end the script
+    return TEMPLATE.read_text(encoding="utf-8").replace("MODEL_GOES_HERE", text, 1).encode()
