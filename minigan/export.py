@@ -35,9 +35,10 @@ from minigan.activations import LeakyReLU, Sigmoid, Tanh
 from minigan.batchnorm import BatchNorm
 from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.dense import Dense
-from minigan.runs import RunError, image_shape, load_networks
+from minigan.drawing import load_networks
+from minigan.runs import RunError, class_names, image_shape
 from minigan.shapes import AveragePool2D, Reshape, UpSample2D
-from minigan.webpage import count_classes, steps, web_page
+from minigan.webpage import steps, web_page
 
 SUFFIXES = {"html": ".html", "torch": ".safetensors", "onnx": ".onnx"}
 
@@ -51,7 +52,7 @@ def export(folder, to, out):
             return {out: web_page(settings, recipe, G, D)}
         if to == "onnx":
             return {out: onnx_file(settings, recipe, G)}
-        return {out: state_dict(recipe, G), out.with_suffix(".py"): loader(settings, recipe, G, out.name)}
+        return {out: state_dict(settings, recipe, G), out.with_suffix(".py"): loader(settings, recipe, G, out.name)}
     except ImportError as error:
         raise RunError(f"--to {to} needs {error.name.partition('.')[0]}, which is not installed: pip install -e \".[export]\"") from None
 
@@ -100,17 +101,17 @@ def elsewhere(layer, x, y):
     raise RunError(f"{layer!r} cannot be exported: minigan/export.py does not say what it is elsewhere")
 
 
-def parts_of(recipe, G):
+def parts_of(settings, recipe, G):
     """[Elsewhere, ...] for all layers of G."""
-    return [part for step in steps(G, recipe.latent_dim + count_classes(recipe, G)) for part in elsewhere(*step)]
+    return [part for step in steps(G, recipe.latent_dim + len(class_names(settings))) for part in elsewhere(*step)]
 
 
-def state_dict(recipe, G):
+def state_dict(settings, recipe, G):
     """The bytes of a safetensors file with what PyTorch calls the state of these layers. Raises ImportError."""
     from safetensors.numpy import save  # of the extra `export`
 
     state = {}
-    for i, part in enumerate(parts_of(recipe, G)):
+    for i, part in enumerate(parts_of(settings, recipe, G)):
         state |= {f"{i}.{name}": np.ascontiguousarray(a, "float32") for name, a in zip(NAMES, part.arrays)}
         if "BatchNorm" in part.torch:
             state[f"{i}.num_batches_tracked"] = np.array(0)  # it counts its training steps; nothing depends on it
@@ -119,7 +120,7 @@ def state_dict(recipe, G):
 
 def loader(settings, recipe, G, name):
     """The script, as bytes, that makes G of PyTorch's layers, loads the file of a given name and draws 100 images."""
-    n_classes, parts = count_classes(recipe, G), parts_of(recipe, G)
+    n_classes, parts = len(class_names(settings)), parts_of(settings, recipe, G)
     modules = "".join(("\n    " if part.arrays else " ") + part.torch + "," for part in parts)
     z = "torch.randn(100, {})" if recipe.noise == "normal" else "(2 * torch.rand(100, {}) - 1) * 3 ** 0.5"  # see make_noise in build.py
     permute = '''
@@ -150,7 +151,7 @@ def onnx_file(settings, recipe, G):
     """The bytes of a graph from z to images, of any number N. Raises ImportError."""
     import onnx  # of the extra `export`
 
-    parts, shape = parts_of(recipe, G), image_shape(settings)
+    parts, shape = parts_of(settings, recipe, G), image_shape(settings)
     low, width = (np.float32(value) for value in (recipe.low, 1 - recipe.low))
     parts += [Elsewhere("", "Sub", {}, [], low), Elsewhere("", "Div", {}, [], width),  # as unscale in data.py
               Elsewhere("", "Clip", {}, [np.float32(0), np.float32(1)]), Elsewhere("", "Reshape", {}, [], np.array([0, *shape]))]
@@ -166,7 +167,7 @@ def onnx_file(settings, recipe, G):
         at = y
     def value(name, *shape):
         return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", *shape])
-    graph = onnx.helper.make_graph(nodes, "minigan", [value("z", recipe.latent_dim + count_classes(recipe, G))], [value("images", *shape)], weights)
+    graph = onnx.helper.make_graph(nodes, "minigan", [value("z", recipe.latent_dim + len(class_names(settings)))], [value("images", *shape)], weights)
     model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)])  # of 2022
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()

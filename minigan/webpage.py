@@ -34,15 +34,17 @@ from pathlib import Path
 import numpy as np
 
 from minigan.activations import LeakyReLU, Sigmoid, Tanh, sigmoid
+from minigan.adversarial import GAN_LOSSES
 from minigan.batchnorm import BatchNorm
-from minigan.build import make_noise, one_hot
 from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.data import unscale
 from minigan.dense import Dense
+from minigan.drawing import noise, with_labels
 from minigan.dropout import Dropout
-from minigan.gan import join
-from minigan.runs import RunError, image_shape
+from minigan.network import Sequential
+from minigan.runs import RunError, class_names, image_shape
 from minigan.shapes import AveragePool2D, LabelPlanes, Maxout, Reshape, UpSample2D
+from minigan.spectral import SpectralNorm
 
 TEMPLATE = Path(__file__).with_name("webpage.html")
 KINDS = (Dense, LeakyReLU, Tanh, Sigmoid, BatchNorm, Conv2D, ConvTranspose2D, AveragePool2D, UpSample2D, Reshape, LabelPlanes,
@@ -50,11 +52,6 @@ KINDS = (Dense, LeakyReLU, Tanh, Sigmoid, BatchNorm, Conv2D, ConvTranspose2D, Av
 SETTINGS = "slope", "eps", "size", "stride", "padding", "k", "shape"  # of a layer, beside its weights
 SLIDERS = 6
 DRAWN = 500  # images, to measure by
-
-
-def count_classes(recipe, G):
-    """How many numbers G takes beside its noise: so many classes it can be asked for; 0 where it was told no labels."""
-    return len(G.layers[0].W) - recipe.latent_dim
 
 
 def steps(net, n_in):
@@ -105,33 +102,45 @@ def directions(z, x, n):
     return np.linalg.svd(z.T @ (x - x.mean(axis=0)))[0].T[:n]
 
 
+def plain(net, n_in):
+    """A copy of a network in which each SpectralNorm is the layer that it wraps, with V = W / sigma for W (see spectral.py)."""
+    net.forward(np.zeros((1, n_in), net.theta.dtype))  # whereupon each of them holds its V
+    return Sequential([layer.layer if isinstance(layer, SpectralNorm) else layer for layer in copy.deepcopy(net).layers])
+
+
 def web_page(settings, recipe, G, D):
     """The page of a run, bytes; settings, recipe, G and D as load_networks gives them."""
-    n_classes, shape = count_classes(recipe, G), (*image_shape(settings), 1)[:3]
-    rng = np.random.default_rng(0)
-    z = make_noise(recipe, rng, DRAWN)
-    labels = one_hot(rng.integers(n_classes, size=DRAWN), n_classes, z.dtype) if n_classes else z[:, :0]
+    names, shape = class_names(settings), (*image_shape(settings), 1)[:3]
+    n_z, n_x = recipe.latent_dim + len(names), math.prod(shape) + len(names)
+    z, labels = noise(settings, recipe, DRAWN, 0)
 
     def results(G, D):
-        x, logits = [], []
-        for some, label in zip(np.split(z, 10), np.split(labels, 10)):  # the layers in between need more room than the images
-            x.append(G.forward(join(some, label))[0])
-            logits.append(D.forward(join(x[-1], label))[0])
-        return np.concatenate(x), sigmoid(np.concatenate(logits))
+        x, a = [], []
+        for some in np.array_split(np.arange(DRAWN), 10):  # the layers in between need more room than the images
+            label = None if labels is None else labels[some]
+            x.append(G.forward(with_labels(z[some], label, settings))[0])
+            a.append(D.forward(with_labels(x[-1], label, settings))[0])
+        return np.concatenate(x), np.concatenate(a)
 
-    x, p = results(G, D)
-    data, rounded_G, rounded_D = bytearray(), copy.deepcopy(G), copy.deepcopy(D)
+    x, a = results(G, D)
+    data, G, D = bytearray(), plain(G, n_z), plain(D, n_x)
     model = {
-        "recipe": recipe.name, "shape": shape, "noun": "digit" if settings["digits"] else "image",
-        "Z": recipe.latent_dim, "classes": settings.get("names") or list(range(n_classes)), "noise": recipe.noise, "low": recipe.low,
+        "recipe": recipe.name, "shape": shape, "noun": "digit" if settings["digits"] else "image", "Z": recipe.latent_dim,
+        "classes": names, "noise": recipe.noise, "low": recipe.low, "loss": recipe.loss, "middle": float(a.mean()),
         "directions": directions(z, x, SLIDERS).round(5).tolist(),
-        "G": pack(rounded_G, recipe.latent_dim + n_classes, data, coarse=False),
-        "D": pack(rounded_D, math.prod(shape) + n_classes, data, coarse=True),
+        "G": pack(G, n_z, data, coarse=False), "D": pack(D, n_x, data, coarse=True),
     }
-    rounded_x, rounded_p = results(rounded_G, rounded_D)
-    image_errors, verdict_errors = abs(unscale(rounded_x, recipe.low) - unscale(x, recipe.low)), abs(rounded_p - p)
-    model["errors"] = {"image": [float(image_errors.max()), float(image_errors.mean())],
-                       "verdict": [float(verdict_errors.max()), float(verdict_errors.mean())], "count": DRAWN}
+    rounded_x, rounded_a = results(G, D)
+    of_images = abs(unscale(rounded_x, recipe.low) - unscale(x, recipe.low))
+    of_verdicts = abs(score(recipe.loss, rounded_a, model["middle"]) - score(recipe.loss, a, model["middle"]))
+    model["errors"] = {"image": [float(of_images.max()), float(of_images.mean())],
+                       "verdict": [float(of_verdicts.max()), float(of_verdicts.mean())], "count": DRAWN}
     model["weights"] = base64.b64encode(gzip.compress(data, mtime=0)).decode()
     text = json.dumps(model).replace("<", "\\u003c")  # so that nothing in a run's settings can end the script
     return TEMPLATE.read_text(encoding="utf-8").replace("MODEL_GOES_HERE", text, 1).encode()
+
+
+def score(loss, a, middle):
+    """D's answers a as the page shows them, from 0 to 1, as in adversarial.py; of wasserstein, which knows no scale, by
+    how they compare with `middle`, the mean answer to drawn images."""
+    return sigmoid(a - middle) if loss == "wasserstein" else GAN_LOSSES[loss].score(a).clip(0, 1)

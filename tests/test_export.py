@@ -4,6 +4,7 @@ import copy
 import gzip
 import html
 import json
+import math
 import os
 import re
 import runpy
@@ -20,13 +21,14 @@ from minigan import webpage
 from minigan.activations import LeakyReLU, Tanh, sigmoid
 from minigan.build import make_networks, make_noise, one_hot
 from minigan.dense import Dense
+from minigan.drawing import draw, load_networks, noise, with_labels
 from minigan.dropout import Dropout
 from minigan.export import export, loader, onnx_file, state_dict
 from minigan.gan import join
 from minigan.layer import Layer
 from minigan.network import Sequential
 from minigan.recipes import RECIPES, replace
-from minigan.runs import RunError, draw, image_shape, load_networks, make_settings, save_model
+from minigan.runs import RunError, image_shape, make_settings, save_model
 from minigan.shapes import AveragePool2D, Reshape, UpSample2D
 
 TOLERANCE = 1e-5  # of pixels from 0 to 1, in float32: who adds up in another order rounds otherwise (up to 2e-6 was seen)
@@ -38,7 +40,9 @@ def lively(net, rng):
     for layer in net.layers:
         for name in (*layer.names, *layer.states):
             a = getattr(layer, name)
-            if name == "W":
+            if name == "u":  # of SpectralNorm: where its W, which comes before it, stretches most
+                a[...] = np.linalg.svd(layer.W.reshape(-1, a.size))[2][0]
+            elif name == "W":
                 fan_in = a.size // a.shape[-1 if type(layer).__name__ != "ConvTranspose2D" else -2]
                 a[...] = rng.standard_normal(a.shape) * np.sqrt(2 / fan_in)
             else:
@@ -51,19 +55,23 @@ def small(recipe):
     return replace(recipe, widths_G=tuple(w // 8 for w in recipe.widths_G), widths_D=tuple(w // 8 for w in recipe.widths_D), latent_dim=24)
 
 
-RUNS = [*[(name, 1, 0) for name in RECIPES],
-        ("default", 3, 4), ("goodfellow-2014", 1, 3), ("dcgan", 3, 0), ("dcgan", 1, 5), ("auto-write", 3, 2)]
+RUNS = [*[(name, 1, 0, {}) for name in RECIPES],
+        ("default", 3, 4, {}), ("goodfellow-2014", 1, 3, {}), ("dcgan", 3, 0, {}), ("dcgan", 1, 5, {}), ("auto-write", 3, 2, {}),
+        ("default", 1, 0, {"spectral": True, "loss": "wasserstein"}), ("default-conv", 1, 2, {"spectral": True, "loss": "hinge"}),
+        ("pytorch-mlp", 1, 0, {"loss": "least-squares"})]
 
 
 @pytest.fixture(params=RUNS, ids=str)
 def run(request):
     """(settings, recipe, G, D, z, images that G makes of z) for each recipe, grey and without labels, and for some
-    with so many channels and classes; z has its labels beside it."""
-    name, channels, n_classes = request.param
-    recipe, rng = small(RECIPES[name]), np.random.default_rng(0)
+    with so many channels and classes, and values changed; z has its labels beside it."""
+    name, channels, n_classes, changes = request.param
+    recipe, rng = replace(small(RECIPES[name]), conditional=n_classes > 0, **changes), np.random.default_rng(0)
     G, D = make_networks(recipe, (*SIZE, channels), rng, n_classes)
     lively(G, rng), lively(D, rng)
-    settings = make_settings(recipe, 0, np.zeros((1, *SIZE, 3)[:3 + (channels == 3)]), "data", "numpy", True)
+    labels = np.append(np.arange(max(1, n_classes)), [0, 0])  # of the first there are most
+    settings = make_settings(recipe, 0, np.zeros((1, *SIZE, 3)[:3 + (channels == 3)]), "data", "numpy", True,
+                             labels=labels, names=[f"c{i}" for i in range(n_classes)])
     z = make_noise(recipe, rng, 30)
     if n_classes:
         z = join(z, one_hot(np.arange(30) % n_classes, n_classes))
@@ -78,7 +86,7 @@ def in_torch(settings, recipe, G, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     pytest.importorskip("safetensors")
     torch.manual_seed(0)
-    (tmp_path / "its name.safetensors").write_bytes(state_dict(recipe, G))
+    (tmp_path / "its name.safetensors").write_bytes(state_dict(settings, recipe, G))
     (tmp_path / "script.py").write_bytes(loader(settings, recipe, G, "its name.safetensors"))
     monkeypatch.chdir(tmp_path)
     return runpy.run_path("script.py")
@@ -139,9 +147,15 @@ def model_of(page):
     return model, np.frombuffer(gzip.decompress(base64.b64decode(model["weights"])), "uint8")
 
 
+def mark(model, a):
+    """From 0 to 1, what the page makes of D's answers."""
+    return {"wasserstein": lambda: sigmoid(a - model["middle"]), "least-squares": lambda: a.clip(0, 1),
+            "hinge": lambda: ((a + 1) / 2).clip(0, 1), "non-saturating": lambda: sigmoid(a)}[model["loss"]]()
+
+
 def as_the_page_reads(net, told, data):
     """The network with the weights that a page holds for it."""
-    net = copy.deepcopy(net)
+    net = webpage.plain(net, math.prod(told[0]["from"]))
     parts = iter(told)
     for layer in net.layers:
         if isinstance(layer, Dropout):
@@ -162,19 +176,21 @@ def test_the_page_holds_the_weights_rounded_as_it_says(run):
     before = G.theta.copy(), D.theta.copy()
     model, data = model_of(webpage.web_page(settings, recipe, G, D))
     assert (G.theta == before[0]).all() and (D.theta == before[1]).all()                      # the run itself is not rounded
+    x = G.forward(z)[0]
+    plain = webpage.plain(D, x.shape[1] + z.shape[1] - 24)
+    assert np.allclose(plain.forward(join(x, z[:, 24:]))[0], D.forward(join(x, z[:, 24:]))[0], atol=1e-5)
     G2, D2 = as_the_page_reads(G, model["G"], data), as_the_page_reads(D, model["D"], data)
     assert (G2.theta == G.theta.astype("float16")).all() and (G2.state == G.state.astype("float16")).all()
-    for layer, rounded in zip(D.layers, D2.layers):
+    for layer, rounded in zip(plain.layers, D2.layers):
         if "W" in layer.names:
             largest = abs(layer.W).reshape(-1, layer.W.shape[-1]).max(axis=0)
             assert (abs(layer.W - rounded.W) <= 0.501 * largest / 127).all()
-    rng, n_classes = np.random.default_rng(0), z.shape[1] - 24
-    z = make_noise(recipe, rng, webpage.DRAWN)
-    labels = one_hot(rng.integers(n_classes, size=len(z)), n_classes) if n_classes else None
-    z = join(z, labels)
+    z = with_labels(*noise(settings, recipe, webpage.DRAWN, 0), settings)
     exact, there = G.forward(z)[0], G2.forward(z)[0]
-    for said, difference in zip(("image", "verdict"), (abs(draw(G, z, recipe.low) - draw(G2, z, recipe.low)), abs(
-            sigmoid(D.forward(join(exact, labels))[0]) - sigmoid(D2.forward(join(there, labels))[0])))):
+    a, a2 = D.forward(join(exact, z[:, 24:]))[0], D2.forward(join(there, z[:, 24:]))[0]
+    assert abs(model["middle"] - a.mean()) < 1e-5
+    for said, difference in zip(("image", "verdict"), (abs(draw(G, z, recipe.low) - draw(G2, z, recipe.low)),
+                                                       abs(mark(model, a) - mark(model, a2)))):
         assert np.allclose(model["errors"][said], [difference.max(), difference.mean()], rtol=0.05, atol=1e-7)
         assert 0 < model["errors"][said][0] < 0.1
     u = np.array(model["directions"])
@@ -266,7 +282,7 @@ def test_the_page_draws_and_judges_as_numpy_does(run, tmp_path):
     answer = in_chromium(page, [(row[:24], row[24:]) for row in z], tmp_path)
     assert answer["errors"] == []
     assert abs(np.array(answer["images"]) - draw(G, z, recipe.low)).max() < 1e-5
-    verdicts = sigmoid(D.forward(join(G.forward(z)[0], z[:, 24:]))[0]).ravel()
+    verdicts = mark(model, D.forward(join(G.forward(z)[0], z[:, 24:]))[0]).ravel()
     assert abs(np.array(answer["verdicts"]) - verdicts).max() < 1e-5 and verdicts.std() > 0.001
     look_around(answer, model, G, D)
 
@@ -281,9 +297,10 @@ def look_around(answer, model, G, D):
         z, label = np.array([state["z"]], "float32"), np.array([state["label"]], "float32").reshape(1, -1)
         x = G.forward(np.concatenate([z, label], axis=1))[0]
         assert abs(255 * ((x - model["low"]) / (1 - model["low"])).clip(0, 1) - state["large"]).max() < 0.51
-        p = sigmoid(D.forward(np.concatenate([x, label], axis=1))[0]).item()
-        percent = int(state["verdict"].partition(" %")[0])
-        assert abs(percent - 100 * p) < 0.51 and state["bar"] == f"{percent}%" and state["verdict"].endswith("% real")
+        p = mark(model, D.forward(np.concatenate([x, label], axis=1))[0]).item()
+        percent, words = state["verdict"].split(" ", 1)
+        assert abs(int(percent) - 100 * p) < 0.51 and state["bar"] == f"{percent}%"
+        assert words == ("% real" if model["loss"] == "non-saturating" else "of 100 for looking real")
         places = (np.array(model["directions"]) @ state["z"]).clip(-4, 4)
         assert abs(places - state["sliders"]).max() < 0.0251
     at = {name: np.array(answer[name]["z"]) for name in NAMES}
@@ -302,14 +319,14 @@ def look_around(answer, model, G, D):
     assert abs(np.mean(answer["normal"])) < 0.1 and 0.9 < np.var(answer["normal"]) < 1.1
     assert len(answer["noise"]) == model["Z"] and (max(map(abs, answer["noise"])) < 1.7321 or model["noise"] == "normal")
     assert answer["unnamed"] == answer["native"] == 0 and answer["overflow"] <= 0
-    assert model["recipe"] in answer["text"] and "percentage points" in answer["text"]
+    assert model["recipe"] in answer["text"] and ("percentage points" in answer["text"]) == (model["loss"] == "non-saturating")
 
 
 def test_a_page_with_classes_has_a_button_for_each(tmp_path):
     rng, name = np.random.default_rng(3), "</script><b>three"
-    recipe = replace(RECIPES["default"], name=name, latent_dim=8, widths_G=(20,), widths_D=(16,))
+    recipe = replace(RECIPES["default"], name=name, latent_dim=8, widths_G=(20,), widths_D=(16,), conditional=True)
     G, D = (lively(net, rng) for net in make_networks(recipe, SIZE, rng, 3))
-    settings = {**make_settings(recipe, 0, np.zeros((1, *SIZE)), "data", "numpy"), "names": ["cat", name, "dog"]}
+    settings = make_settings(recipe, 0, np.zeros((1, *SIZE)), "data", "numpy", labels=[0, 1, 2, 2], names=["cat", name, "dog"])
     page = webpage.web_page(settings, recipe, G, D)
     assert page.count(b"</script>") == 1                              # although the recipe's name would end the script
     model, data = model_of(page)
