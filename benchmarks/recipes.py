@@ -6,8 +6,9 @@
     python benchmarks/recipes.py --page                    only write the page
 
 Each recipe is trained with its own settings until its epochs are done or --minutes (default 6) of one
-core's time have been spent on it, whichever comes first: published recipes run for hours. (The time
-is the processor's, not the clock's, so that a busy machine does not matter.) `default` gets three
+core's time have been spent on it, whichever comes first: published recipes run for hours (only `default-conv`
+may finish). After each epoch the FD of 2,000 samples is noted, too. (The time
+is the processor's, not the clock's, so that a busy machine does not matter.) Our own get three
 seeds, the others one. Every run appends a line to docs/recipes.jsonl, so that it can be stopped and
 goes on where it was; grids of 40 samples go to docs/recipes/.
 """
@@ -31,7 +32,8 @@ from minigan.sources import load
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, PICTURES = DOCS / "recipes.jsonl", DOCS / "recipes.md", DOCS / "recipes"
-SEEDS = {"default": 3}  # of the others, one
+SEEDS = {"default": 3, "default-conv": 3}  # of the others, one
+MINUTES = {"default-conv": 20}  # enough for all of its epochs; the others, see --minutes
 MARK = "<!-- what follows is written by benchmarks/recipes.py -->"
 
 
@@ -43,18 +45,20 @@ def done():
 
 def play(recipe, seed, images, yardstick, minutes):
     """Train for so many minutes at most; the row to write down."""
-    game, seconds = Game(recipe, images, seed), 0.0
+    game, seconds, history = Game(recipe, images, seed), 0.0, []
     while game.t < recipe.epochs * game.steps and seconds < 60 * minutes:
         began = time.process_time()
         for _ in range(min(100, recipe.epochs * game.steps - game.t)):
             game.step()
         seconds += time.process_time() - began
+        if game.t // game.steps > len(history):
+            history.append([round(seconds, 1), round(yardstick.quick(game.draw(game.measured_z))["fd"], 3)])
     drawn = draw_many(game.drawer, recipe, 10_000, seed=0)
     if seed == 0:
         PICTURES.mkdir(exist_ok=True)
         save_grid(drawn[:40].reshape(-1, 28, 28), PICTURES / f"{recipe.name}.png")
     return {"recipe": recipe.name, "seed": seed, "seconds": seconds, "epochs": game.t / game.steps, "of": recipe.epochs,
-            "ms_a_step": 1e3 * seconds / game.t, "G": game.G.theta.size, "D": game.D.theta.size, **yardstick.full(drawn)}
+            "ms_a_step": 1e3 * seconds / game.t, "G": game.G.theta.size, "D": game.D.theta.size, "history": history, **yardstick.full(drawn)}
 
 
 def page():
@@ -88,7 +92,7 @@ if __name__ == "__main__":
         for name, seed in [(name, seed) for name in RECIPES for seed in range(SEEDS.get(name, 1))][part - 1::parts]:
             if (name, seed) not in done():
                 with np.errstate(all="ignore"):
-                    row = play(RECIPES[name], seed, images, yardstick, args.minutes)
+                    row = play(RECIPES[name], seed, images, yardstick, MINUTES.get(name, args.minutes))
                 with open(RESULTS, "a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(f"{name}, seed {seed}: FD {row['fd']:.2f} after {row['seconds']:.0f} s", flush=True)
