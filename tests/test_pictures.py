@@ -334,7 +334,7 @@ def test_test_images_without_labels_cannot_be_chosen(tmp_path):
 
 # ---- in colour
 
-@pytest.mark.parametrize("name", ["default", "goodfellow-2014", "dcgan", "auto-write"])
+@pytest.mark.parametrize("name", RECIPES)
 def test_networks_for_colour(name):
     recipe = RECIPES[name]
     G, D = make_networks(recipe, (8, 12, 3), np.random.default_rng(0))
