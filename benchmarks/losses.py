@@ -23,11 +23,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from minigan.adversarial import GAN_LOSSES
 from minigan.backend import keep_memory
-from minigan.data import SHIPPED, load_images
+from minigan.data import SHIPPED
+from minigan.drawing import draw_many
 from minigan.evaluation import make_yardstick
 from minigan.game import Game
 from minigan.recipes import RECIPES, replace
-from minigan.runs import draw_many
+from minigan.sources import load
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, RULES, CURVES = DOCS / "losses.jsonl", DOCS / "losses.md", DOCS / "losses.png", DOCS / "losses-curves.png"
@@ -141,7 +142,8 @@ if __name__ == "__main__":
     args = parser.parse_args()
     keep_memory()
     if not args.page:
-        images, (yardstick, _) = load_images(), make_yardstick(SHIPPED, True)
+        data = load(SHIPPED)
+        images, (yardstick, _) = data.images, make_yardstick(data, True)
         part, parts = map(int, args.part.split("/"))
         for seed, name in [(seed, name) for seed in range(SEEDS) for name in ROWS if args.only in (None, name)][part - 1::parts]:
             if (name, seed, args.epochs) not in done():
