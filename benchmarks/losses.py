@@ -101,7 +101,7 @@ def draw_curves(rows, epochs, path):
         if row := rows.get((name, 0, epochs)):
             style = "--" if "r1" in name else ":" if "," in name else "-"
             color = f"C{list(GAN_LOSSES).index(name.partition(',')[0])}"
-            distance.plot(range(1, len(row["history"]) + 1), row["history"], style, label=name, color=color)
+            distance.plot(range(1, len(row["history"]) + 1), row["history"], style, marker=".", label=name, color=color)
             if name in GAN_LOSSES:
                 length.plot(EVERY * np.arange(1, len(row["lengths"]) + 1), row["lengths"], label=name, linewidth=0.7)
     distance.set(xlabel="epoch", ylabel="Fréchet distance of 2,000 samples, 0 is best", yscale="log")
