@@ -53,6 +53,8 @@ class Twin:
     in G's step, `compiled` puts both steps' forward and loss under torch.compile."""
 
     def __init__(self, recipe, images, device="cpu", lean=False, compiled=False, seed=0):
+        if recipe.loss != "non-saturating" or recipe.penalty not in ("", "r1") or recipe.spectral:
+            raise ValueError(f"the recipe {recipe.name} has a loss, penalty or normalisation that this twin has not learned")
         torch.manual_seed(seed)
         self.recipe, self.device, self.lean, self.i, self.n = recipe, device, lean, 0, 0
         self.images = torch.from_numpy(images.reshape(len(images), -1).copy()).to(device)
@@ -97,6 +99,10 @@ class Twin:
         self.optimizer_D.zero_grad()
         self.loss_D(real, self.noise(n), torch.full((n, 1), recipe.real_label, device=self.device),
                     torch.zeros(n, 1, device=self.device)).backward()
+        if recipe.penalty and self.n % recipe.penalty_every == 0:
+            x = real.clone().requires_grad_()
+            g, = torch.autograd.grad(self.D(x).sum(), x, create_graph=True)
+            (recipe.penalty_every * recipe.penalty_weight / 2 * g.square().sum(1).mean()).backward()
         self.optimizer_D.step()
 
         if self.lean:
@@ -111,7 +117,7 @@ class Twin:
             with torch.no_grad():
                 weight = 1 - min(recipe.average, (1 + self.n) / (6 + self.n))
                 torch._foreach_lerp_(list(self.drawer.parameters()), list(self.G.parameters()), weight)
-            self.n += 1
+        self.n += 1
 
     def draw(self, z):
         """Images in [0, 1] from noise, a NumPy array, as minigan's Game.draw."""

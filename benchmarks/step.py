@@ -80,7 +80,7 @@ class Floor:
         rng, N, N_G = np.random.default_rng(0), recipe.batch_size, recipe.batch_G or recipe.batch_size
         G, D = make_networks(recipe, SHAPE, rng)
         G, D = shapes(G, recipe.latent_dim), shapes(D, SHAPE[0] * SHAPE[1])
-        self.xp, self.products = xp, []
+        self.xp, self.products, self.every, self.t = xp, [], recipe.penalty_every, 0
 
         def array(*shape):
             return xp.asarray(rng.standard_normal(shape, dtype="float32"))
@@ -103,10 +103,17 @@ class Floor:
         forward(N_G, D)                                    # D judges,
         backward(N_G, D, True, False)                      # tells what it wants,
         backward(N_G, G, False, True)                      # and G learns
+        usual, self.products = self.products, []
+        if recipe.penalty:                                 # D judges, says its slope, and learns from that:
+            forward(N, D)
+            backward(N, D, True, True)                     # a backward and, of its gradient, dW
+            forward(N, D)                                  # and ddx, which goes forward (penalties.py)
+        self.products, self.penalty = usual, self.products
 
     def step(self):
-        for a, b, out in self.products:
+        for a, b, out in self.products + (self.penalty if self.t % self.every == 0 else []):
             self.xp.matmul(a, b, out=out)
+        self.t += 1
 
     def flops(self):
         return sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in self.products)
