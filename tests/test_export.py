@@ -267,7 +267,7 @@ def in_chromium(page, asked, tmp_path):
     page = page.decode().replace("<meta charset", ASK + "<meta charset", 1).replace("</body>", ANSWER.replace("ASKED", question))
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     result = subprocess.run([CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "page.html").as_uri()],
-                            capture_output=True, text=True, timeout=300)
+                            capture_output=True, text=True, timeout=900)
     answer = re.search(r'<pre id="answer">(.*)</pre>', result.stdout)
     assert answer, result.stderr[-2000:]
     return json.loads(html.unescape(answer[1]))
