@@ -11,6 +11,8 @@
     python demo.py compare RUN_DIR RUN_DIR ...         several runs in one table and figure
     python demo.py export RUN_DIR --to html            take it with you: a web page, PyTorch, ONNX
     python demo.py check                               every derivative against central differences
+    python demo.py toy                                 a GAN on a line, with all that can be known of it, as an animation
+    python demo.py inspect RUN_DIR                     what each layer does: weights, activations, gradients, dead units
 """
 import argparse
 import difflib
@@ -28,6 +30,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is loaded, Ctrl
 import numpy as np
 
 from minigan.adversarial import GAN_LOSSES
+from minigan.animation import animate
 from minigan.backend import BackendError, blas_advice, keep_memory, load_backend
 from minigan.build import CONVOLUTIONAL, make_networks
 from minigan.checkpoint import load_run, lock
@@ -37,12 +40,15 @@ from minigan.data import SHIPPED, DataError, in_words
 from minigan.drawing import sample, walk
 from minigan.evaluation import evaluate, make_yardstick, table
 from minigan.export import SUFFIXES, export
+from minigan.inspection import PICTURES, inspect
+from minigan.inspection import table as inspection_table
 from minigan.penalties import PENALTIES
 from minigan.plots import grid, save_grid, save_walk
 from minigan.recipes import RECIPES, asdict, check, replace
 from minigan.runs import MOST_CLASSES, RunError, default_path, image_shape, make_settings, new_folder, read_recipe, write_whole
 from minigan.selfcheck import self_check
 from minigan.sources import load
+from minigan.toy import TOYS
 from minigan.training import train
 
 DEFAULT = RECIPES["default"]
@@ -108,7 +114,8 @@ def train_parser():
                     epilog="other commands, each with its own --help:\n  recipes  list the recipes\n  sample   draw new images from a trained run"
                            "\n  walk     walk from drawing to drawing\n  evaluate measure a trained run beside real images and noise"
                            "\n  compare  several runs in one table and figure\n  export   a trained run as a web page, or for PyTorch or ONNX"
-                           "\n  check    compare every derivative with central differences")
+                           "\n  check    compare every derivative with central differences"
+                           "\n  toy      a GAN on a line or in the plane, as an animation\n  inspect  what each layer of a trained run does")
     add = parser.add_argument
     add("--recipe", type=recipe, metavar="NAME",
         help="a complete setting, of which the flags below change single values (default: default; see demo.py recipes)")
@@ -404,8 +411,44 @@ def run_check(args):
     return 1 if failed else 0
 
 
+def toy_parser():
+    parser = Parser(prog="demo.py toy", description="Train a GAN on data whose density is known, and draw how it learns.")
+    add = parser.add_argument
+    add("--shape", choices=TOYS, default="line",
+        help="line: numbers, with all densities; ring and grid: points, over the discriminator's field (default line)")
+    add("--out", type=path, default=Path("toy.gif"), metavar="FILE", help="the animation, a GIF file (default toy.gif)")
+    add("--seed", type=seed, default=0, metavar="N", help="all randomness follows from it (default 0)")
+    add("--steps", type=whole, metavar="N",
+        help=f"of the generator (default {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())})")
+    return parser
+
+
+def run_toy(args):
+    check_out(args.out, ".gif")
+    content = io.BytesIO()
+    animate(args.shape, args.steps, args.seed, content)
+    write_out(args.out, content)
+    print(f"animation in {args.out}")
+    return 0
+
+
+def inspect_parser():
+    parser = Parser(prog="demo.py inspect", description="Draw what each layer of a trained run does, into its folder, and count dead units.")
+    parser.add_argument("run", type=path, metavar="RUN_DIR", help="the folder that training has filled")
+    parser.add_argument("--steps", type=whole, default=100, metavar="N",
+                        help="how many first steps of the run to take again (default 100: what happens fastest)")
+    return parser
+
+
+def run_inspect(args):
+    print(inspection_table(inspect(args.run, args.steps)))
+    print(f"written to {args.run}: {', '.join(PICTURES)}")
+    return 0
+
+
 COMMANDS = {"recipes": (recipes_parser, run_recipes), "sample": (sample_parser, run_sample), "walk": (walk_parser, run_walk), "evaluate": (evaluate_parser, run_evaluate),
-            "compare": (compare_parser, run_compare), "export": (export_parser, run_export), "check": (check_parser, run_check)}
+            "compare": (compare_parser, run_compare), "export": (export_parser, run_export), "check": (check_parser, run_check),
+            "toy": (toy_parser, run_toy), "inspect": (inspect_parser, run_inspect)}
 
 
 def main(argv):

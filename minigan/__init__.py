@@ -43,9 +43,12 @@ it home, and `@fused` above a formula changes nothing on NumPy.
     33  training         the loop: epochs, and what is written when
     34  evaluation       all figures of one run, beside those of real images and of noise
     35  comparison       several runs, side by side
-    36  selfcheck        every derivative against central differences, in one table
-    37  webpage          a run as one page that draws by itself
-    38  export           and for those who have PyTorch or ONNX
+    36  inspection       what each layer of a run does: its weights, its numbers, its dead units
+    37  selfcheck        every derivative against central differences, in one table
+    38  webpage          a run as one page that draws by itself
+    39  export           and for those who have PyTorch or ONNX
+    40  toy              a GAN on a line, of which all is known: both densities, and the best D
+    41  animation        the toy while it learns
 
 The letters
     N   batch: how many examples go through at once

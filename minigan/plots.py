@@ -156,3 +156,19 @@ def save_walk(images, path, zoom=5):
     frames = [as_frame(Image.fromarray(np.rint(255 * image.clip(0, 1)).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)))
               for image in images]
     frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=80, loop=0)
+
+
+def save_weights(panels, path):
+    """inspect-weights.png: for each panel, (title, weights (units, height, width), words below), the units as images in rows of eight."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    for axes, (title, weights, words) in zip(figure.subplots(1, len(panels)), panels):
+        n, height, width = weights.shape
+        tiles = np.pad(red_and_blue(weights), ((0, -n % 8), (0, 0), (0, 0), (0, 0)), constant_values=1)
+        tiles = np.pad(tiles, ((0, 0), (0, max(1, height // 14)), (0, max(1, width // 14)), (0, 0)), constant_values=0.6)
+        _, height, width, _ = tiles.shape
+        axes.imshow(tiles.reshape(-1, 8, height, width, 3).swapaxes(1, 2).reshape(-1, 8 * width, 3))
+        axes.set(title=title, xlabel=words, xticks=[], yticks=[])
+    FigureCanvasAgg(figure).print_png(path)

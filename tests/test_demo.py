@@ -123,6 +123,22 @@ def test_compare_puts_runs_side_by_side(folder, tmp_path):
     assert again.returncode == 2 and "both.png exists: choose another --out, nothing was overwritten" in again.stderr
 
 
+def test_toy_draws_an_animation(tmp_path):
+    result = demo("toy", "--steps", 3, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0].split() == ["step", "D", "to", "D*", "1/2", "to", "D*", "p", "to", "q"]
+    assert "animation in toy.gif" in result.stdout
+    with Image.open(tmp_path / "toy.gif") as picture:
+        assert picture.n_frames == 4
+
+
+def test_inspect_draws_into_the_run(folder):
+    result = demo("inspect", "run", "--steps", 1, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "never above 0" in result.stdout and "written to run: inspect-weights.png" in result.stdout
+    assert (folder / "run" / "inspect-discriminator.png").is_file()
+
+
 def test_recipes_are_listed(tmp_path):
     result = demo("recipes", cwd=tmp_path)
     assert result.returncode == 0
@@ -229,6 +245,13 @@ BAD_FLAGS = {
     "evaluate too few": (["evaluate", "run", "--count", "7"], "--count 7 is too few"),
     "evaluate a corrupt model": (["evaluate", "corrupt"], "model.npz is damaged"),
     "check something": (["check", "this"], "this"),
+    "toy of no shape": (["toy", "--shape", "knot"], "--shape: invalid choice: 'knot'"),
+    "toy to a png": (["toy", "--out", "a.png"], "--out a.png should end in .gif"),
+    "toy over a file": (["toy", "--out", "precious.gif"], "precious.gif exists: choose another --out, nothing was overwritten"),
+    "toy of no steps": (["toy", "--steps", "0"], "'0' is not a whole number"),
+    "inspect nothing": (["inspect", "nowhere"], "nowhere holds no model.npz"),
+    "inspect a corrupt model": (["inspect", "corrupt"], "model.npz is damaged"),
+    "inspect no steps": (["inspect", "run", "--steps", "0"], "'0' is not a whole number"),
     "sample to nowhere": (["sample", "run", "--out", "nowhere/a.png"], "cannot write nowhere/a.png"),
 }
 
@@ -263,6 +286,7 @@ def mess(folder):
         path = folder / "pictures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("no picture") if content is None else Image.fromarray(content).save(path)
+    (folder / "precious.gif").write_text("precious")
     return folder
 
 
@@ -337,6 +361,7 @@ def test_ctrl_c_saves_what_was_learned(folder, tmp_path):
 
 
 @pytest.mark.parametrize("args", [["--help"], ["sample", "--help"], ["evaluate", "--help"], ["export", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["sample", "--help"], ["evaluate", "--help"], ["toy", "--help"], ["inspect", "--help"]])
 def test_help_gives_every_default_and_its_reason(args, tmp_path):
     result = demo(*args, cwd=tmp_path)
     assert result.returncode == 0
@@ -344,6 +369,9 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     flags = {"sample": ["--count", "--out", "--seed"], "evaluate": ["--count", "--seed"], "export": ["--out"]}.get(args[0], [
         "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--classes", "--size", "--strict", "--out", "--latent-dim",
         "--learning-rate", "--loss", "--penalty", "--penalty-weight", "--spectral", "--resume", "--checkpoint-every"])
+    flags = {"sample": ["--count", "--out", "--seed"], "evaluate": ["--count", "--seed"],
+             "toy": ["--shape", "--out", "--seed", "--steps"], "inspect": ["--steps"]}.get(args[0], [
+        "--recipe", "--backend", "--epochs", "--batch-size", "--seed", "--data", "--out", "--latent-dim", "--learning-rate", "--resume", "--checkpoint-every"])
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)
