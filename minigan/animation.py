@@ -18,7 +18,7 @@ from PIL import Image
 
 from minigan.toy import MIDDLES, TOYS, best_answer, data_density, generator_density, judge, measure_line, measure_modes, noise, play
 
-COLOURS = 128  # of the GIF: fewer make a smaller file, and fainter reds
+COLOURS = 96  # of the GIF: fewer make a smaller file, and fainter reds
 COLUMNS = {"line": "   step   D to D*   1/2 to D*   p to q", "plane": "   step   bells hit   filled   good samples"}
 
 
@@ -42,6 +42,7 @@ def animate(name, steps, seed, file):
         if i % 4 == 0:
             print(row, flush=True)
     palette = Image.fromarray(np.concatenate(frames[::5])).quantize(COLOURS)  # of all, or colours would flicker
+    palette.putpalette([255 if value > 245 else value for value in palette.getpalette()])  # and nearly white is to be white
     frames = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [1000] + [120] * (len(frames) - 2) + [3000]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)

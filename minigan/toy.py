@@ -11,10 +11,10 @@ The idea
 
     The animation is the paper's first figure: p dotted, q green, D blue and dashed, D* beside it, and
     below how G takes each z to its x. D is not D* at once: it learns. And as it nears D*, G sees where q
-    is too small, and moves there. At the end q is p, and D* is 1/2 everywhere.
+    is too small, and moves there. Were q to become p, D* would be 1/2 everywhere.
 
     In two dimensions, a ring of 8 bells or a grid of 25, the picture is a map: how real D finds each
-    place, and where G's samples lie.
+    place, and where G's samples lie. (There q is not computed, and the bells that G has found are counted instead.)
 
 The density of G(z)
     z is standard normal. Cut its line into pieces of equal probability; G takes each piece to an
@@ -32,8 +32,9 @@ How far D is from D*
 
 Modes  (Srivastava et al. 2017, "VEEGAN", count likewise)
     Of 2,500 samples, a sample is good if it lies within three standard deviations of a bell's middle, and a
-    bell is hit if one good sample is nearest to it. That is soon said of all. So we also count a bell as filled if it
-    has at least half of the good samples that it should have: half of 2,500 / 8, or / 25.
+    bell is hit if a good sample is nearest to it. That is easily had: points thrown evenly over the grid would hit all 25,
+    with 28 % of them good. So we also count a bell as filled if it has at least half of the good samples that it
+    should have: half of 2,500 / 8, or / 25. (Bells in the literature are narrower, which is harder.)
 
 Both networks learn by their steps in gan.py. On the line D takes two steps for each of G's (the k of the
 paper's algorithm 1), with ten times its rate. With one step and the same rate G runs away from every answer before
