@@ -11,7 +11,7 @@ What has it learned to see?  (inspect-weights.png)
 
 How do the numbers flow?  (inspect-generator.png, inspect-discriminator.png)
     For each layer with weights a histogram of what comes out of it, after its bend, and one of its dW, from
-    one batch. dW may be of any size, so its sizes are drawn, as powers of ten. Were the gradients of
+    one batch, without what a penalty adds to it. dW may be of any size, so its sizes are drawn, as powers of ten. Were the gradients of
     the first layers many powers of ten smaller than those of the last, they would learn nothing; if activations all lie
     at the ends of a tanh, or at 0, nothing gets through either.
 
