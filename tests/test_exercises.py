@@ -76,7 +76,7 @@ def test_every_demand_of_a_checker_has_rejected_something(tmp_path):
     rejected, demands = set(), set()  # (file, line)
     for name in WRONG:
         for edits, _ in WRONG[name].values():
-            with pytest.raises((Exception, SystemExit)) as found:  # anything: some come out of the student's code
+            with np.errstate(), pytest.raises((Exception, SystemExit)) as found:  # anything: some come out of the student's code
                 list(BY_NAME[name].checker(load(answer(BY_NAME[name], edits, tmp_path))))
             rejected |= {(Path(entry.path).name, entry.lineno + 1) for entry in found.traceback}
     for path in (FOLDER / "checkers").glob("*.py"):
@@ -85,6 +85,13 @@ def test_every_demand_of_a_checker_has_rejected_something(tmp_path):
                 demands.add((path.name, node.lineno, node.end_lineno))
     assert len(demands) > 60
     assert [d for d in sorted(demands) if not any((d[0], line) in rejected for line in range(d[1], d[2] + 1))] == []
+
+
+def test_an_answer_leaves_nothing_behind(tmp_path):
+    before = np.geterr()
+    edits, _ = WRONG["own_loss"]["exponential prices, warnings off"]
+    grade(BY_NAME["own_loss"].checker, answer(BY_NAME["own_loss"], edits, tmp_path))
+    assert np.geterr() == before
 
 
 def test_the_symptoms_that_the_five_owners_tell_are_what_one_sees(tmp_path):
