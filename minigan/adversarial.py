@@ -1,7 +1,8 @@
 """Adversarial losses: what the two players pay, by the rules of five published games.
 
 The idea
-    D answers an image with one number a, its logit: the higher, the more it takes the image for
+    Two networks play against each other (gan.py, the next page, has the game): the generator G turns
+    random numbers z into an image G(z), the discriminator D tells real images x from G's. D answers an image with one number a, its logit: the higher, the more it takes the image for
     real. What should it pay for an answer, and what should G pay when its image got one? Several
     prices make D sort and G deceive. All that a training step wants to know of them is the price
     of each a, and its slope there.
@@ -18,7 +19,7 @@ Forward
     wasserstein         -s a               -a              Arjovsky et al. 2017
 
     The first D is the judge of gan.py, with D(x) = sigmoid(a). The others' answers are no
-    probabilities, but marks: from 0 to 1, from -1 to 1, or of any size at all.
+    probabilities, but marks of any size, meant to be 0 or 1, -1 or 1, or as far apart as can be.
 
 Backward
     Number by number, so each slope is a derivative from school:
@@ -38,7 +39,7 @@ Backward
     everywhere: D would shout ever louder, and has to be held back, by a penalty on its slope (see
     penalties.py) or by spectral normalisation (spectral.py). The paper clips its weights.
 
-    Why hardly anybody plays minimax: while G draws badly, a is far below 0, and its slope, -sigmoid(a),
+    Why hardly anybody plays minimax: while G draws badly, a is far below 0, and G's slope, -sigmoid(a),
     is almost 0: it "saturates". All others push hardest just then, or always alike.
 
 Shapes
@@ -46,7 +47,7 @@ Shapes
     than 1 (`real_label`, see gan.py) in the first three; the last two know only sides, s = 1 or -1.
 
 >>> import numpy as np
->>> a = np.array([[-2.0], [1.0], [3.0]])                  # three fakes, the third taken for real
+>>> a = np.array([[-2.0], [1.0], [3.0]])                  # three fakes, the last two taken for real
 >>> for name, loss in GAN_LOSSES.items():
 ...     price, slope = loss.of_G(a)
 ...     print(f"{name:15}", price.ravel().round(2), slope.ravel().round(2))
@@ -115,5 +116,6 @@ GAN_LOSSES = {
 
 
 def mean_loss(price, slope):
-    """(L, dlogits) of a batch: the mean price, and its gradient."""
+    """(L, dlogits) of a batch: the mean price, and its gradient; what the checks of selfcheck.py differentiate. (The
+    steps of gan.py do the same in place.)"""
     return price.mean(), slope / price.size

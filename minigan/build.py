@@ -160,8 +160,8 @@ def one_hot(labels, n_classes, dtype="float32"):
 
 
 def each_class(z, n, n_classes):
-    """The noise for n images, (n, Z + C): as many of each class, one class after the other, all from the
-    same first rows of z (at least n / C, Z). What is left over of n is given to the last class."""
+    """The noise for n images, (n, Z + C), from z (n, Z): as many of each class, one class after the other, all from the
+    same first rows of z. What is left over of n is given to the last class."""
     per_class = max(1, n // n_classes)
     labels = np.minimum(np.arange(n) // per_class, n_classes - 1)
     return np.concatenate([z[np.arange(n) - labels * per_class], one_hot(labels, n_classes, z.dtype)], axis=1)

@@ -5,7 +5,7 @@ The idea
     (history.csv), what it was (settings.json), and, if it was evaluated, how good it is
     (metrics.json). Side by side they answer. The Fréchet distance is drawn over the seconds of
     training, because an epoch costs some recipes ten times as much as others; losses and scores
-    are drawn over epochs. Losses of different recipes cannot be compared with each other: a
+    are drawn over epochs. Losses of different recipes, and scores of different losses, cannot be compared with each other: a
     discriminator that wins has a small one, and so has one whose generator has collapsed.
 
     A run need not be finished: after one epoch there is something to compare.
@@ -93,7 +93,7 @@ def draw_comparison(runs):
     distance.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     distance.yaxis.set_minor_formatter("")
     losses.set(xlabel="epoch", ylabel="losses: D solid, G dashed")
-    scores.set(xlabel="epoch", ylabel="D(x) solid, D(G(z)) dashed", ylim=(0, 1))
+    scores.set(xlabel="epoch", ylabel="D(x) solid, D(G(z)) dashed")
     for axes in losses, scores:
         axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in distance, losses, scores:

@@ -19,7 +19,7 @@ def diagnose(row, classes="", loss="non-saturating"):
     if not all(math.isfinite(value) for value in row.values()):
         return "diverged: a loss is no number any more; try a lower --learning-rate"
     real, fake = row["score_real"], row["score_fake"]
-    if real > 0.95 and fake < 0.05 and loss != "wasserstein":  # there D is meant to tell them apart as loudly as it may
+    if real > 0.95 and fake < 0.05 and loss in ("non-saturating", "minimax"):  # other D's are meant to say 1 and 0, and more
         return (f"the discriminator has won: D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, and the generator learns no more;"
                 " try a lower --learning-rate")
     if "share_0" in row and row["fd"] > 60 and real - fake < 0.5 and row["spread"] > 0.5:

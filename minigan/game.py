@@ -9,7 +9,7 @@ The idea
 
 Where the randomness comes from
     One seed, six independent streams: initial weights, the order of the images, the noise that
-    G draws from, dropout, and the noise of the sample grids and of the samples that are measured.
+    G draws from, dropout (with it what wgan-gp draws), and the noise of the sample grids and of the samples that are measured.
     So the grids show the same noise in every run with that seed and latent_dim. (On the same machine,
     with as many threads, the whole run is the same bit for bit; elsewhere the BLAS adds in another
     order, and the smallest difference grows from step to step.)
@@ -77,7 +77,7 @@ class Game:
         set_rates(recipe, self.optimizer_G, self.optimizer_D, self.t, self.steps)
         if self.t == 0:
             for _ in range(recipe.head_start):
-                self.step_of_D()
+                self.step_of_D(penalised=False)
             self.indices = None  # the first epoch begins here
         loss_D, score_real, score_fake = self.step_of_D()
         z = make_noise(recipe, self.noise, recipe.batch_G or recipe.batch_size)
@@ -88,11 +88,11 @@ class Game:
         self.t += 1
         return loss_D, loss_G, score_real, score_fake
 
-    def step_of_D(self):
-        """D's move alone."""
+    def step_of_D(self, penalised=True):
+        """D's move alone; a penalty is due every so many steps of the game."""
         real, z = self.next_images(), make_noise(self.recipe, self.noise, self.recipe.batch_size)
         recipe, penalty = self.recipe, None
-        if recipe.penalty and self.t % recipe.penalty_every == 0:
+        if recipe.penalty and penalised and self.t % recipe.penalty_every == 0:
             penalty = slope_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
         mixing = any(isinstance(layer, BatchNorm) for layer in self.D.layers)  # see gan.py
         move = discriminator_step_in_two if mixing else discriminator_step

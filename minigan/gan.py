@@ -2,7 +2,7 @@
 
 The idea
     G turns random numbers z into an image G(z). D looks at an image and says how sure it is that
-    it is real: D(x), between 0 and 1. D learns to tell real images from G's; G learns to draw
+    it is real: D(x), between 0 and 1 (other losses have other scores, see adversarial.py). D learns to tell real images from G's; G learns to draw
     what D takes for real. Neither ever sees a rule for what a seven is. If both were perfect,
     G(z) would be distributed like the real images, and D could only answer 1/2.
 
@@ -19,7 +19,9 @@ Forward and backward of the discriminator's step
     (`discriminator_step_in_two` is that plainer form; a test holds the two together). The mean
     runs over 2N, and we want the sum of two means over N, so the loss is doubled. (A D with batch
     norm, see batchnorm.py, needs the two passes: it would otherwise mix real images and fakes in its
-    mean, and G's step shows it fakes only.)
+    mean, and G's step shows it fakes only. One with spectral norm, see spectral.py, turns its u once
+    more in two passes.) The fakes are constants here: nothing goes back into G. (An autograd
+    framework has to be told so: "detach".)
 
     If D cannot tell them apart, it says 1/2 and pays log 2 for each: 2 log 2 = 1.386 in all.
 
@@ -35,7 +37,8 @@ Forward and backward of the generator's step
         dfake = D.backward(dlogits);   G.backward(dfake)
 
     D lends its weights for that, and they are not changed: their gradients are not even
-    computed. (In an autograd framework one has to "detach" or "freeze" something here.)
+    computed. (In an autograd framework they are, unless one "freezes" D, and have to be forgotten
+    before D's own step. To "detach" the fakes here would cut G off from all that it learns from.)
 
     -log D(G(z)) is not the 2014 formula's log(1 - D(G(z))) with another sign: both fall when D
     is fooled, but their gradients differ. With a for D's logit they are softplus(-a) and

@@ -124,20 +124,20 @@ RECIPES = {recipe.name: recipe for recipe in [
         average=0.9999,  # the average removes the specks, and most of what is wrong; see optim.py
     ),
     Recipe(
-        "default-conv", "ours: convolutions and a gradient penalty (docs/recipe.md)",
+        "default-conv", "ours: convolutions and a gradient penalty (docs/recipes.md)",
         networks="conv",
         latent_dim=64,
         widths_G=(256, 32, 16),
-        widths_D=(8, 16, 256),  # few channels: a penalty, not the size, keeps D from winning
+        widths_D=(8, 16, 256),  # twice the channels did no better
         batch_size=128,
         epochs=32,  # some ten minutes on two cores
         learning_rate=1.4e-3,
         beta1=0.0,
         beta2=0.99,
         decay_G=0.07,
-        penalty="r1",  # without it D wins within an epoch
+        penalty="r1",  # without it nothing much is drawn: docs/recipes.md
         penalty_weight=1.0,
-        penalty_every=4,  # it costs a third of a step; every fourth time is enough
+        penalty_every=4,  # for it costs time; it then weighs four times as much
         average=0.9999,
     ),
     Recipe(

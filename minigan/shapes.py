@@ -21,8 +21,8 @@ Forward, and backward
                    layer before it, a unit that learns which bend it has.
 
 Shapes
-    Reshape: x (N, ...), y (N, *shape). LabelPlanes: x (N, HWC + K), the image's numbers first, to
-    y (N, H, W, C + K). AveragePool2D: (N, H, W, C) to (N, H/k, W/k, C); UpSample2D
+    Reshape: x (N, ...), y (N, *shape). LabelPlanes: x (N, HWC + n), the image's numbers first, to
+    y (N, H, W, C + n). AveragePool2D: (N, H, W, C) to (N, H/k, W/k, C); UpSample2D
     back again. Maxout: x (N, M k), the k that are compared side by side, to y (N, M).
 
 >>> import numpy as np
@@ -32,6 +32,9 @@ Shapes
 [2.5, 4.5, 10.5, 12.5]
 >>> AveragePool2D(2).backward(y, cache)[0, 0, :, 0].tolist()
 [0.625, 0.625, 1.125, 1.125]
+>>> y, cache = LabelPlanes(1, 2, 1).forward(np.array([[0.5, 0.7, 1.0, 0.0]]))     # two pixels; the first of two classes
+>>> y.tolist()
+[[[[0.5, 1.0, 0.0], [0.7, 1.0, 0.0]]]]
 >>> y, cache = Maxout(2).forward(np.array([[1.0, 5.0, -2.0, -3.0]]))
 >>> y.tolist(), Maxout(2).backward(np.array([[10.0, 20.0]]), cache).tolist()
 ([[5.0, -2.0]], [[0.0, 10.0, 20.0, 0.0]])
@@ -76,14 +79,14 @@ class LabelPlanes(Layer):
         check_float(self, x)
         n = math.prod(self.shape)
         if x.ndim != 2 or x.shape[1] <= n:
-            raise ValueError(f"{self!r} wants x of shape (N, {n} + K), with K labels from 1 on, not {x.shape}")
+            raise ValueError(f"{self!r} wants x of shape (N, {n} + labels), with one label or more, not {x.shape}")
         xp, (height, width, _) = array_module(x), self.shape
         planes = xp.broadcast_to(x[:, None, None, n:], (len(x), height, width, x.shape[1] - n))
         return xp.concatenate([x[:, :n].reshape(len(x), *self.shape), planes], axis=3), x.shape
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
-        (N, K), (height, width, channels) = cache, self.shape
-        check_dy(self, dy, (N, height, width, channels + K - math.prod(self.shape)))
+        (N, columns), (height, width, channels) = cache, self.shape
+        check_dy(self, dy, (N, height, width, channels + columns - math.prod(self.shape)))
         dimage, dlabels = dy[..., :channels].reshape(N, -1), dy[..., channels:].sum(axis=(1, 2))
         return array_module(dy).concatenate([dimage, dlabels], axis=1)
 

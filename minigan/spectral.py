@@ -1,10 +1,10 @@
-"""Spectral normalisation: a layer that cannot stretch anything by more than 1.
+"""Spectral normalisation: a layer that stretches nothing by more than about 1.
 
 The idea
     A D without bounds can answer ever louder; hinge and wasserstein losses (see adversarial.py) want
     one that is held. A matrix W stretches some inputs more than others, and none more than by
     sigma, its largest singular value. Divide each W of D by its sigma: since LeakyReLU stretches
-    nothing either, two images' answers then lie no further apart than the images.
+    nothing either, the answers of a D of such layers lie no further apart than the images.
     Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks".
 
 Forward
@@ -12,13 +12,14 @@ Forward
 
     with u and v of length 1, in the directions in which W stretches most. They are found by power
     iteration: what goes through W and back, again and again, turns towards them. One round a
-    training step will do, since W changes little from step to step (their algorithm 1):
+    forward in training will do, since W changes little from step to step (their algorithm 1):
 
         v = Wu / |Wu|,   u = Wᵀv / |Wᵀv|
 
     u is a `state` of the layer, kept from step to step like a running mean. A kernel (k, l, C, F) is
-    taken as the matrix (k l C, F) that conv.py multiplies patches with. (That its sigma is not the
-    whole convolution's, where patches overlap, is accepted.)
+    taken as the matrix (k l C, F) that conv.py multiplies patches with. (That is not the whole
+    convolution's: where patches overlap it may stretch several times as much. So may dropout, by
+    1 / (1 - rate). D is held all the same, if less tightly.)
 
 Backward
     The wrapped layer, given V = W / sigma, says dV. Nudge W_ij by h, u and v held: W / sigma changes by
@@ -27,8 +28,8 @@ Backward
         dW_ij = dV_ij / sigma - (sum of dV * W) v_i u_j / sigma²
               = (dV_ij - (sum of dV * V) v_i u_j) / sigma
 
-    To hold u and v is right, and not only simple: they are where vᵀWu is largest, so a small change
-    of either has no effect. db and dx are the wrapped layer's; and so is its double backward (see
+    To hold u and v is right, and not only simple, once they have turned to where vᵀWu is largest: there
+    a small change of either has no effect. (One round behind, that is nearly so.) db and dx are the wrapped layer's; and so is its double backward (see
     penalties.py), whose dV is turned into dW in the same way.
 
 Shapes
