@@ -24,7 +24,7 @@ it home, and `@fused` above a formula changes nothing on NumPy.
     15  batchnorm        every feature with mean 0 and variance 1
     16  shapes           pooling, repeating, reshaping, and Maxout
     17  penalties        a price on D's slope: the backward of a backward
-    18  spectral         a layer that cannot stretch anything by more than 1
+    18  spectral         a layer that stretches nothing by more than about 1
                          -- here the core ends; around it stand --
     19  backend          NumPy or CuPy: choose, place, bring home
     20  data             MNIST, the IDX format, and the one place that scales pixels
