@@ -45,7 +45,7 @@ from minigan.inspection import table as inspection_table
 from minigan.penalties import PENALTIES
 from minigan.plots import grid, save_grid, save_walk
 from minigan.recipes import RECIPES, asdict, check, replace
-from minigan.runs import MOST_CLASSES, RunError, default_path, image_shape, make_settings, new_folder, read_recipe, write_whole
+from minigan.runs import MOST_CLASSES, RunError, default_path, fingerprint, image_shape, make_settings, new_folder, read_recipe, write_whole
 from minigan.selfcheck import self_check
 from minigan.sources import load
 from minigan.toy import TOYS
@@ -148,7 +148,7 @@ def train_parser():
     add("--penalty", choices=["none", *PENALTIES],
         help="on the slope of the discriminator (default none: a penalty costs a third more time; see minigan/penalties.py)")
     add("--penalty-weight", type=rate, metavar="X",
-        help=f"how much the penalty weighs (default {DEFAULT.penalty_weight:g}, as in the papers of both)")
+        help=f"how much the penalty weighs (default the recipe's, or {DEFAULT.penalty_weight:g}, as in the papers of both)")
     add("--spectral", action="store_true", default=None,
         help="divide each weight matrix of the discriminator by its largest singular value (default no; see minigan/spectral.py)")
     add("--resume", type=path, metavar="RUN_DIR",
@@ -194,7 +194,7 @@ def run_walk(args):
     if len(args.seeds) * args.frames > 2000:
         raise RunError(f"{len(args.seeds)} seeds with {args.frames} pictures each are too many for an animation: at most 2000 in all")
     images, content = walk(args.run, args.seeds, args.frames, args.digit), io.BytesIO()
-    save_walk(np.stack([grid(columns, columns=len(columns)) for columns in images]) / 255, content, 4)
+    save_walk(np.stack([grid(columns, columns=min(len(columns), 10)) for columns in images]) / 255, content, 4)
     write_out(args.out, content)
     print(f"{len(images)} pictures on the way from seed to seed in {args.out}")
     return 0
@@ -296,6 +296,8 @@ def changed(recipe, args):
     """The recipe with the values that were given; what goes with one of them changes in proportion."""
     names = "epochs", "batch_size", "latent_dim", "learning_rate", "loss", "penalty", "penalty_weight", "spectral", "conditional"
     new = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.penalty not in (None, recipe.penalty):  # another penalty's weight says nothing of this one's
+        new = {"penalty_weight": DEFAULT.penalty_weight, "penalty_every": DEFAULT.penalty_every, **new}
     if args.penalty == "none":
         new["penalty"] = ""
     if args.penalty_weight and not new.get("penalty", recipe.penalty):
@@ -333,6 +335,8 @@ def run_train(args):
         for flag, value in given.items():
             if value not in (None, was := made_with[flag.replace("-", "_")]):
                 was = {"classes": was or "all", "size": was or "none"}.get(flag, was)
+                if value is True:
+                    raise RunError(f"--{flag} contradicts {folder}, which was begun without it: leave the flag out, or begin a new run")
                 raise RunError(f"--{flag} {value} contradicts {folder}, which was begun with {was}: leave the flag out, or begin a new run")
         if args.epochs:
             recipe = replace(recipe, epochs=args.epochs)
@@ -353,12 +357,18 @@ def run_train(args):
     images, shape = found.images, found.images.shape[1:]
     if args.resume and images.shape != (settings["n_images"], *image_shape(settings)):
         raise RunError(f"{data} holds other images than those that {folder} was begun with: put them back to go on")
+    if args.resume and settings.get("fingerprint") not in (None, fingerprint(images, found.labels if recipe.conditional else None)):
+        raise RunError(f"{data} holds other images or labels than those that {folder} was begun with: put them back to go on")
+    if args.resume and recipe.conditional and found.names != settings["names"]:
+        raise RunError(f"{data} calls its classes otherwise than when {folder} was begun ({', '.join(settings['names'])}): put them back to go on")
     if recipe.batch_size > len(images):
         raise RunError(f"there are only {len(images)} images{' of these classes' if args.classes else ''} in {data}:"
                        f" give --batch-size {len(images)} or less, not {recipe.batch_size}")
     if recipe.networks in CONVOLUTIONAL and (shape[0] % 4 or shape[1] % 4):
         raise RunError(f"{data} holds images of {in_words(shape)}, and the recipe {recipe.name} wants multiples of 4: give"
                        f" --size {min(shape[:2]) // 4 * 4 or 4}, or choose a fully connected one, such as --recipe default")
+    if args.conditional and (args.recipe or DEFAULT).dropout and not args.resume:
+        found.notes.append("--conditional leaves dropout away (docs/recipe.md says why)")
     if recipe.conditional and (found.labels is None or len(found.names) > MOST_CLASSES):
         raise RunError(f"{data} has no labels, which --conditional needs: pictures get them from sub-folders, arrays from `labels`"
                        " beside `images`" if found.labels is None else f"{len(found.names):,} classes are too many for --conditional: at most {MOST_CLASSES}")
@@ -383,8 +393,9 @@ def run_train(args):
     seconds = time.perf_counter() - began
     print(f"{'interrupted, and saved' if status else 'done'} after {seconds // 60:.0f} min {seconds % 60:.0f} s:"
           f" {folder / 'progress.gif'} shows how it learned,")
+    asked = f" --digit {shlex.quote(found.names[-1])}" if recipe.conditional else ""
     name = shlex.quote(str(folder) if str(folder)[0] != "-" else f"./{folder}")
-    print(f"python demo.py {f'--resume {name} goes on' if status else f'sample {name} --out digits.png draws new ones'}")
+    print(f"python demo.py {f'--resume {name} goes on' if status else f'sample {name}{asked} --out digits.png draws new ones'}")
     return status
 
 

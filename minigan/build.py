@@ -160,8 +160,8 @@ def one_hot(labels, n_classes, dtype="float32"):
 
 
 def each_class(z, n, n_classes):
-    """The noise for n images, (n, Z + C), from z (n, Z): as many of each class, one class after the other, all from the
-    same first rows of z. What is left over of n is given to the last class."""
-    per_class = max(1, n // n_classes)
-    labels = np.minimum(np.arange(n) // per_class, n_classes - 1)
-    return np.concatenate([z[np.arange(n) - labels * per_class], one_hot(labels, n_classes, z.dtype)], axis=1)
+    """The noise for n images, (n, Z + C), from z (n, Z): as many of each class, or one more, one class after the other, all
+    from the same first rows of z. (Of more classes than n, some, evenly chosen.)"""
+    labels = np.arange(n) * n_classes // n
+    first = np.searchsorted(labels, labels)  # where each class begins
+    return np.concatenate([z[np.arange(n) - first], one_hot(labels, n_classes, z.dtype)], axis=1)

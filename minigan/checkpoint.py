@@ -75,6 +75,8 @@ def load_checkpoint(folder):
     if complaints:
         raise RunError(f"no checkpoint in {folder} is whole ({'; '.join(complaints)}): the run cannot go on, but what it last"
                        " drew with is in model.npz")
+    if (Path(folder) / "samples").is_dir():
+        raise RunError(f"{folder} was cut off before its first checkpoint: remove it, and begin again")
     raise RunError(f"{folder} holds no checkpoint: name the folder of a run that was interrupted")
 
 

@@ -29,7 +29,7 @@ MEASURES = {"fd": "FD", "precision": "precision", "coverage": "coverage", "recal
 
 
 def read_run(folder):
-    """{"recipe": its name, "seed": ..., "history": {column: its numbers}, "metrics": {} or what evaluate wrote} of a run.
+    """{"recipe": its name, "seed": ..., "history": {column: its numbers}, "metrics": {} or what evaluate wrote, ...} of a run.
 
     Raises RunError where a file is missing, or not what training writes.
     """
@@ -45,11 +45,13 @@ def read_run(folder):
             raise ValueError("it holds no epoch, or no numbers")
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
+        found["data"] = tuple(settings.get(name) for name in ("data", "classes", "size", "n_images"))
         found["recipe"], found["seed"] = str(settings["recipe"]["name"]), int(settings["seed"])
         path = folder / "metrics.json"
         if path.is_file():
-            metrics = json.loads(path.read_text())["run"]
-            found["metrics"] = {name: float(metrics[name]) for name in MEASURES if name in metrics}
+            whole = json.loads(path.read_text())
+            found["metrics"] = {name: float(whole["run"][name]) for name in MEASURES if name in whole["run"]}
+            found["measured"] = f"{whole['count']} images, against {whole['against']}"
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -68,6 +70,10 @@ def table(runs):
         lines.append(f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {len(past['fd']):6} {past['elapsed'][-1]:7.0f}"
                      f" {past['fd'][-1]:8.2f} {min(past['fd']):8.2f}"
                      + "".join(f"{metrics[m]:10.3f}" if m in metrics else f"{'-':>10}" for m in measured))
+    if len({run["data"] for run in runs.values()}) > 1:
+        lines.append("note: they were trained on different images, so their FDs say little about each other")
+    if len(how := {run["measured"] for run in runs.values() if run["metrics"]}) > 1:
+        lines.append(f"note: not all were measured alike, so the figures on the right cannot be compared: {'; '.join(sorted(how))}")
     missing = [name for name, run in runs.items() if not run["metrics"]]
     if missing:
         lines.append(f"not measured with 10,000 images yet: python demo.py evaluate {missing[0]}" + (" ..." if len(missing) > 1 else ""))

@@ -26,10 +26,11 @@ import math
 import numpy as np
 
 from minigan.build import each_class, make_networks, make_noise, one_hot
-from minigan.data import unscale
+from minigan.data import some, unscale
 from minigan.gan import join
 from minigan.runs import RunError, class_names, image_shape, load_model
 
+MOST_COLUMNS = 100  # classes that walk side by side
 MOST_SAMPLES = 1 << 30  # pixels that may be drawn at once: 4 GB
 
 
@@ -73,17 +74,17 @@ def find_class(folder, settings, name):
     """The number of a class of the run, by its name. Raises RunError if there is none."""
     names = class_names(settings)
     if not names:
-        raise RunError(f"{folder} was trained without --conditional: it draws what it likes, and cannot be asked for {name}")
+        raise RunError(f"{folder} was trained without --conditional: it draws what it likes, and cannot be asked for {name!r}")
     if name not in names:
-        raise RunError(f"{folder} has no class {name}: it has {', '.join(names)}")
+        raise RunError(f"{folder} has no class {name!r}: it has {some(names, 30)}")
     return names.index(name)
 
 
 def sample(folder, count, seed, digit=None):
     """`count` images (count, height, width) or (count, height, width, 3), float32 in [0, 1], drawn by the generator of a run.
 
-    All of the class `digit`, if that is given; otherwise, if G takes labels, as many of each class, one after the other,
-    all from the same noise. Raises RunError.
+    All of the class `digit`, if that is given; otherwise, if G takes labels, as many of each class as of any other, or one
+    more, one class after the other, all from the same noise. Raises RunError.
     """
     settings, recipe, G, _ = load_networks(folder)
     z, labels = noise(settings, recipe, count, seed)
@@ -102,6 +103,8 @@ def walk(folder, seeds, frames, digit=None):
         raise RunError("a walk needs two seeds or more, such as --seeds 1,2,3")
     z = round_trip(np.concatenate([noise(settings, recipe, 1, seed)[0] for seed in seeds]), frames)
     names = class_names(settings)
+    if len(names) > MOST_COLUMNS and digit is None:
+        raise RunError(f"{folder} has {len(names)} classes, too many to walk side by side: choose one with --digit")
     classes = [find_class(folder, settings, digit)] if digit is not None else list(range(len(names))) or [None]
     columns = [draw(G, with_labels(z, None if i is None else np.full(len(z), i), settings), recipe.low) for i in classes]
     return np.stack(columns, axis=1).reshape(len(z), len(classes), *image_shape(settings))

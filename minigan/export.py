@@ -142,7 +142,7 @@ G = nn.Sequential({modules[:-1]})
 G.load_state_dict(load_file({name!r}))
 G.eval().requires_grad_(False)
 z = {z.format(recipe.latent_dim)}{f'''
-z = torch.cat([z, torch.eye({n_classes})[torch.arange(100) % {n_classes}]], 1)  # the class that is wanted''' if n_classes else ""}
+z = torch.cat([z, torch.eye({n_classes})[torch.arange(100) % {n_classes}]], 1)  # a column for each class, in this order: {', '.join(map(repr, class_names(settings)))}''' if n_classes else ""}
 images = {"((G(z) + 1) / 2)" if recipe.low else "G(z)"}.clip(0, 1).reshape({(-1, *image_shape(settings))})
 """.encode()
 
@@ -169,5 +169,9 @@ def onnx_file(settings, recipe, G):
         return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", *shape])
     graph = onnx.helper.make_graph(nodes, "minigan", [value("z", recipe.latent_dim + len(class_names(settings)))], [value("images", *shape)], weights)
     model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)])  # of 2022
+    names = class_names(settings)
+    model.doc_string = (f"z: {recipe.latent_dim} numbers of noise, {recipe.noise}, of variance 1"
+                        + (f"; then a 1 for the class that is wanted and 0 for the others: {', '.join(map(repr, names))}" if names else "")
+                        + f". images: {image_shape(settings)}, in [0, 1]")
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()

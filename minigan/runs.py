@@ -19,6 +19,7 @@ Traceback (most recent call last):
     ...
 minigan.runs.RunError: ...mine is not empty: choose another --out, nothing was overwritten
 """
+import hashlib
 import json
 import os
 import platform
@@ -62,15 +63,24 @@ def default_path(recipe_name):
 def make_settings(recipe, seed, images, data, backend, digits=False, classes="", size=0, labels=None, names=()):
     """The dict that settings.json holds; `digits` says that the data is MNIST as shipped, classes, size, labels and names are as in
     sources.load. A conditional run can be asked for `names`, whose `shares` of the images it remembers."""
+    seen = fingerprint(images, labels if recipe.conditional else None)
     told = {"names": list(names), "shares": (np.bincount(labels, minlength=len(names)) / len(labels)).tolist()} if recipe.conditional else {}
     return {
         "format": FORMAT, "recipe": asdict(recipe), "seed": seed, "backend": backend,
         "data": str(Path(data).resolve()), "digits": digits, "n_images": len(images), "height": images.shape[1], "width": images.shape[2],
-        "channels": 3 if images.ndim == 4 else 1, "classes": classes, "size": size, **told,
+        "channels": 3 if images.ndim == 4 else 1, "classes": classes, "size": size, "fingerprint": seen, **told,
         "versions": {"minigan": minigan.__version__, "python": platform.python_version(), "numpy": np.__version__,
                      "machine": platform.machine(), "system": platform.system()},
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
+
+
+def fingerprint(images, labels=None):
+    """What tells these images, and the labels that a conditional run is shown, from any others: the beginning of a SHA-256."""
+    found = hashlib.sha256(np.ascontiguousarray(images))
+    if labels is not None:
+        found.update(np.ascontiguousarray(labels, "int64"))
+    return found.hexdigest()[:16]
 
 
 def write_whole(path, write):

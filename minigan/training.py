@@ -59,6 +59,11 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
         vectors = [to_host(vector) for net in (game.G, game.D, game.drawer) for vector in (net.theta, net.state)]
         save_model(folder, settings, **dict(zip(VECTORS, vectors)))
 
+    def diverged(what):
+        return RunError(f"step {game.t}: {what} is no number any more, training has diverged; try a smaller --learning-rate"
+                        f"{' or --penalty-weight' if recipe.penalty else ''} ({folder} holds "
+                        f"{'what there was before' if (folder / 'model.npz').exists() else 'nothing worth keeping'})")
+
     def bring_home():
         """The losses that wait on the device."""
         nonlocal waiting
@@ -66,13 +71,11 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
             told.extend(to_host(xp.stack(waiting)).reshape(-1, len(MEASURED)).tolist())
             waiting = []
             if not np.isfinite(told[-EVERY:]).all():
-                raise RunError(f"step {game.t}: a loss is no number any more, training has diverged; try a smaller --learning-rate"
-                               f" ({folder} holds what there was before)")
+                raise diverged("a loss")
 
     def check_weights():
         if not all(np.isfinite(to_host(array)).all() for array in game.arrays().values()):
-            raise RunError(f"step {game.t}: a weight is no number any more, training has diverged; try a smaller --learning-rate"
-                           f" ({folder} holds what there was before)")
+            raise diverged("a weight")
 
     def save_all():
         bring_home()

@@ -16,7 +16,7 @@ def runs(tmp_path):
         rows = [[e, 10.5 * e, 8.25 / e, 1.4 - 0.1 * e, 0.7 + 0.1 * e, 0.6, 0.4 + 0.01 * e] for e in range(1, epochs + 1)]
         (folder / "history.csv").write_text("\n".join(",".join(map(str, row)) for row in [COLUMNS, *rows]) + "\n")
         (folder / "settings.json").write_text(json.dumps({"recipe": {"name": recipe}, "seed": 4}))
-    (tmp_path / "a" / "metrics.json").write_text(json.dumps({"run": {"fd": 2.125, "recall": 0.5, "classes": [1, 2]}}))
+    (tmp_path / "a" / "metrics.json").write_text(json.dumps({"run": {"fd": 2.125, "recall": 0.5, "classes": [1, 2]}, "count": 9, "against": "a"}))
     return {name: read_run(tmp_path / name) for name in ("a", "longer-name")}
 
 
@@ -31,6 +31,14 @@ def test_the_table_has_a_line_for_each_run(runs):
 def test_without_any_metrics_there_are_no_columns_for_them(runs):
     lines = table({"longer-name": runs["longer-name"]}).splitlines()
     assert lines[0].split()[-2:] == ["best", "FD"]
+
+
+def test_what_cannot_be_compared_is_said(runs):
+    other = {**runs["a"], "data": ("elsewhere", "", 0, 7)}
+    assert "trained on different images" in table({**runs, "b": other}) and "different images" not in table(runs)
+    other = {**runs["a"], "measured": "100 images, against b"}
+    assert "cannot be compared: 100 images, against b; 9 images, against a" in table({**runs, "b": other})
+    assert "cannot be compared" not in table({**runs, "b": runs["a"]})
 
 
 def test_the_figure_draws_what_the_runs_wrote(runs):

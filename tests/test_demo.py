@@ -108,7 +108,13 @@ def test_a_conditional_run_draws_what_it_is_asked_for(folder, tmp_path):
     with Image.open(tmp_path / "w.gif") as picture:
         assert picture.size == (4 * (2 * 30 + 2), 4 * 32)                 # both classes side by side
     refused = demo("sample", "run", "--digit", 5, cwd=tmp_path)
-    assert refused.returncode == 2 and refused.stderr == "demo.py: run has no class 5: it has 4, 6\n"
+    assert refused.returncode == 2 and refused.stderr == "demo.py: run has no class '5': it has 4, 6\n"
+    labels = tmp_path / "data" / "train-labels-idx1-ubyte"
+    right = labels.read_bytes()
+    labels.write_bytes(idx(np.arange(128, dtype=np.uint8)[::-1] % 3 + 4))
+    refused = demo("--resume", "run", "--epochs", 2, cwd=tmp_path)
+    assert refused.returncode == 2 and "holds other images" in refused.stderr
+    labels.write_bytes(right)
     assert demo("--resume", "run", "--epochs", 2, cwd=tmp_path).returncode == 0
 
 
@@ -180,6 +186,7 @@ BAD_FLAGS = {
     "a walk to nowhere": (["walk", "run", "--seeds", "7,x"], "'x' is not a whole number from 0 on"),
     "a walk without end": (["walk", "run", "--frames", "999"], "4 seeds with 999 pictures each are too many"),
     "a walk into a picture": (["walk", "run", "--out", "a.png"], "--out a.png should end in .gif"),
+    "a run that was cut off too soon": (["--resume", "soon"], "soon was cut off before its first checkpoint: remove it, and begin again"),
     "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
     "compare no run": (["compare", "data"], "data has no history.csv: name folders of runs"),
     "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
@@ -268,6 +275,7 @@ def mess(folder):
     for name, content in ("text", b"hello"), ("truncated", good[:-5]), ("magic", b"\x08\x08" + good[2:]):
         (folder / name).mkdir()
         (folder / name / "train-images-idx3-ubyte").write_bytes(content)
+    (folder / "soon" / "samples").mkdir(parents=True)
     (folder / "odd").mkdir()
     (folder / "odd" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((9, 6, 5), np.uint8)))
     (folder / "wide").mkdir()

@@ -210,9 +210,9 @@ def test_each_image_comes_with_its_own_label(monkeypatch):
 def test_the_grid_has_the_same_noise_for_each_class():
     game = Game(replace(small("default"), conditional=True), IMAGES, 0, np, LABELS, 3)
     z, labels = game.grid_z[:, :3], game.grid_z[:, 3:]
-    np.testing.assert_array_equal(z[:33], z[33:66])
-    np.testing.assert_array_equal(z[66:99], z[:33])
-    assert labels.argmax(axis=1).tolist() == [0] * 33 + [1] * 33 + [2] * 34 and (labels.sum(axis=1) == 1).all()
+    np.testing.assert_array_equal(z[:33], z[34:67])
+    np.testing.assert_array_equal(z[67:], z[:33])
+    assert labels.argmax(axis=1).tolist() == [0] * 34 + [1] * 33 + [2] * 33 and (labels.sum(axis=1) == 1).all()
     shares = game.measured_z[:, 3:].mean(axis=0)                       # these as often as in the images
     np.testing.assert_allclose(shares, np.bincount(LABELS) / 30, atol=0.05)
     assert len(np.unique(game.measured_z[:, 0])) == 2000
