@@ -73,14 +73,20 @@ def maxout(r, height, width, channels, n_classes, rng):
             Sequential([*layers_D, Dense(r.widths_D[-1], 1, rng, r.rule_D, r.dtype)]))
 
 
+def to_pixels(r, h, w, channels, rng):
+    """The layers from h·w·a numbers to the pixels of an image four times as high and wide, with b channels in between."""
+    a, b = r.widths_G[-2:]
+    return [Reshape(h, w, a), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G),
+            ConvTranspose2D(a, b, 4, rng, 2, 1, rule=r.rule, dtype=r.dtype), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G),
+            ConvTranspose2D(b, channels, 4, rng, 2, 1, rule=r.rule, dtype=r.dtype), Reshape(16 * h * w * channels), Tanh()]
+
+
 def dcgan(r, height, width, channels, n_classes, rng):
     """(G, D) of (transposed) convolutions."""
-    (a, b), (c, d), h, w = r.widths_G, r.widths_D, height // 4, width // 4
+    (a, _), (c, d), h, w = r.widths_G, r.widths_D, height // 4, width // 4
     how = dict(rule=r.rule, dtype=r.dtype)
     return (Sequential([
-        Dense(r.latent_dim + n_classes, h * w * a, rng, **how), Reshape(h, w, a), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G),
-        ConvTranspose2D(a, b, 4, rng, 2, 1, **how), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G),
-        ConvTranspose2D(b, channels, 4, rng, 2, 1, **how), Reshape(height * width * channels), Tanh()]),
+        Dense(r.latent_dim + n_classes, h * w * a, rng, **how), *to_pixels(r, h, w, channels, rng)]),
         Sequential([
             pixels(height, width, channels, n_classes), Conv2D(channels + n_classes, c, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
             Conv2D(c, d, 4, rng, 2, 1, **how), BatchNorm(d, dtype=r.dtype), LeakyReLU(r.slope_D),
@@ -89,13 +95,11 @@ def dcgan(r, height, width, channels, n_classes, rng):
 
 def conv(r, height, width, channels, n_classes, rng):
     """(G, D) of convolutions and Dense layers; batch norm in G only."""
-    (units_G, a, b), (c, d, units_D), h, w = r.widths_G, r.widths_D, height // 4, width // 4
+    (units_G, a, _), (c, d, units_D), h, w = r.widths_G, r.widths_D, height // 4, width // 4
     how = dict(rule=r.rule, dtype=r.dtype)
     return (Sequential([
         Dense(r.latent_dim + n_classes, units_G, rng, **how), LeakyReLU(r.slope_G),
-        Dense(units_G, h * w * a, rng, **how), Reshape(h, w, a), BatchNorm(a, dtype=r.dtype), LeakyReLU(r.slope_G),
-        ConvTranspose2D(a, b, 4, rng, 2, 1, **how), BatchNorm(b, dtype=r.dtype), LeakyReLU(r.slope_G),
-        ConvTranspose2D(b, channels, 4, rng, 2, 1, **how), Reshape(height * width * channels), Tanh()]),
+        Dense(units_G, h * w * a, rng, **how), *to_pixels(r, h, w, channels, rng)]),
         Sequential([
             pixels(height, width, channels, n_classes), Conv2D(channels + n_classes, c, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
             Conv2D(c, d, 4, rng, 2, 1, **how), LeakyReLU(r.slope_D),
