@@ -369,9 +369,11 @@ def run_train(args):
                        f" --size {min(shape[:2]) // 4 * 4 or 4}, or choose a fully connected one, such as --recipe default")
     if args.conditional and (args.recipe or DEFAULT).dropout and not args.resume:
         found.notes.append("--conditional leaves dropout away (docs/recipe.md says why)")
-    if recipe.conditional and (found.labels is None or len(found.names) > MOST_CLASSES):
+    if recipe.conditional and found.labels is None:
         raise RunError(f"{data} has no labels, which --conditional needs: pictures get them from sub-folders, arrays from `labels`"
-                       " beside `images`" if found.labels is None else f"{len(found.names):,} classes are too many for --conditional: at most {MOST_CLASSES}")
+                       f" beside `images`{''.join(f'; {note}' for note in found.notes if 'no classes' in note)}")
+    if recipe.conditional and len(found.names) > MOST_CLASSES:
+        raise RunError(f"{len(found.names):,} classes are too many for --conditional: at most {MOST_CLASSES}")
     digits = data.resolve() == SHIPPED and shape == (28, 28)
     yardstick, _ = make_yardstick(found, digits)
     if not args.resume:

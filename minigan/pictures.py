@@ -67,6 +67,7 @@ def read_pictures(folder, size=0, strict=False):
         f"cannot be read, and are left out: {some(bad.values(), 3)}": len(bad),
         f"are not of {height} x {width}: they are scaled, and what sticks out is cut off": sum(one != (width, height) for one in sizes),
         "have transparent parts, which become white": sum(clear for _, clear, _ in seen.values()),
+        "lie in no sub-folder, so that there are no classes": (alone := sum(len(part) == 1 for part in parts)) * (alone < len(parts)),
         "are animated: the first frame is taken": sum(moves for _, _, moves in seen.values()),
     }
     notes = [f"{count:,} of {len(paths):,} pictures {what}" for what, count in counts.items() if count]

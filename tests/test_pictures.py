@@ -181,7 +181,8 @@ def test_sub_folders_are_classes_if_all_pictures_lie_in_some(tmp_path):
     with pytest.raises(DataError, match="no class in .* is called 'bats': there are cats, dogs, owls$"):
         load(tmp_path, classes="bats")
     save(tmp_path / "one.png", COLOUR[0])
-    assert load(tmp_path).labels is None
+    data = load(tmp_path)
+    assert data.labels is None and data.notes == ["1 of 13 pictures lie in no sub-folder, so that there are no classes"]
     with pytest.raises(DataError, match="has no labels, so that --classes cannot choose"):
         load(tmp_path, classes="cats")
 
