@@ -110,7 +110,7 @@ def test_cut_off_while_any_file_is_written(whole, tmp_path, monkeypatch, write):
         assert_same(tmp_path / "cut", whole)
     else:
         assert write == 1                                              # the very first file, the settings
-        with pytest.raises(RunError, match="holds no checkpoint"):
+        with pytest.raises(RunError, match="was cut off before its first checkpoint"):
             load_run(tmp_path / "cut")
 
 
