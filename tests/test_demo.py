@@ -118,6 +118,16 @@ def test_a_conditional_run_draws_what_it_is_asked_for(folder, tmp_path):
     assert demo("--resume", "run", "--epochs", 2, cwd=tmp_path).returncode == 0
 
 
+def test_classes_of_other_names_are_other_classes(tmp_path):
+    images, labels = IMAGES[:40, :8, :8], np.arange(40) % 2
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    made = demo("--data", "own.npz", "--conditional", "--batch-size", 20, "--epochs", 1, "--out", "run", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    np.savez(tmp_path / "own.npz", images=images, labels=labels + 5)
+    refused = demo("--resume", "run", "--epochs", 2, cwd=tmp_path)
+    assert refused.returncode == 2 and "calls its classes otherwise than when run was begun (0, 1)" in refused.stderr
+
+
 def test_compare_puts_runs_side_by_side(folder, tmp_path):
     run = folder / "run"
     result = demo("compare", run, run, "--out", "both.png", cwd=tmp_path)

@@ -255,6 +255,14 @@ def test_a_penalty_may_be_paid_now_and_then(monkeypatch):
     assert weights == [("r1", 20.0)] * 3                               # at steps 0, 4 and 8
 
 
+def test_a_head_start_is_without_the_penalty(monkeypatch):
+    """It is due every so many steps of the game, of which a head start has none."""
+    weights = []
+    monkeypatch.setattr(page, "slope_penalty", lambda name, weight: weights.append(weight))
+    play(replace(small("default"), penalty="r1", penalty_every=4, head_start=3), steps=4)
+    assert weights == [40.0]
+
+
 def test_a_penalty_is_on_the_pixels_slope_not_on_the_labels():
     """With weights on the label's numbers alone, D is steep by them, and flat by the pixels."""
     game = Game(replace(small("default"), conditional=True, dropout=0.0), IMAGES, 0, np, LABELS, 3)
