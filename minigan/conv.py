@@ -59,7 +59,7 @@ import math
 from minigan.backend import array_module
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer, check_ddx, check_dy, check_float
-from minigan.patches import add_patches, patches
+from minigan.patches import add_products, patches
 
 
 class Conv2D(Layer):
@@ -93,8 +93,7 @@ class Conv2D(Layer):
             array_module(dy).matmul(rows.T, dy, out=self.dW.reshape(-1, self.n_out))
             self.db[...] = sum_of_rows(dy)
         if need_dx:
-            drows = dy @ self.W.reshape(-1, self.n_out).T
-            return add_patches(drows, shape, self.size, self.stride, self.padding, height, width)
+            return add_products(dy, self.W, shape, self.stride, self.padding, height, width)
 
     def double_backward(self, ddx, dy, cache):  # Dense's, of patches: their forward is the backward of add_patches
         check_ddx(self, ddx, cache[1])
@@ -133,10 +132,8 @@ class ConvTranspose2D(Layer):
                      zip((height, width), self.size, self.stride, self.padding, self.more)), self.n_out
         if min(shape[1:3]) < 1:
             raise ValueError(f"{self!r} pads away all of its image, x of shape {x.shape}")
-        rows = x.reshape(-1, self.n_in) @ self.W.reshape(-1, self.n_in).T
-        y = add_patches(rows, shape, self.size, self.stride, self.padding, height, width)
-        y += self.b
-        return y, (x, shape)
+        y = add_products(x.reshape(-1, self.n_in), self.W, shape, self.stride, self.padding, height, width)
+        return y + self.b, (x, shape)
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         x, shape = cache
@@ -150,11 +147,10 @@ class ConvTranspose2D(Layer):
     def double_backward(self, ddx, dy, cache):  # dx = patches(dy)·W, so patches(dy) has the gradient ddx·Wᵀ
         x, shape = cache
         check_ddx(self, ddx, x.shape)
-        how = self.size, self.stride, self.padding, *x.shape[1:3]
-        ddx, W = ddx.reshape(-1, self.n_in), self.W.reshape(-1, self.n_in)
-        array_module(dy).matmul(patches(dy, *how).T, ddx, out=self.dW.reshape(-1, self.n_in))
+        how, ddx = (self.stride, self.padding, *x.shape[1:3]), ddx.reshape(-1, self.n_in)
+        array_module(dy).matmul(patches(dy, self.size, *how).T, ddx, out=self.dW.reshape(-1, self.n_in))
         self.db[...] = 0
-        return add_patches(ddx @ W.T, shape, *how), None
+        return add_products(ddx, self.W, shape, *how), None
 
     def __repr__(self):
         return f"ConvTranspose2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"

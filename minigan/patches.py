@@ -43,25 +43,7 @@ def patches(x, size, stride, padding, height, width):
 
 
 def add_patches(rows, shape, size, stride, padding, height, width):
-    """rows (n height width, k l C) -> (N, H, W, C) of a given shape: what was copied from a pixel is added to it.
-
-    The same as `plain_add_patches`, but the pixels of a kernel's row that lie side by side in x as well, as many
-    as the stride is wide, are added in one go: the longer the runs of numbers, the faster.
-    """
-    xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
-    rows = rows.reshape(n, height, width, k, l, channels)
-    x = xp.zeros((n, H + 2 * p, W + 2 * q + t, channels), dtype=rows.dtype)
-    together = t if channels > 1 else 1  # for single numbers the runs would be too short to pay
-    for i in range(k):
-        for j in range(0, l, together):
-            pixels = x[:, i:i + s * height:s, j:j + t * width].reshape(n, height, width, t, channels)
-            new = rows[:, :, :, i, j:j + together]
-            pixels[:, :, :, :new.shape[3]] += new
-    return x[:, p:p + H, q:q + W]
-
-
-def plain_add_patches(rows, shape, size, stride, padding, height, width):
-    """What `add_patches` computes, pixel of the kernel by pixel."""
+    """rows (n height width, k l C) -> (n, H, W, C) of a given shape: what was copied from a pixel is added to it."""
     xp, (n, H, W, channels), (k, l), (s, t), (p, q) = array_module(rows), shape, size, stride, padding
     rows = rows.reshape(n, height, width, k, l, channels)
     x = xp.zeros((n, H + 2 * p, W + 2 * q, channels), dtype=rows.dtype)
@@ -69,6 +51,28 @@ def plain_add_patches(rows, shape, size, stride, padding, height, width):
         for j in range(l):
             x[:, i:i + s * height:s, j:j + t * width:t] += rows[:, :, :, i, j]
     return x[:, p:p + H, q:q + W]
+
+
+def add_products(y, W, shape, stride, padding, height, width):
+    """add_patches(y·Wᵀ): y (n height width, F), W (k, l, C, F) -> (n, H, W, C). The same numbers, sooner.
+
+    Of the product we make one part for every t pixels in a row of the kernel, if t is the stride. In such a part,
+    places side by side hold pixels side by side, so that whole rows of the image are added in one go. And we do so for
+    a few images at a time, whose product is then still in the processor's cache.
+    """
+    xp, (n, H, width_x, C), (k, l, _, F), (s, t), (p, q) = array_module(y), shape, W.shape, stride, padding
+    if C == 1 or l % t:  # single numbers are too little for a product, and a kernel's row must be made of such parts
+        return add_patches(y @ W.reshape(-1, F).T, shape, (k, l), stride, padding, height, width)
+    parts, run = W.reshape(k, l // t, t * C, F).swapaxes(2, 3), width * t * C
+    x = xp.zeros((n, H + 2 * p, (width_x + 2 * q) * C), dtype=y.dtype)
+    few = 32 if xp.__name__ == "numpy" else n  # on a device each operation costs a launch
+    for first in range(0, n, few):
+        images = x[first:first + few]
+        rows = xp.matmul(y[first * height * width:(first + few) * height * width], parts)  # (k, l / t, places, t C)
+        for i in range(k):
+            for j in range(l // t):
+                images[:, i:i + s * height:s, j * t * C:j * t * C + run] += rows[i, j].reshape(-1, height, run)
+    return x.reshape(n, H + 2 * p, width_x + 2 * q, C)[:, p:p + H, q:q + width_x]
 
 
 def padded(x, padding):

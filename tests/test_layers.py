@@ -20,7 +20,7 @@ from minigan.gradcheck import central_difference, check_layer
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer
 from minigan.network import Sequential
-from minigan.patches import add_patches, plain_add_patches
+from minigan.patches import add_patches, add_products
 from minigan.randomness import random_generator
 from minigan.selfcheck import draws, self_check
 from minigan.shapes import AveragePool2D, Maxout, Reshape
@@ -383,10 +383,16 @@ def test_maxout_gives_equals_to_the_first():
 
 
 @pytest.mark.parametrize("n_in, n_out, size, stride, padding, height, width", ADJOINTS + [
-    (2, 1, (4, 7), (2, 3), (1, 2), 8, 11), (1, 1, 4, 2, 1, 8, 8)], ids=range(len(ADJOINTS) + 2))
-def test_adding_patches_in_runs_is_the_plain_way(n_in, n_out, size, stride, padding, height, width, dtype):
+    (2, 1, (4, 6), (2, 3), (1, 2), 8, 11), (1, 1, 4, 2, 1, 8, 8), (3, 2, 1, 1, 0, 4, 5)], ids=range(len(ADJOINTS) + 3))
+@pytest.mark.parametrize("images", [1, 32, 70])                                                    # they are taken by 32
+def test_adding_products_is_the_plain_way(n_in, n_out, size, stride, padding, height, width, images, dtype):
     size, stride, padding = pair(size), pair(stride), pair(padding)
     places = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip((height, width), padding, size, stride)]
-    rows = np.random.default_rng(0).standard_normal((3 * math.prod(places), math.prod(size) * n_in)).astype(dtype)
-    how = (3, height, width, n_in), size, stride, padding, *places
-    np.testing.assert_array_equal(add_patches(rows, *how), plain_add_patches(rows, *how))
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((images * math.prod(places), n_out)).astype(dtype)
+    W = rng.standard_normal((*size, n_in, n_out)).astype(dtype)
+    shape = images, height, width, n_in
+    plain = add_patches(y @ W.reshape(-1, n_out).T, shape, size, stride, padding, *places)
+    x = add_products(y, W, shape, stride, padding, *places)
+    assert x.shape == shape and x.dtype == dtype
+    np.testing.assert_allclose(x, plain, rtol=0, atol=100 * np.finfo(dtype).eps)
