@@ -108,9 +108,9 @@ class Sequential(Layer):
         return x, caches
 
     def backward(self, dy, caches, need_dx=True, need_dparams=True):  # (N, M) -> (N, K)
-        first = self.layers[0]
-        for layer, cache in zip(reversed(self.layers), reversed(caches)):
-            dy = layer.backward(dy, cache, need_dx or layer is not first, need_dparams)
+        first = 0 if need_dx else next(i for i, layer in enumerate(self.layers) if layer.names)  # below, nothing learns
+        for layer, cache in reversed(list(zip(self.layers, caches))[first:]):
+            dy = layer.backward(dy, cache, need_dx or layer is not self.layers[first], need_dparams)
         return dy if need_dx else None
 
     def input_gradient(self, dy, caches):  # (N, M) -> (N, K), and the dy of each layer

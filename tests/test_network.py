@@ -117,11 +117,18 @@ def test_without_need_dx_the_first_layer_spends_nothing_on_it(monkeypatch):
     assert all(a[1] for a in asked) and not any(a[2] for a in asked)
 
 
-def test_a_first_layer_without_weights_gives_nothing_back_either():
-    net = Sequential([LeakyReLU(), Dense(3, 2, np.random.default_rng(0), dtype="float64")])
+def test_below_the_first_weights_nothing_is_spent_on_a_gradient_that_nobody_wants(monkeypatch):
+    bend, dense = LeakyReLU(), Dense(3, 2, np.random.default_rng(0), dtype="float64")
+    net, asked = Sequential([bend, dense, LeakyReLU()]), []
+    for layer in bend, dense:
+        def spy(dy, cache, need_dx, need_dparams, layer=layer, right=layer.backward):
+            asked.append((layer, need_dx))
+            return right(dy, cache, need_dx, need_dparams)
+        monkeypatch.setattr(layer, "backward", spy)
     y, caches = net.forward(np.ones((5, 3)))
-    assert net.backward(np.ones_like(y), caches, need_dx=False) is None
-    assert net.backward(np.ones_like(y), caches).shape == (5, 3)
+    assert net.backward(np.ones_like(y), caches, need_dx=False) is None and asked == [(dense, False)]
+    assert (dense.dW != 0).all()
+    assert net.backward(np.ones_like(y), caches).shape == (5, 3) and asked[1:] == [(dense, True), (bend, True)]
 
 
 def test_train_and_rng_reach_every_layer():
