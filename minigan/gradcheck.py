@@ -11,11 +11,14 @@ Forward
 
 Which h
     Taylor's series about x says L(x ± h) = L ± hL' + h²/2 L'' ± h³/6 L''' + ... The even terms
-    cancel, and what is left over is an error of h²/6 L'''. (The plain (L(x + h) - L(x)) / h is
-    off by h/2 L''.) A smaller h is better, but only up to a point: L itself is rounded, by a
-    relative error of eps = 2e-16, and dividing by h makes that eps/h. Their sum is smallest for h near eps^(1/3) = 6e-6,
-    and is then some 1e-11. In float32 eps is 1e-7, and no h gets below 1e-5: too coarse to tell
-    a small mistake. So we check in float64, and train with the same code in float32.
+    cancel, and what is left over is an error of h²/6 L'''. (One-sided, (L(x + h) - L(x)) / h would
+    be off by h/2 L'', which is far more.) So the smaller h, the better, but only up to a point. L is
+    rounded, by about eps = 2e-16 of itself, and dividing by h makes that eps/h.
+
+    Where L and L''' are about 1, the two errors together, h²/6 + eps/h, are least where their slope
+    h/3 - eps/h² is 0. That is h = (3 eps)^(1/3), about 1e-5, and leaves an error of some 4e-11; so does
+    6e-6, which we take. In float32 eps is 1e-7, and no h leaves less than 1e-5: too coarse to find a small
+    mistake. So we check in float64. (Press et al. 2007, "Numerical Recipes", section 5.7)
 
 Backward
     A layer gives out an array, not one number. We make the number L = sum of dy * y, for some
@@ -26,6 +29,9 @@ Backward
 What it cannot see
     That forward computes the wrong thing: sigmoid(2x) with the derivative of sigmoid(2x) passes.
     The tests therefore compare every forward with a second formula too.
+
+Shapes
+    x of any shape, and its gradient like it, float64. Each number of x costs two forwards: keep x small.
 
 >>> from minigan.activations import Tanh
 >>> for check in check_layer(Tanh(), np.array([[0.5, -1.0]])): print(check.name, check.ok)
@@ -110,7 +116,7 @@ def check_layer(layer, x, train=False, seed=0):
 
 
 def repeatable(layer, train, seed):
-    """x -> (y, cache), always from the same states, such as running means, and with the same random numbers."""
+    """x -> (y, cache), always from the same `states` of the layer, and with the same random numbers."""
     states = [getattr(part, name) for part in getattr(layer, "layers", [layer]) for name in part.states]
     before = [state.copy() for state in states]
 
@@ -122,7 +128,7 @@ def repeatable(layer, train, seed):
 
 
 def check_double_backward(layer, x, train=False, seed=0):
-    """The same of the layer's double_backward: a list of Checks of ddy, dx and each parameter's gradient.
+    """The same of the layer's double_backward (skip it, too): a list of Checks of ddy, dx and each parameter's gradient.
 
     The number is P = sum of ddx * dx, for a random ddx and the dx that backward returns.
     """
