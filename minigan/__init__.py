@@ -93,9 +93,10 @@ The letters of single pages
                       eps: keeps from dividing by 0; r: a factor; n: the steps of an average
     adversarial       s: 1 for real, -1 for fake; q: the density of fakes; a, b, c: another paper's targets
     gan               k: how often D moves for each move of G; C: how many classes
-    patches, conv     k, l: the window's height and width; s, t: its stride; p, q: its padding; v, u: its
-                      place; i, j: a pixel in it; each first down, then across. c: a channel; F, f: kernels;
-                      A: a convolution as one matrix; w: its weights; H', W': the size of y
+    patches           k, l: the window's height and width; s, t: its steps down and across; v, u: a place, down
+                      and across; i, j: a pixel of the window; c: a channel; drows: the gradient of the rows
+    conv              k, s, v, u, i, j, c: the same, of a square window; F: how many kernels; f: one of them;
+                      A: a convolution as one matrix; w: its weights; H', W': height and width of y
     batchnorm         R: rows; r: one of them; m, v: mean and variance; eps: keeps from dividing by 0;
                       xhat: x with mean 0 and variance 1; gamma, beta: its new scale and mean
     shapes            k: how many pixels, or numbers, become one; n: how many labels

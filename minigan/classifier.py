@@ -2,10 +2,10 @@
 
 The idea
     A generator's losses do not say how good its digits are. A network that reads digits can: it
-    says which digit it sees and how sure it is, and its last hidden layer, 128 numbers for each
-    image, describes a digit by its strokes rather than by its pixels. metrics.py compares drawn
-    with real images in these numbers. The classifier is made of the layers of this package, and
-    comes trained in data/classifier.npz; it was made by
+    says which digit it sees and how sure it is. And what comes out of the layer before its last, 128
+    numbers for each image, describes a digit by its strokes rather than by its pixels: in these numbers,
+    its "features", drawn images can be compared with real ones. The classifier is made of the layers
+    of this package, and comes trained in data/classifier.npz; it was made by
 
         python -m minigan.classifier data/classifier.npz
 

@@ -63,6 +63,7 @@ class Check(NamedTuple):
 
     @property
     def ok(self):
+        """Whether the two agree."""
         return self.error < TOLERANCE
 
     def __str__(self):
@@ -73,7 +74,7 @@ class Check(NamedTuple):
 
 
 def central_difference(f, x, h=6e-6):
-    """The derivative of f() with respect to every number in x, an array that f reads.
+    """The derivative of f() with respect to every number in x, an array that f reads; of x's shape.
 
     f takes nothing and returns a number. x is float64, and is the same afterwards.
     """
@@ -89,7 +90,7 @@ def central_difference(f, x, h=6e-6):
 
 
 def check_layer(layer, x, train=False, seed=0):
-    """A list of Checks: dx, and the gradient of each parameter of the layer.
+    """A list of Checks: dx, and the gradient of each parameter of the layer. x has the shape that it takes.
 
     x and the parameters are float64. With `train=True` forward gets a fresh generator with this
     seed each time, so that what is random is drawn the same. Raises TypeError for another dtype.
@@ -144,7 +145,7 @@ def check_double_backward(layer, x, train=False, seed=0):
 
 
 def check_loss(loss, z, t):
-    """A list with one Check, of the dz that `loss(z, t) -> (L, dz)` returns. z is float64."""
+    """A list with one Check, of the dz that `loss(z, t) -> (L, dz)` returns. z is float64, of the shape that it takes."""
     z = np.array(z)
     if z.dtype != "float64":
         raise TypeError(f"a gradient check wants float64, but z is {z.dtype} of shape {z.shape}")
@@ -152,8 +153,8 @@ def check_loss(loss, z, t):
 
 
 def compare(name, analytic, f, x, last=None, n=1):
-    """The Check of an analytic gradient of f() with respect to x. `last` is what the gradient
-    would be if only the last of the n examples existed, where that is known."""
+    """The Check of an analytic gradient of f() with respect to x, which should have x's shape. `last` is
+    what it would be if only the last of the n examples existed, where that is known."""
     numeric = central_difference(f, x)
     if analytic is None or analytic.shape != x.shape:
         shape = getattr(analytic, "shape", None)
@@ -168,7 +169,7 @@ def compare(name, analytic, f, x, last=None, n=1):
 
 
 def likely(analytic, numeric, f, x, index, last, n):
-    """What typically makes a gradient wrong in this way, in words."""
+    """What typically makes a gradient of the shape of x wrong in this way, in words."""
     def same(a, b):
         return a.shape == b.shape and abs(a - b).max() <= 1e-4 * abs(b).max()
 

@@ -121,7 +121,7 @@ class Still:
     """An optimizer that takes no step."""
 
     def step(self, dtheta):
-        pass
+        """Nothing."""
 
 
 def flow(G, D, recipe, real, z, labels=None):

@@ -5,8 +5,8 @@ The idea
     numbers of its own, its parameters, most of which are called weights, W. The last output is
     turned into one number, the loss L, which says how wrong it was. To learn is to change the
     parameters so that L falls. So every layer is asked one question: if I nudge your input, or
-    one of your weights, how fast does L change? The answer is a gradient, and we write it with a
-    d: dx is the derivative of L with respect to x, and has the shape of x.
+    one of your weights, how fast does L change? The answer is a gradient, and we write it with a `d`
+    in front: dx is the derivative of L with respect to x, and has the shape of x.
 
 Forward
     y, cache = layer.forward(x)
@@ -92,8 +92,8 @@ class Layer:
 
 
 def check_float(layer, x):
-    """Raise TypeError unless x is an array of float32 or float64: a byte or an integer would
-    silently wrap around or be rounded on its way through a network, and float16 is too coarse."""
+    """Raise TypeError unless x, of any shape, is an array of float32 or float64: a byte or an integer
+    would silently wrap around or be rounded on its way through a network, and float16 is too coarse."""
     dtype = getattr(x, "dtype", None)
     if dtype not in ("float32", "float64"):
         raise TypeError(f"{layer!r} wants a float32 or float64 array, not {dtype or type(x).__name__}"

@@ -102,7 +102,7 @@ def bce_on_probabilities(p, t):
 
 
 def check_target(z, t):
-    """Raise TypeError or ValueError where t would be stretched over z, or change its dtype."""
+    """Raise TypeError or ValueError unless t is one number, or an array of the shape and dtype of z."""
     if z.dtype.kind != "f":
         raise TypeError(f"a loss wants float32 or float64, not {z.dtype} of shape {z.shape}")
     if not isinstance(t, (int, float)) and (t.shape != z.shape or t.dtype != z.dtype):

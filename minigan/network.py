@@ -124,7 +124,7 @@ class Sequential(Layer):
         return dy, dys
 
     def double_backward(self, ddx, dys, caches):  # (N, K) -> (N, M), and (N, K) or None
-        """As a layer's, with the dy of each layer, which input_gradient gave out. See penalties.py."""
+        """As a layer's, with the dy of each layer, which input_gradient gave out."""
         dxs, dx = [], None
         for layer, dy, cache in zip(self.layers, dys, caches):
             ddx, more = layer.double_backward(ddx, dy, cache)

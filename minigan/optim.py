@@ -177,7 +177,7 @@ def approach(average, theta, share):
 
 
 def pieces(theta, size=1 << 16):
-    """Slices that cover theta. Millions of numbers do not fit into a processor's cache; walking
+    """Slices that cover theta (P,). Millions of numbers do not fit into a processor's cache; walking
     through them piece by piece, doing all of the arithmetic on one before the next, they are
     fetched from memory once. On a device one piece is all, since each operation costs a launch."""
     size = size if array_module(theta).__name__ == "numpy" else max(1, theta.size)

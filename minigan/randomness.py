@@ -6,9 +6,9 @@ The idea
     run can be repeated, if everything random comes from generators that were made from its seed,
     and none from a hidden, global one. Every function that needs chance is therefore given an `rng`.
 
-    A generator belongs to NumPy or to CuPy, and draws where its numbers are needed. NumPy's list is
-    PCG64 (O'Neill 2014); on a graphics card it is another, so the numbers are not the same, even for
-    the same seed. In the code `xp` is the one module or the other, here and on every later page.
+    A generator belongs to NumPy or to CuPy, and draws where its numbers are needed. NumPy's list is called
+    PCG64, CuPy's XORWOW (Marsaglia 2003): so the numbers are not the same, even for the same seed. In
+    the code `xp` is the one module or the other, here and on every later page.
 
     The place in NumPy's list is the generator's state. It can be kept, and gone back to.
 

@@ -34,7 +34,7 @@ class Recipe:
     batch_size: int  # N real images and N fakes a step
     epochs: int
     learning_rate: float  # at the first step
-    networks: str = "dense"  # which of build.py's
+    networks: str = "dense"  # what they are made of
     slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
     slope_D: float = 0.2  # and of the discriminator's
     dropout: float = 0.0  # in the discriminator, after each hidden layer
