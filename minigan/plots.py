@@ -159,7 +159,7 @@ def save_walk(images, path, zoom=5):
 
 
 def save_weights(panels, path):
-    """inspect-weights.png: for each panel, (title, weights (units, height, width), words below), its units as images, eight in a row."""
+    """inspect-weights.png. A panel is (title, weights (units, height, width), words below): its units as images, eight in a row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
