@@ -2,8 +2,10 @@
 import ast
 import doctest
 import importlib
+import io
 import re
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ CORE = ORDER[:ORDER.index("spectral") + 1]
 SOURCE = {page: (FOLDER / f"{page}.py").read_text(encoding="utf-8") for page in ORDER}
 TREE = {page: ast.parse(source) for page, source in SOURCE.items()}
 DEFINITION = (ast.FunctionDef, ast.ClassDef)
+LAYERS = [page for page in CORE if page != "layer" and any(isinstance(node, ast.ClassDef) and any(
+    getattr(base, "id", "") in ("Layer", "LeakyReLU") for base in node.bases) for node in TREE[page].body)]
 
 
 def imports(page):
@@ -41,6 +45,13 @@ def later(page, wanted):
 def prose(page):
     """The docstring of a page without its examples."""
     return "\n\n".join(part for part in ast.get_docstring(TREE[page]).split("\n\n") if not part.startswith(">>> "))
+
+
+def words_of(page):
+    """All docstrings and comments of a page."""
+    words = [ast.get_docstring(node) or "" for node in ast.walk(TREE[page]) if isinstance(node, (ast.Module, *DEFINITION))]
+    comments = tokenize.generate_tokens(io.StringIO(SOURCE[page]).readline)
+    return "\n".join(words + [token.string for token in comments if token.type == tokenize.COMMENT])
 
 
 def public(page):
@@ -91,6 +102,19 @@ def test_no_page_speaks_of_a_later_one():
     assert {page: names for page, names in spoken.items() if names} == {"layer": ["penalties"]}
 
 
+def test_no_page_names_what_a_later_one_defines():
+    """In docstrings and comments; of names that are no plain words, such as LeakyReLU or frechet_distance, and of all layers."""
+    homes = {}
+    for page in ORDER:
+        for name, _, owner in public(page):
+            if not owner and (re.search(r"[A-Z].*[A-Z]|_", name) or page in [*LAYERS, "optim"] and name[0].isupper()):
+                homes.setdefault(name, []).append(page)
+    homes = {name: pages[0] for name, pages in homes.items() if len(pages) == 1 and pages != ["backend"]}
+    assert len(homes) > 150 and homes["Dropout"] == "dropout" and homes["frechet_distance"] == "metrics"
+    found = {page: [word for word in sorted(set(re.findall(r"\w+", words_of(page)))) if word in homes and later(page, [homes[word]])] for page in ORDER}
+    assert {page: names for page, names in found.items() if names} == {}
+
+
 def test_the_core_imports_numpy_and_the_standard_library_only():
     for page in CORE:
         for name, _ in imports(page):
@@ -118,8 +142,6 @@ def test_prose_fits_onto_the_page(page):
     assert [line for document in documents for line in document.split("\n") if len(line) > 126] == []
 
 
-LAYERS = [page for page in CORE if page != "layer" and any(isinstance(node, ast.ClassDef) and any(
-    getattr(base, "id", "") in ("Layer", "LeakyReLU") for base in node.bases) for node in TREE[page].body)]
 BEATS = r"^The idea\n.*^Forward.*^Backward|^The idea\n.*^Forward, and backward"
 
 
