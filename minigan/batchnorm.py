@@ -9,7 +9,7 @@ The idea
     An image that is drawn should not depend on its neighbours in the batch. So while it trains the
     layer keeps running averages of mean and variance, and uses those when it samples. They are not
     parameters, since no gradient moves them, but they belong to the trained network: they are
-    its `state`, saved and moved with it (see network.py).
+    its `states`, saved and moved with it (see network.py).
 
     It mixes the images of a batch. So a D that has it wants real images and fakes in two passes
     (`discriminator_step_in_two`).

@@ -13,7 +13,7 @@ Forward, Conv2D
     All places of all images are one matrix product. The stride s is how far the kernel moves to the
     next place; `padding` adds rows and columns of 0 on all four sides. The kernel fits once into k of the
     H + 2 padding rows, and once more for each s that are left: (H + 2 padding - k) // s + 1 places.
-    (It is not mirrored: to a mathematician, what the field calls convolution is a correlation.)
+    (The kernel is not mirrored: what the field calls convolution is, to a mathematician, a correlation.)
 
 Backward, Conv2D
     For the product it is Dense's: db sums the rows of dy, dW = patchesᵀ·dy, dpatches = dy·Wᵀ. And the
@@ -25,11 +25,12 @@ ConvTranspose2D, or: backward as a forward
     all; and by Dense's rule, written for columns, dx = Aᵀdy:
 
                                            │ w_0   0  │
-        A = │ w_0  w_1   0  │         Aᵀ = │ w_1  w_0 │        (the last lines below compute both)
+        A = │ w_0  w_1   0  │         Aᵀ = │ w_1  w_0 │
             │  0   w_0  w_1 │              │  0   w_1 │
 
-    A goes from three pixels to two, Aᵀ from two to three. A generator wants to go that way, from small
-    images to larger ones. So this layer has Aᵀ as its forward and, as (Aᵀ)ᵀ is A, A as its backward:
+    Of three pixels A makes two, and Aᵀ makes three of two. That is what a generator wants: to go from small
+    images to larger ones. So this layer has Aᵀ as its forward and, as (Aᵀ)ᵀ is A, A as its backward (the
+    last example below shows both):
 
         y = add_patches(x·Wᵀ) + b;   dx = patches(dy)·W;   dW = patches(dy)ᵀ·x;   db = sum of dy
 

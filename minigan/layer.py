@@ -36,8 +36,9 @@ Backward
     will never be moved, it is told `need_dx=False`.
 
 Shapes
-    dx.shape == x.shape, dW.shape == W.shape, and every array has the dtype of x:
-    float32 to train, float64, which has more digits, to check.
+    x holds a batch, N examples at once: its first axis counts them. dx.shape == x.shape,
+    dW.shape == W.shape, and every array has the dtype of x: float32 to train, float64, which has more
+    digits, to check.
 
 >>> class Double(Layer):                      # a layer of your own: y = 2x, so dx = 2 dy
 ...     def forward(self, x, train=False, rng=None):
@@ -59,8 +60,9 @@ class Layer:
     states = ()  # of arrays that belong to the layer but are not learned, and so have no gradient; most layers have none
 
     def forward(self, x, train=False, rng=None):
-        """x -> (y, cache). `train` says whether the network is learning, or only used; `rng` is a
-        generator of random numbers, of x's own module, for layers that need some. Most ignore both.
+        """x -> (y, cache). `train` says whether the network is learning, or only used, which we call
+        sampling; `rng` is a generator of random numbers, of x's own module, for layers that need some.
+        Most ignore both.
 
         Raises TypeError if x is not floating point, ValueError if its shape does not fit.
         """

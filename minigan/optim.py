@@ -1,10 +1,12 @@
 """Optimizers: from a gradient to a step; and the average of weights.
 
 All of them work on one flat vector of parameters, theta, in place, and its gradient, dtheta, of
-the same shape (P,) and dtype (see network.py).
+the same shape (P,) and dtype (see network.py). The gradient is that of a batch, not of all examples
+there are: it is a little wrong, each time in another way.
 
-SGD
-    dtheta points to where L grows fastest, so walk the other way; lr, the learning rate, says how far.
+SGD  (stochastic gradient descent)
+    A small move of theta changes L by the sum of move * dtheta. Of all moves of the same length, that is
+    largest along dtheta: there L grows fastest. So walk the other way; the learning rate lr says how far.
 
         theta = theta - lr * dtheta
 
@@ -25,8 +27,9 @@ Adam  (Kingma & Ba 2015, algorithm 1, in its letters: g the gradient, m and v it
         v = beta2 v + (1 - beta2) g²
 
     beta1 and beta2, such as 0.9 and 0.999, say how much of the old average is kept. Both averages begin
-    at 0, which is too low at first: if every g were the same, then after t steps m = (1 - beta1^t) g.
-    Dividing by that factor puts it right, and likewise for v. A small eps keeps from dividing by 0:
+    at 0, which is too low at first: if every g were the same, what m lacks of it would be multiplied by
+    beta1 at each step, so after t steps m = (1 - beta1^t) g. Dividing by that factor puts it right, and
+    likewise for v. A small eps keeps from dividing by 0:
 
         theta = theta - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
