@@ -113,7 +113,7 @@ def join(x, labels):
 
 
 def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=None, loss=USUAL, penalty=None):
-    """D learns from N real images and N fakes: (loss, mean D(x), mean D(G(z))), each of shape ().
+    """D learns from N real images (N, pixels) and N fakes: (loss, mean D(x), mean D(G(z))), each of shape ().
 
     If D pays for something else, too, `penalty(D, real, fake, labels, rng)` fills D.dtheta with the
     gradient of that; it is not part of the loss that is returned.

@@ -51,7 +51,9 @@ from minigan.backend import array_module
 def patches(x, size, stride, padding, height, width):
     """x (N, H, W, C) -> (N height width, k l C): at each of height x width places, what the window sees.
 
-    `size` is (k, l), `stride` (s, t), and `padding` how many rows and columns of 0 there are on each side.
+    `size` is (k, l), `stride` (s, t), and `padding` how many rows and columns of 0 there are on each side. An
+    array's own `strides` say how far apart in memory its neighbours lie, along each axis. With them `seen` is a
+    view in which each number of each window has a place of its own, although nothing is copied yet.
     """
     xp, (n, _, _, channels), (k, l), (s, t), x = array_module(x), x.shape, size, stride, padded(x, padding)
     step_n, step_y, step_x, step_c = x.strides

@@ -12,9 +12,10 @@ Forward
     y = x (W / sigma) + b,  sigma = vᵀWu
 
     Here v, of length 1, is the input that W stretches most, and u, of length 1, the direction in which it
-    comes out. They are found by power iteration: what goes through W and back, again and again, grows
-    most in the directions of u and v, and so turns towards them. One round a forward in training will do,
-    since W changes little from step to step (their algorithm 1):
+    comes out, so that vᵀW = sigma uᵀ. They are found by power iteration. Any u has a part in the right
+    direction. What goes through W and back is multiplied by sigma² in that part, and by less in all
+    others; so, again and again, the others fade. One round a forward in training will do, since W
+    changes little from step to step (their algorithm 1):
 
         v = Wu / |Wu|,   u = Wᵀv / |Wᵀv|
 
