@@ -115,9 +115,11 @@ class Book:
         return f"{self.text(match[1])} <small>{self.text(match[2])}</small>" if match else self.text(line)
 
     def block(self, lines, base=0):
-        """Lines without an empty one between them: a paragraph, a list, formulas, or a table."""
+        """Lines without an empty one between them: a paragraph, a list, formulas, a table, or a drawing."""
         display = min(map(indent, lines)) >= base + 4
         lines = dedent(lines)
+        if any(re.search("[│┌└]", line) for line in lines):  # a drawing
+            return f'<pre class="drawing">{escape(chr(10).join(lines))}</pre>\n'
         if re.fullmatch(r"\w+  \([^()]*\)", lines[0]) and len(lines) > 1:
             return f"<h4>{self.head(lines[0])}</h4>\n" + self.block(lines[1:])
         if lines[0].startswith("- "):

@@ -1,11 +1,17 @@
 """minigan: a GAN that you can read in an afternoon and train in a coffee break.
 
+A GAN is two networks that play against each other. The generator, G, turns random numbers into an
+image. The discriminator, D, is shown real images and G's, and says which it takes for real. D learns
+to tell them apart; G learns to draw what D takes for real. That is the game of pages 11 and 12.
+
 Every derivative on these pages was worked out by hand and stands next to the code that computes
-it. There is no autograd, and no framework underneath: NumPy on a CPU, CuPy on a GPU.
+it. There is no autograd, and no framework underneath: NumPy on a CPU, CuPy on a GPU. You need a
+little Python and NumPy, and the chain rule.
 
 Read the pages in this order. A page uses only what stands above it, with three exceptions, which
 backend.py explains: `array_module` asks an array whether NumPy or CuPy made it, `to_host` brings
-it home, and `@fused` above a formula changes nothing on NumPy.
+it home, and `@fused` above a formula changes nothing on NumPy. And skip each `double_backward`
+until you come to penalties.py, which says what they are for.
 
      1  layer            the contract: what forward returns, what backward gives back
      2  initial_weights  where learning starts
@@ -51,24 +57,52 @@ it home, and `@fused` above a formula changes nothing on NumPy.
     41  animation        the toy while it learns
 
 The letters
-    N   batch: how many examples go through at once
-    K   how many numbers go into a layer, per example
-    M   how many come out
-    Z   latent: how many random numbers the generator starts from
-    x   what goes into a layer, shape (N, K); images are (N, H, W, C): height, width, channels
-    y   what comes out, shape (N, M)
-    W   a weight matrix, shape (K, M);   b   a bias, shape (M,)
-    L   the loss: one number, the smaller the better
-    dx  short for the derivative of L with respect to x. A `d` in front of any name means the
-        same, and dx always has the shape of x. So dW has the shape of W.
-    theta   all parameters of a network in one long vector;   dtheta   its gradient
-    ddx that of a penalty with respect to a dx: the gradient of a gradient, see penalties.py
-    P   how many parameters a network has; in penalties.py the penalty;   lr  the learning rate, how far a step goes
-    z   random numbers, shape (N, Z); in losses.py a logit, shape (N, 1)
-    p   a probability;   t   what it should have been, the target
-    G, D    the generator and the discriminator
-    x @ W   the matrix product, xW in the text;   x * y   number by number
-    xᵀ      x with rows and columns exchanged, `x.T` in the code
+    x         what goes into a layer, (N, K); images are (N, H, W, C): height, width, channels
+    y         what comes out, (N, M)
+    N         batch: how many examples go through at once; n counts them
+    K         how many numbers go into a layer, per example; i counts them
+    M         how many come out; j counts them
+    W         a weight matrix, (K, M): what each input counts for in each output
+    b         a bias, (M,): a number that is added to each output
+    L         the loss: one number, the smaller the better
+    dx        short for the derivative of L with respect to x. A `d` in front of any name means the
+              same, and dx always has the shape of x. So dW has the shape of W.
+    h         a nudge: a very small change
+    e         2.718...: the power e^x is its own derivative, and log undoes it
+    z         random numbers, (N, Z), that G starts from; in losses.py a logit, (N, 1)
+    Z         latent: how many random numbers that are, for each image
+    p         a probability; in adversarial.py and toy.py the density of real images
+    t         what p should have been, the target; in optim.py the number of steps so far
+    theta     all parameters of a network in one long vector, (P,)
+    P         how many these are; in penalties.py the penalty
+    G, D      the generator and the discriminator; G(z) is an image, D(x) how sure D is that x is real
+    a         D's answer as a number of any size, before it becomes a probability: its logit
+    ddx       that of a penalty with respect to a dx: the gradient of a gradient, see penalties.py
+    xᵀ        x with rows and columns exchanged, `x.T` in the code
+    xW        the matrix product, `x @ W` in the code; x * y, and x y of single numbers, is number by number
+    (3,)      a shape, as Python writes it; () is that of a single number
+    float32   numbers of about 7 digits, in 4 bytes each; float64 has about 16 digits, in 8 bytes
+    host      the computer; `device`: where the numbers are computed, the same or its graphics card
+
+The letters of single pages
+    initial_weights   w: one weight; a: the largest that is possible
+    dense             w: the weights of a single output
+    activations       f: the bend; f': its slope; V: a second matrix; s, c: tanh above and below its line
+    gradcheck         eps: how coarsely numbers are rounded; L', L'', L''': the first three derivatives of L
+    optim             g: the gradient; m, v: its averages; s, q: its sums; beta1, beta2: what they keep;
+                      eps: keeps from dividing by 0; r: a factor; n: the steps of an average
+    adversarial       s: 1 for real, -1 for fake; q: the density of fakes; a, b, c: another paper's targets
+    gan               k: how often D moves for each move of G; C: how many classes
+    patches           k, l: the window's height and width; s, t: its steps down and across; v, u: a place, down
+                      and across; i, j: a pixel of the window; c: a channel; drows: the gradient of the rows
+    conv              k, s, v, u, i, j, c: the same, of a square window; F: how many kernels; f: one of them;
+                      A: a convolution as one matrix; w: its weights; H', W': height and width of y
+    batchnorm         R: rows; r: one of them; m, v: mean and variance; eps: keeps from dividing by 0;
+                      xhat: x with mean 0 and variance 1; gamma, beta: its new scale and mean
+    shapes            k: how many pixels, or numbers, become one; n: how many labels
+    penalties         g: D's slope; e: a share; gamma: a weight; V, c: a second layer's W and b; m: a mask;
+                      J: all slopes of a layer; f', f'': those of a bend
+    spectral          sigma: the largest stretch; u, v: its directions; V: W / sigma; k, l, C, F: as in conv
 """
 
 __version__ = "0.1.0"

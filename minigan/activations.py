@@ -1,8 +1,9 @@
 """Activations: LeakyReLU, ReLU, Tanh and Sigmoid bend the signal.
 
 The idea
-    Two Dense layers in a row are still one Dense layer: (xW)V = x(WV). What makes a network
-    more than a matrix is a bend between them: a function f applied to each number on its own.
+    Two Dense layers in a row are still one Dense layer: leaving out the biases, (xW)V = x(WV), and
+    WV is one matrix. What makes a network more than that is a bend between them: a function f
+    applied to each number on its own.
 
 Forward
     y = f(x), number by number.
@@ -21,10 +22,12 @@ Backward
                 By the quotient rule: with s = e^x - e^-x and c = e^x + e^-x we have s' = c and
                 c' = s, so (s/c)' = (c·c - s·s) / c² = 1 - (s/c)². No x left: y is remembered.
     Sigmoid     f(x) = 1 / (1 + e^-x)                             f'(x) = y (1 - y)
-                f' = e^-x / (1 + e^-x)², and e^-x / (1 + e^-x) is what is missing from y to 1.
+                The chain rule gives f' = e^-x / (1 + e^-x)². That is y times e^-x / (1 + e^-x), and
+                that fraction and y, which is 1 / (1 + e^-x), make 1 together: so it is 1 - y.
 
 Shapes
-    y, dy and dx all have the shape of x, whatever it is.
+    y, dy and dx all have the shape of x, whatever it is. The cache is y: of LeakyReLU it tells, too,
+    on which side of 0 x was.
 
 >>> import numpy as np
 >>> x = np.array([[-2.0, 0.0, 1.0]])

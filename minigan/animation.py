@@ -1,8 +1,9 @@
 """Animation: the toys of toy.py while they learn, as a GIF for a lecture.
 
 The idea
-    A figure is made once; for each frame only what has changed is drawn into it anew. Each `..._picture` makes
-    the figure and returns a function that brings it up to date with G and D and says in one line how far they are.
+    A figure is made once, and for each frame only what has changed is drawn into it anew. So `line_picture` and
+    `plane_picture` make the figure, and return a function that brings it up to date with G and D, and says in
+    one line how far they are.
 
     On the line     above: p, q, D and D*; below: z, standard normal, and where G takes it. The 25 arrows have
                     equal probability between them, so where they crowd, q is high. D and D* are drawn where

@@ -1,21 +1,24 @@
 """Backend: NumPy or CuPy.
 
 The idea
-    CuPy is NumPy on a graphics card: the same names, the same arithmetic, arrays that live in
-    the card's memory. If networks, data and noise are put there once, everything on the pages
-    above runs there without knowing it, because *arrays decide*: a + b and a @ b run where a and
-    b are, and where a page needs a function by name, it asks the array at hand for its module:
+    CuPy is NumPy on a graphics card: the same names, the same arithmetic, but the arrays lie in the
+    card's memory. The computer is called the host, the card the device.
+
+    Put networks, data and noise on the device once, and everything on the pages above runs there
+    without knowing it, because *arrays decide*: a + b and a @ b run where a and b are. Where a page
+    needs a function by name, it asks the array at hand for its module:
 
         xp = array_module(x);  xp.tanh(x)
 
-    Host data goes to the device in one place (`xp.asarray`), and comes home in one (`to_host`).
+    Data goes to the device in one place (`xp.asarray`), and comes home in one (`to_host`). And `fused`
+    makes one operation of a formula that a device would compute in several.
 
 What differs between the two
     - Mixing them is an error, and `float(x)` or `print(x)` makes the host wait for the card. So
       a training step does neither: losses are brought home only now and then.
     - Sums and means are arrays of shape (), not numbers.
-    - Random numbers: the card's are not NumPy's. Initial weights are therefore drawn on the host
-      and copied, noise is drawn where it is used: the two backends start from the same network
+    - Random numbers: the card's are not NumPy's (see randomness.py). Initial weights are drawn on the
+      host and copied, noise is drawn where it is used: the two backends start from the same network
       and then see different noise.
 
 >>> import numpy as np

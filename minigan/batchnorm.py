@@ -3,41 +3,55 @@
 The idea
     A layer learns while the layers before it change what it is given. So give each feature a fixed
     scale: take away its mean over the batch, divide by its standard deviation, and let two learned
-    numbers, gamma and beta, say which scale and mean it should have instead.
-    Ioffe & Szegedy 2015, algorithm 1.
+    numbers, gamma and beta, say which scale and mean it should have instead. A feature is one of the K
+    numbers of an example, or a channel of an image.  Ioffe & Szegedy 2015, algorithm 1.
 
     An image that is drawn should not depend on its neighbours in the batch. So while it trains the
     layer keeps running averages of mean and variance, and uses those when it samples. They are not
     parameters, since no gradient moves them, but they belong to the trained network: they are
-    its `state`, saved and moved with it (see network.py).
+    its `states`, saved and moved with it (see network.py).
+
+    It mixes the images of a batch. So a D that has it wants real images and fakes in two passes
+    (`discriminator_step_in_two`).
 
 Forward
-    training:  m = mean of x,  v = mean of (x - m)²       over the R rows of the batch: a feature is
-               xhat = (x - m) / sqrt(v + eps)             an image's number, or a channel of every pixel;
-                                                          eps keeps from dividing by 0
+    training:  m = mean of x,  v = mean of (x - m)²
+               xhat = (x - m) / sqrt(v + eps)
                y = gamma * xhat + beta
                mean <- mean + momentum (m - mean),  var <- var + momentum (R/(R - 1) v - var)
     sampling:  the same with the running mean and var in place of m and v
 
-    R/(R - 1) makes of the batch's variance an unbiased estimate of that of all images.
+    The means are over the R rows of the batch: its examples or, where these are images, all their pixels. A
+    tiny eps keeps from dividing by 0. R/(R - 1) makes of the batch's variance an unbiased estimate of
+    that of all images.
 
-Backward
-    One feature: y_r = gamma xhat_r + beta, so dbeta = sum of dy, dgamma = sum of dy xhat, and
-    dxhat = gamma dy. Sampling, m and v are constants, and dx = dxhat / sqrt(v + eps). Training,
-    each x_r moves all of xhat, by way of m and v. Let sd = sqrt(v + eps), and nudge x_r by h. Then m
-    moves by h/R. And v, the mean of (x_j - m)², moves by 2/R (x_r - m) h: what comes by way of m is
-    -2/R h/R times the sum of all x_j - m, and that is 0. So 1/sd = (v + eps)^(-1/2) moves by
-    -1/(2 sd³) 2/R (x_r - m) h = -xhat_r h / (R sd²), and xhat_j = (x_j - m) / sd, for h = 1, by
+Backward, of one feature
+    From y_r = gamma xhat_r + beta, in every row, we read off
+
+        dbeta = sum of dy          dgamma = sum of dy xhat          dxhat_r = gamma dy_r
+
+    Let sd = sqrt(v + eps). When the layer samples, m and v are constants, and dx = dxhat / sd. When it
+    trains, each x_r moves all of xhat, by way of m and of v. Nudge x_r by h.
+
+    First, m is the mean of R numbers, so it moves by h / R.
+
+    Second, v is the mean of (x_j - m)². By way of x_r itself it moves by 2/R (x_r - m) h. By way of m it
+    does not move: that would be -2/R h/R times the sum of all x_j - m, which is 0.
+
+    Third, 1/sd = (v + eps)^(-1/2). Its slope by v is -1/2 (v + eps)^(-3/2), which is -1 / (2 sd³). So it
+    moves by -1 / (2 sd³) times 2/R (x_r - m) h, that is by -xhat_r h / (R sd²).
+
+    Fourth, xhat_j = (x_j - m) (1/sd), where all three move: x_j if j is r, m, and 1/sd. For h = 1 it moves by
 
         (1 if j is r, else 0) / sd  -  1/R / sd  -  (x_j - m) xhat_r / (R sd²)
         = ((1 if j is r, else 0)  -  1/R  -  xhat_j xhat_r / R) / sd
 
-    Multiply by dxhat_j and sum over j:
+    Fifth, the chain rule: multiply by dxhat_j and sum over j. The sums over R are means:
 
         dx_r = (dxhat_r - mean of dxhat - xhat_r * mean of dxhat xhat) / sd
 
-    What is common to the whole batch has no effect on L; and what only stretches it has none, but
-    for eps.
+    The middle term says: what is common to the whole batch has no effect on L. The last one says the same
+    of what only stretches the batch (but for eps).
 
 Shapes
     x, y (N, K) or (N, H, W, K); gamma, beta, mean, var (K,); R = N or N H W. The cache is

@@ -1,14 +1,14 @@
 """Build: from a recipe to its networks, its optimizers, its rates and its noise.
 
 The idea
-    A recipe is a list of values; here each becomes what it stands for. Images are rows of pixels
-    everywhere outside of the networks, (N, pixels); a convolution that wants them as (N, height,
-    width, channels) has a Reshape before it; of channels there are one, or three in colour.
+    A recipe is a list of values; here each becomes what it stands for. Outside of the networks images
+    are rows of pixels everywhere, (N, pixels). A convolution wants them as (N, height, width, channels),
+    so it has a Reshape before it. There is one channel, or in colour there are three.
 
 Networks
-    dense       Dense and LeakyReLU for each width; D drops out after each. See gan.py
-    maxout      the 2014 paper's: D of Maxout units, each the largest of five sums, with a fifth of
-                its input dropped out, too; G ends in a sigmoid
+    dense       for each width of the recipe a Dense and a LeakyReLU, in D also a Dropout. See gan.py
+    maxout      that of Goodfellow et al. 2014: D of Maxout units, each the largest of five sums, with a
+                fifth of its input dropped out, too; G ends in a sigmoid
     dcgan       G: Dense to an image of a quarter of the height and width, then two transposed
                 convolutions of 4 x 4, stride 2; D the same way back. BatchNorm everywhere but next to
                 the pixels (Radford et al. 2016, section 3)

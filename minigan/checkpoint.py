@@ -2,18 +2,18 @@
 
 The idea
     A step depends on what the networks, the optimizers and the averages hold, on where the random
-    streams are, and on which images have been shown. All of that, with the history so far, is one
+    generators are, and on which images have been shown. All of that, with the history so far, is one
     file. A run that starts from it takes the same steps as one that was never interrupted, bit for
-    bit. (On a GPU it goes on with other noise: CuPy's random generators cannot be asked where they are.)
+    bit. (On a GPU it goes on with other noise, see randomness.py.)
 
-    A file can be cut off at any moment: the machine may stop while it is written. So it is written
-    under another name, brought to the disk, and only then renamed; and the two newest are
-    kept. Each part has a checksum (as in every zip file), and all of them are read before anything is
-    believed: a newest one that is damaged is named, and the one before is taken.
+    The machine may stop while a file is written, and leave half of it. So it is written under another
+    name, brought to the disk, and only then renamed; and the two newest are kept. Each part has a
+    checksum, as in every zip file, and all of them are read before anything is believed. If the newest
+    file is damaged, it is named, and the one before is taken.
 
     While a run is going on, its folder is locked: two processes would overwrite each other's files.
 
-    checkpoint-<step>.npz    arrays, and `text`, which is JSON: settings, counts, random streams, history
+    checkpoint-<step>.npz    arrays, and `text`, which is JSON: settings, counts, random generators, history
 
 >>> import tempfile
 >>> folder = Path(tempfile.mkdtemp())

@@ -2,15 +2,15 @@
 
 The idea
     A generator's losses do not say how good its digits are. A network that reads digits can: it
-    says which digit it sees and how sure it is, and its last hidden layer, 128 numbers for each
-    image, describes a digit by its strokes rather than by its pixels. metrics.py compares drawn
-    with real images in these numbers. The classifier is made of the layers of this package, and
-    comes trained in data/classifier.npz; it was made by
+    says which digit it sees and how sure it is. And what comes out of the layer before its last, 128
+    numbers for each image, describes a digit by its strokes rather than by its pixels: in these numbers,
+    its "features", drawn images can be compared with real ones. The classifier is made of the layers
+    of this package, and comes trained in data/classifier.npz; it was made by
 
         python -m minigan.classifier data/classifier.npz
 
-    which shows every training image 30 times, each time shifted by up to two pixels, and keeps
-    the running average of the weights; half a minute to a few, with the same seed each time.
+    which shows every training image 30 times, each time shifted by up to two pixels, and keeps the
+    running average of the weights. That takes half a minute to a few; the seed is always the same.
 
 Forward, of its loss
     The network gives ten numbers z_j for each image. The softmax makes them probabilities,
@@ -18,12 +18,12 @@ Forward, of its loss
         p_j = e^z_j / (e^z_0 + ... + e^z_9)
 
     and the loss is the mean of -log p_label: the cross-entropy of losses.py, for ten classes
-    (Bishop 2006, equations 4.104 and 4.108). To shift all z_j by the same number changes no p_j,
-    so the largest is subtracted first, and no exponential overflows.
+    (Bishop 2006, equations 4.104 and 4.108). A number that is taken from all z_j takes the same factor
+    from all e^z_j, which changes no p_j. So the largest is taken off first, and no power overflows.
 
 Backward
-    -log p_label = log(sum of e^z_j) - z_label. The derivative of the first term with respect to
-    z_j is e^z_j over that sum, which is p_j; of the second it is 1 for j = label, else 0. So
+    -log p_label = log(sum of e^z_j) - z_label. The derivative of the first term with respect to z_j is
+    e^z_j over that sum, which is p_j. The one of z_label is 1 if j is the label, else 0. So
 
         dz_j = (p_j - 1 if j is the label else p_j) / N
 

@@ -5,8 +5,8 @@ The idea
     (history.csv), what it was (settings.json), and, if it was evaluated, how good it is
     (metrics.json). Side by side they answer. The Fréchet distance is drawn over the seconds of
     training, because an epoch costs some recipes ten times as much as others; losses and scores
-    are drawn over epochs. Losses of different recipes, and scores of different losses, cannot be compared with each other: a
-    discriminator that wins has a small one, and so has one whose generator has collapsed.
+    are drawn over epochs. Losses of different recipes cannot be compared, nor can scores of different
+    losses: a discriminator that wins has a small loss, and so has one whose generator has collapsed.
 
     A run need not be finished: after one epoch there is something to compare.
 

@@ -2,39 +2,42 @@
 
 The idea
     A stroke looks the same wherever it is, so one small set of weights, the kernel, is laid upon
-    every place in turn. Cut out the patch of pixels under the kernel at each place and write it
-    as a row: then each row is an example for one Dense layer, and a convolution is
-
-        cut into patches, then  y = patches·W + b
-
-    All places of all images are one matrix product. (There is no mirroring of the kernel: what the
-    field calls convolution is, to a mathematician, a correlation.)
+    every place in turn (LeCun et al. 1989). Cut out the patch of pixels under the kernel at each
+    place and write it as a row: then each row is an example for one Dense layer.
 
 Forward, Conv2D
     A kernel of k x k pixels on C channels, F of them, looks at k k C numbers at once:
 
-        y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
+        y = patches·W + b          y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
 
-    The stride s is how far the kernel moves to the next place; `padding` adds rows and columns of 0
-    on all four sides. With H rows there are (H + 2 padding - k) // s + 1 places.
+    All places of all images are one matrix product. The stride s is how far the kernel moves to the
+    next place; `padding` adds rows and columns of 0 on all four sides. The kernel fits once into k of the
+    H + 2 padding rows, and once more for each s that are left: (H + 2 padding - k) // s + 1 places.
+    (The kernel is not mirrored: what the field calls convolution is, to a mathematician, a correlation.)
 
 Backward, Conv2D
-    For the product it is Dense's: db sums the rows of dy, dW = patchesᵀ·dy, dpatches = dy·Wᵀ. And
-    the patches are copies of pixels: `add_patches` takes their gradients back to the pixels. Both
-    are derived in patches.py.
+    For the product it is Dense's: db sums the rows of dy, dW = patchesᵀ·dy, dpatches = dy·Wᵀ. And the
+    patches are copies of pixels, whose gradients add up, see patches.py: dx = add_patches(dy·Wᵀ).
 
 ConvTranspose2D, or: backward as a forward
-    Seen as one huge matrix A, cutting out and multiplying is y = Ax, and what was just derived is
-    dx = Aᵀdy: from a small image to a larger one. A generator wants to go that way, so this layer
-    has Aᵀ as its forward and A as its backward:
+    Take an image of three pixels in a row, and a kernel of two, without a bias. Then y_0 = w_0 x_0 + w_1 x_1
+    and y_1 = w_0 x_1 + w_1 x_2. That is y = Ax with a matrix of which most is 0, for larger images nearly
+    all; and by Dense's rule, written for columns, dx = Aᵀdy:
+
+                                           │ w_0   0  │
+        A = │ w_0  w_1   0  │         Aᵀ = │ w_1  w_0 │
+            │  0   w_0  w_1 │              │  0   w_1 │
+
+    Of three pixels A makes two, and Aᵀ makes three of two. That is what a generator wants: to go from small
+    images to larger ones. So this layer has Aᵀ as its forward and, as (Aᵀ)ᵀ is A, A as its backward (the
+    last example below shows both):
 
         y = add_patches(x·Wᵀ) + b;   dx = patches(dy)·W;   dW = patches(dy)ᵀ·x;   db = sum of dy
 
-    That one is the transpose of the other says <Ax, y> = <x, Aᵀy> for all x and y, where <,> is
-    the sum of products: both are the sum over all pairs of x_p A_qp y_q. A test checks that.
-    With H rows it makes (H - 1) s - 2 padding + k + output_padding; the last says which of the
-    sizes is meant that a convolution with stride s would bring down to the same H.
-    (Dumoulin & Visin 2016, relationships 6 and 14.)
+    Forward, each number of the rows x·Wᵀ was added to one pixel, so its gradient is dy there: all of
+    them are patches(dy). From there on dx and dW are Dense's, with Wᵀ for W. Of H rows of pixels it makes
+    (H - 1) s - 2 padding + k + output_padding: since // rounds down, a Conv2D brings several sizes down
+    to H, and the last number says which of them is meant. (Dumoulin & Visin 2016, relationships 6, 14)
 
 Shapes
     Channels last: x (N, H, W, C), so that an image's pixel is a row of C numbers, and the matrix
@@ -53,6 +56,11 @@ Shapes
 [[0.0, 10.0, 0.0], [0.0, 10.0, 0.0]]
 >>> edge.backward(np.ones_like(y), cache)[0, :, :, 0].tolist()          # how often -1, how often 1
 [[-1.0, 0.0, 0.0, 1.0], [-2.0, 0.0, 0.0, 2.0], [-1.0, 0.0, 0.0, 1.0]]
+>>> there, back = (kind(1, 1, (1, 2), np.random.default_rng(0), dtype="float64") for kind in (Conv2D, ConvTranspose2D))
+>>> there.W[...] = back.W[...] = np.reshape([2, 3], (1, 2, 1, 1))       # w_0 and w_1
+>>> A = there.forward(np.eye(3).reshape(3, 1, 3, 1))[0].reshape(3, 2).T
+>>> A.tolist(), back.forward(np.eye(2).reshape(2, 1, 2, 1))[0].reshape(2, 3).tolist() == A.tolist()
+([[2.0, 3.0, 0.0], [0.0, 2.0, 3.0]], True)
 """
 import math
 

@@ -10,20 +10,20 @@ The idea
         4 each      the length of each dimension, most significant byte first
         then        the numbers, row by row
 
-    A file can lie. So the header is compared with what is really there before anything of the
-    claimed size is allocated, and every complaint names the file.
+    A file can lie. So what its header claims is compared with what is really there before an array of
+    that size is made, and every complaint names the file.
 
 Scaling
-    The generator ends in a tanh, so it draws in [-1, 1], and real images must be shown to the
-    discriminator in that same range: otherwise it can tell them apart by brightness alone and
-    teaches nothing about shapes. Pixels are kept as bytes, a quarter of the memory, and scaled
-    batch by batch:
+    The generator ends in a tanh, so it draws in [-1, 1]. Real images must be shown to the discriminator
+    in that same range: otherwise it can tell them apart by brightness alone, and teaches nothing about
+    shapes. Pixels are kept as bytes, which need a quarter of the memory of float32, and scaled batch by
+    batch:
 
         scale:    x = byte / 127.5 - 1          0 ... 255  ->  -1 ... 1
         unscale:  (x + 1) / 2                  -1 ... 1    ->   0 ... 1
 
-    A recipe may have its black at 0 instead of -1, as a generator that ends in a sigmoid wants it;
-    `low` says which.
+    A generator that ends in a sigmoid draws in [0, 1], and then black must be 0. `low` says which black
+    it is, -1 or 0.
 
 Shapes
     Images (N, height, width), uint8; scaled as they are. Labels (N,), uint8.

@@ -1,8 +1,8 @@
 """Dense: every output is a weighted sum of all inputs.
 
 The idea
-    One output unit looks at all K inputs, weighs each, adds them up, and adds a number of its
-    own. M such units side by side are a matrix product.
+    One output, a "unit", looks at all K inputs, weighs each, adds them up, and adds a number of
+    its own. M such units side by side are a matrix product.
 
 Forward
     y = xW + b          that is,  y_nj = sum over i of x_ni W_ij  + b_j
@@ -13,12 +13,19 @@ Backward
 
         dw_i = x_i dy          dx_i = w_i dy          db = dy
 
-    With M outputs, x_i reaches L through each of them, so their effects add up:
-    dx_i = sum over j of dy_j W_ij. That is a row of dy times a row of W, for all i at once:
+    With M outputs, x_i reaches L through each of them, and their effects add up. With N examples,
+    each has an x and a dy of its own:
+
+        dx_ni = sum over j of  dy_nj W_ij
+
+    A matrix product sums over the last index of its left matrix and the first of its right one.
+    Here j is the last of both. So take Wᵀ, that is W with rows and columns exchanged, so that j
+    comes first:
 
         dx = dy·Wᵀ                                   (N, M)(M, K) -> (N, K)
 
-    With N examples, W_ij works on each of them, so dW_ij = sum over n of x_ni dy_nj:
+    One W_ij works on all N examples, so their effects add up: dW_ij = sum over n of x_ni dy_nj.
+    Here n is the first of both, so take xᵀ, where it comes last:
 
         dW = xᵀ·dy                                   (K, N)(N, M) -> (K, M)
 
@@ -52,7 +59,7 @@ from minigan.layer import Layer, check_ddx, check_dy, check_float
 class Dense(Layer):
     """y = xW + b, with W and b drawn by a rule of initial_weights.py.
 
-    `rng` is a numpy.random.Generator (the host draws, see there); dtype is that of W, b and x.
+    `rng` is a numpy.random.Generator, from which they are drawn; dtype is that of W, b and x.
     """
 
     names = ("W", "b")

@@ -1,9 +1,18 @@
 """Diagnosis: what the figures of one epoch mean, in words.
 
 The idea
-    Beginners ask of two losses: is that right? Losses do not say; but a few things that go wrong
-    can be read off the figures of an epoch, and these are they. The thresholds are ours: chosen so
-    that runs which were made to fail are named, and healthy ones are not (tests/test_metrics.py).
+    Beginners ask of two losses: is that right? Losses do not say. But a few things that go wrong can be
+    read off the figures of metrics.py and the mean answers of D, epoch by epoch:
+
+        diverged      a loss is no number any more
+        won           D is sure of every image, and G learns no more
+        scribbling    no digits yet, but neither network has won
+        collapsed     far too many drawn images are the same digit, or all look alike
+        cannot tell   D answers real and drawn images alike
+        hardly any    of one digit
+
+    The thresholds are ours: chosen so that runs which were made to fail are named, and healthy ones are
+    not (tests/test_metrics.py).
 
 >>> diagnose({"score_real": 0.99, "score_fake": 0.01})[:49]
 'the discriminator has won: D(x) = 0.99, D(G(z)) ='

@@ -2,17 +2,17 @@
 
 The idea
     To draw is to run G forward, once, on new noise. Whoever keeps the noise keeps the image: the same z
-    gives the same image again, and a z that lies near gives one that looks like it. So one can walk
-    from one image to another, and all on the way are drawings, too.
+    gives the same image again, and a z nearby gives one that looks like it. So one can walk from one
+    image to another, and all on the way are drawings, too.
 
     A generator that was told labels while it learned (see gan.py) is told one for each image now. What
-    it is not told, such as slant and stroke, must come from the noise: with the same z a 3 and a 7 look as
+    it is not told, such as slant and stroke, must come from the noise: with the same z, a 3 and a 7 look as
     if the same hand had written them.
 
 Walking
-    Noise of Z numbers has a length close to sqrt(Z); hardly any lies near 0. The straight line between
-    two such points passes closer to 0 than G has ever been, so we walk on the arc between them. With w the
-    angle at 0, and t from 0 to 1:
+    The squares of Z normal numbers have the mean 1 each, so the length of z is close to sqrt(Z); hardly any
+    z lies near 0. The straight line between two of them passes closer to 0 than G has ever been, so we
+    walk on the arc between them. With w the angle between them, seen from 0, and t from 0 to 1:
 
         slerp = (sin((1 - t) w) z0 + sin(t w) z1) / sin(w)           Shoemake 1985; for GANs, White 2016
 

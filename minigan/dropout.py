@@ -1,15 +1,17 @@
 """Dropout: forget a random part of the signal, so that nothing relies on one unit alone.
 
 The idea
-    A discriminator with many weights could learn the training images by heart, and then it has
-    nothing to tell the generator. While it trains, each unit is silenced with probability
-    `rate`. When it is only used, nothing is silenced; so that the next layer then still sees
-    signals of the same average size, the units that stay are made louder while it trains
-    ("inverted" dropout).  Srivastava et al. 2014, who scale the weights when testing instead;
-    the form used here is at the end of their section 10.
+    A discriminator with many weights could learn the real images by heart, and then it has
+    nothing to teach the generator. So while it trains, each number that passes is silenced, set to
+    0, with probability `rate`: no unit can rely on another being there. When the network is only
+    used, nothing is silenced. For the next layer to see numbers of the same average size in both
+    cases, those that stay are made larger while it trains ("inverted" dropout).
+
+    Srivastava et al. 2014 scale the weights instead, when the network is used; the form used here is at
+    the end of their section 10.
 
 Forward
-    train:     y = x * mask,  each mask number being 1 / (1 - rate) with probability 1 - rate,
+    train:     y = x * mask,  each number of the mask being 1 / (1 - rate) with probability 1 - rate,
                else 0. On average y is x: (1 - rate) * x / (1 - rate) + rate * 0 = x.
     otherwise: y = x
 
@@ -18,14 +20,14 @@ Backward
 
         dx = dy * mask
 
-    by the *same* mask: a silenced unit had no effect on L, so it has no gradient.
+    by the *same* mask: a silenced unit had no effect on L, so it has no gradient. (And a gradient check
+    that gives forward the same `rng` each time gets the same mask each time.)
 
 Shapes
     mask, y and dx have the shape of x. The cache is (mask, shape of x), with
     mask = None where nothing was dropped.
 
-Randomness comes from the `rng` that forward is given, never from a hidden global one, so that a
-run can be repeated, and a gradient check can draw the same mask again and again.
+
 
 >>> import numpy as np
 >>> layer, x = Dropout(0.5), np.ones((1, 6))

@@ -1,9 +1,9 @@
 """Evaluation: all the figures of metrics.py for one run, and the pictures that belong to them.
 
 The idea
-    A figure means something beside what real images get, its floor, and what noise gets, its
-    ceiling. So the same is measured three times: on images that the run draws, on training
-    images, and on uniform noise, always against the test images, which no run has been shown.
+    A figure means something only beside what real images get, its floor, and what noise gets, its
+    ceiling. So the same is measured three times, always against the test images, which no run has
+    been shown: on images that the run draws, on training images, and on uniform noise.
 
     Beside the numbers stand pictures, in the run folder:
 
@@ -15,8 +15,8 @@ The idea
         walk.png, walk.gif  from one drawn image to another, through all that lies between
         gradient.png        what the discriminator tells the generator: see `wishes`
 
-    Of a run that can be asked for a digit there is `agreement` too: how often the classifier reads
-    what was asked for; classes are drawn as often as they are among the images of training.
+    A run that can be asked for a digit has one figure more, `agreement`: how often the classifier reads
+    what was asked for. Its classes are drawn as often as they are among the images of training.
 """
 import json
 from pathlib import Path

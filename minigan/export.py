@@ -11,8 +11,8 @@ The idea
         W of a transposed one       here (k, k, F, C)    there (C, F, k, k)
         images between layers       here (N, H, W, C)    there (N, C, H, W)
 
-    So W is transposed; and where a Reshape makes images of rows of numbers, or rows of images, a
-    transposition of the images stands beside it. Then the rows hold the same numbers in the same order.
+    So W is transposed. And where a Reshape makes images of rows of numbers, or rows of images, a step more
+    moves the channels to where they are there. Then the rows hold the same numbers in the same order.
 
 The files
     torch   in the format safetensors: names, shapes and numbers. (PyTorch's own format is a pickle, a small
@@ -20,8 +20,8 @@ The files
             script, which makes the layers, loads the file, and draws.
     onnx    from `z`, (N, Z), to `images` in [0, 1], (N, height, width), or in colour (N, height, width, 3), for any N.
 
-    Either has the average of the weights, as `sample` does, in float32. Where a run was told
-    labels, z has Z + C numbers: the noise, then a 1 for the class that is wanted, and 0 for the others.
+    Either has the average of the weights, which draws everywhere else, too, in float32. Where a run was
+    told labels, z has Z + C numbers: the noise, then a 1 for the class that is wanted, and 0 for the others.
 
 >>> layer = UpSample2D(2)
 >>> elsewhere(layer, (7, 7, 64), (14, 14, 64))[0].torch

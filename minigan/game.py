@@ -2,17 +2,24 @@
 
 The idea
     gan.py has the two moves. A game is played with them: N real images and noise for the
-    discriminator's move, new noise for the generator's, and then the running average follows the
-    generator. What a move needs besides the networks, and what the next one depends on, is all
-    here: optimizers, averages, random streams, and which images have been shown. The loop around
-    it, in training.py, only counts, measures and writes down.
+    discriminator's move, new noise for the generator's, and then the running average of weights (see
+    optim.py) follows the generator. What a move needs besides the networks, and what the next one
+    depends on, is all here: optimizers, averages, sources of random numbers, and which images have
+    been shown. The loop around it only has to count, measure and write down.
 
 Where the randomness comes from
-    One seed, six independent streams: initial weights, the order of the images, the noise that
-    G draws from, dropout (with it what wgan-gp draws), and the noise of the sample grids and of the samples that are measured.
-    So the grids show the same noise in every run with that seed and latent_dim. (On the same machine,
-    with as many threads, the whole run is the same bit for bit; elsewhere the BLAS adds in another
-    order, and the smallest difference grows from step to step.)
+    One seed makes six generators that have nothing to do with each other. They draw
+
+        the initial weights
+        the order of the images
+        the noise that G learns with
+        what dropout silences, and where wgan-gp looks
+        the noise of the sample grids
+        the noise of the samples that are measured
+
+    So the grids show the same noise in every run with that seed and latent_dim. On the same machine, with
+    as many threads, the whole run is the same bit for bit. Elsewhere the library that multiplies
+    matrices adds in another order, and the smallest difference grows from step to step.
 
 What is kept where
     The images, as bytes, the networks and the noise are on the device from the start, and the

@@ -2,32 +2,37 @@
 
 The idea
     G turns random numbers z into an image G(z). D looks at an image and says how sure it is that
-    it is real: D(x), between 0 and 1 (other losses have other scores, see adversarial.py). D learns to tell real images from G's; G learns to draw
+    it is real: D(x), between 0 and 1. D learns to tell real images from G's; G learns to draw
     what D takes for real. Neither ever sees a rule for what a seven is. If both were perfect,
     G(z) would be distributed like the real images, and D could only answer 1/2.
 
         min over G, max over D:  mean log D(x) + mean log(1 - D(G(z)))
                                                       Goodfellow et al. 2014, equation 1
 
-    A step of training follows their algorithm 1 with k = 1, first D, then G, but with another
-    loss for G (see below) and with Adam.
+    Training goes by their algorithm 1: k steps of D, here one, then a step of G. But the loss of G is
+    another one (see below), and both networks learn by Adam.
 
 Forward and backward of the discriminator's step
-    Maximising that sum is minimising the cross-entropy of "real" on x plus that of "fake" on
-    G(z). One batch holds both, N real images over N fakes, with the targets 1 and 0: a single
-    pass, with products twice as tall, costs less than two passes and adds up the same gradient
-    (`discriminator_step_in_two` is that plainer form; a test holds the two together). The mean
-    runs over 2N, and we want the sum of two means over N, so the loss is doubled. (A D with batch
-    norm, see batchnorm.py, needs the two passes: it would otherwise mix real images and fakes in its
-    mean, and G's step shows it fakes only. One with spectral norm, see spectral.py, turns its u once
-    more in two passes.) The fakes are constants here: nothing goes back into G. (An autograd
-    framework has to be told so: "detach".)
+    To maximise that sum is to minimise the cross-entropy of "real" on x plus that of "fake" on G(z).
+    One batch holds both, N real images over N fakes, with the targets 1 and 0. We want the sum of
+    two means over N: so each slope is divided by N, and the loss is twice the mean over all 2N.
 
-    If D cannot tell them apart, it says 1/2 and pays log 2 for each: 2 log 2 = 1.386 in all.
+    One pass with products twice as tall costs less than two passes. `discriminator_step_in_two` is
+    that plainer form; a test holds the two together. It is also what a D needs that has a layer which
+    mixes the images of a batch: real images and fakes should not be mixed.
 
-    `real_label` is D's target for real images: 1, or a little less, such as 0.9, so that D is not
-    rewarded for being ever more certain (Salimans et al. 2016, section 3.4). With 0.9, a D that
-    cannot tell says 0.45; it then pays 1.376, and G 0.799.
+    The fakes are constants here: nothing goes back into G. (An autograd framework has to be told so:
+    "detach".)
+
+What D and G pay if D cannot tell
+    It says 1/2 to everything and pays log 2 for a real image and log 2 for a fake: 1.386 in all.
+    `real_label` is D's target t for real images: 1, or a little less, such as 0.9, so that D is not
+    rewarded for being ever more certain (Salimans et al. 2016, section 3.4). A D that cannot tell then
+    says t / 2 (see adversarial.py), that is 0.45:
+
+        a real image costs D   -0.9 log 0.45 - 0.1 log 0.55 = 0.778
+        a fake costs D         -log 0.55 = 0.598, so 1.376 in all
+        a fake costs G         -log 0.45 = 0.799
 
 Forward and backward of the generator's step
     G draws, D judges, and the loss is that of "real" on fakes: -log D(G(z)). Backward, D turns
@@ -36,16 +41,15 @@ Forward and backward of the generator's step
 
         dfake = D.backward(dlogits);   G.backward(dfake)
 
-    D lends its weights for that, and they are not changed: their gradients are not even
-    computed. (In an autograd framework they are, unless one "freezes" D, and have to be forgotten
-    before D's own step. To "detach" the fakes here would cut G off from all that it learns from.)
+    D lends its weights for that, and they are not changed: their gradients are not even computed.
+    (In an autograd framework they are, unless one "freezes" D, and have to be forgotten before D's
+    own step. To "detach" the fakes here would cut G off from all that it learns from.)
 
-    -log D(G(z)) is not the 2014 formula's log(1 - D(G(z))) with another sign: both fall when D
-    is fooled, but their gradients differ. With a for D's logit they are softplus(-a) and
-    -softplus(a) (see adversarial.py), with the slopes sigmoid(a) - 1 and -sigmoid(a). While G is poor,
-    sigmoid(a) = D(G(z)) is near 0: the second vanishes, the first is at its strongest. The
-    paper's section 3 recommends the first, "non-saturating", and so do we. Both, and three more,
-    are on that page; `loss` says which of them is played.
+    -log D(G(z)) is not the 2014 formula's log(1 - D(G(z))) with another sign: both fall when D is
+    fooled, but their gradients differ. They are the first two losses of adversarial.py, with the
+    slopes sigmoid(a) - 1 and -sigmoid(a). While G is poor, sigmoid(a) = D(G(z)) is near 0: the second
+    vanishes, the first is at its strongest. The paper's section 3 recommends the first,
+    "non-saturating", and so do we. `loss` says which of the five is played.
 
 With labels  (Mirza & Osindero 2014)
     To be able to ask for a seven, tell both networks what each image shows: C more numbers, 1 for
@@ -56,11 +60,14 @@ With labels  (Mirza & Osindero 2014)
 
 Shapes
     real and fake (N, pixels), in [-1, 1]; z (N, Z), standard normal; labels None or (N, C); logits
-    (N, 1). Losses and scores are returned as arrays of shape (), on the device: float() brings
-    them home.
+    (N, 1). Losses and scores, which are means of D(x) and D(G(z)), are arrays of shape (), on the
+    device: float() brings them home.
 
 >>> import numpy as np
 >>> from minigan.optim import Adam
+>>> a = np.array([[USUAL.undecided(0.9)]])                     # the logit of a D that says 0.45
+>>> round((USUAL.of_D(a, 0.9)[0] + USUAL.of_D(a, 0.0)[0]).item(), 3), round(USUAL.of_G(a)[0].item(), 3)
+(1.376, 0.799)
 >>> rng = np.random.default_rng(0)
 >>> G, D = make_generator(2, [8], 4, rng), make_discriminator(4, [8], rng)
 >>> optim_G, optim_D = Adam(G.theta, lr=0.01), Adam(D.theta, lr=0.01)
@@ -106,10 +113,10 @@ def join(x, labels):
 
 
 def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=None, loss=USUAL, penalty=None):
-    """D learns from N real images and N fakes: (loss, mean D(x), mean D(G(z))).
+    """D learns from N real images (N, pixels) and N fakes: (loss, mean D(x), mean D(G(z))), each of shape ().
 
-    `penalty(D, real, fake, labels, rng)` fills D.dtheta with what else D pays for, see penalties.py;
-    that is not part of the loss that is returned.
+    If D pays for something else, too, `penalty(D, real, fake, labels, rng)` fills D.dtheta with the
+    gradient of that; it is not part of the loss that is returned.
     """
     xp, n = array_module(real), len(real)
     fake, _ = G.forward(join(z, labels), train=True, rng=rng)       # no way back into G: a constant
@@ -129,7 +136,7 @@ def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=Non
 
 
 def add_penalty(penalty, D, real, fake, labels, rng):
-    """Add the gradient of a penalty to D.dtheta."""
+    """Add the gradient of a penalty to D.dtheta (P,)."""
     dtheta = D.dtheta.copy()                                        # the next backward writes over it
     penalty(D, real, fake, labels, rng)
     D.dtheta += dtheta                                              # two prices, one sum
@@ -154,7 +161,7 @@ def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0, lab
 
 
 def generator_step(G, D, optimizer, z, rng, labels=None, loss=USUAL):
-    """G learns to be taken for real by D: the loss."""
+    """G learns to be taken for real by D: the loss, of shape ()."""
     fake, cache_G = G.forward(join(z, labels), train=True, rng=rng)
     logits, cache_D = D.forward(join(fake, labels), train=True, rng=rng)
     price, slope = loss.of_G(logits)

@@ -11,11 +11,14 @@ Forward
 
 Which h
     Taylor's series about x says L(x ± h) = L ± hL' + h²/2 L'' ± h³/6 L''' + ... The even terms
-    cancel, and what is left over is an error of h²/6 L'''. (The plain (L(x + h) - L(x)) / h is
-    off by h/2 L''.) A smaller h is better, but only up to a point: L itself is rounded, by a
-    relative error of eps = 2e-16, and dividing by h makes that eps/h. Their sum is smallest for h near eps^(1/3) = 6e-6,
-    and is then some 1e-11. In float32 eps is 1e-7, and no h gets below 1e-5: too coarse to tell
-    a small mistake. So we check in float64, and train with the same code in float32.
+    cancel, and what is left over is an error of h²/6 L'''. (One-sided, (L(x + h) - L(x)) / h would
+    be off by h/2 L'', which is far more.) So the smaller h, the better, but only up to a point. L is
+    rounded, by about eps = 2e-16 of itself, and dividing by h makes that eps/h.
+
+    Where L and L''' are about 1, the two errors together, h²/6 + eps/h, are least where their slope
+    h/3 - eps/h² is 0. That is h = (3 eps)^(1/3), about 1e-5, and leaves an error of some 4e-11; so does
+    6e-6, which we take. In float32 eps is 1e-7, and no h leaves less than 1e-5: too coarse to find a small
+    mistake. So we check in float64. (Press et al. 2007, "Numerical Recipes", section 5.7)
 
 Backward
     A layer gives out an array, not one number. We make the number L = sum of dy * y, for some
@@ -26,6 +29,9 @@ Backward
 What it cannot see
     That forward computes the wrong thing: sigmoid(2x) with the derivative of sigmoid(2x) passes.
     The tests therefore compare every forward with a second formula too.
+
+Shapes
+    x of any shape, and its gradient like it, float64. Each number of x costs two forwards: keep x small.
 
 >>> from minigan.activations import Tanh
 >>> for check in check_layer(Tanh(), np.array([[0.5, -1.0]])): print(check.name, check.ok)
@@ -57,6 +63,7 @@ class Check(NamedTuple):
 
     @property
     def ok(self):
+        """Whether the two agree."""
         return self.error < TOLERANCE
 
     def __str__(self):
@@ -67,7 +74,7 @@ class Check(NamedTuple):
 
 
 def central_difference(f, x, h=6e-6):
-    """The derivative of f() with respect to every number in x, an array that f reads.
+    """The derivative of f() with respect to every number in x, an array that f reads; of x's shape.
 
     f takes nothing and returns a number. x is float64, and is the same afterwards.
     """
@@ -83,7 +90,7 @@ def central_difference(f, x, h=6e-6):
 
 
 def check_layer(layer, x, train=False, seed=0):
-    """A list of Checks: dx, and the gradient of each parameter of the layer.
+    """A list of Checks: dx, and the gradient of each parameter of the layer. x has the shape that it takes.
 
     x and the parameters are float64. With `train=True` forward gets a fresh generator with this
     seed each time, so that what is random is drawn the same. Raises TypeError for another dtype.
@@ -110,7 +117,7 @@ def check_layer(layer, x, train=False, seed=0):
 
 
 def repeatable(layer, train, seed):
-    """x -> (y, cache), always from the same states, such as running means, and with the same random numbers."""
+    """x -> (y, cache), always from the same `states` of the layer, and with the same random numbers."""
     states = [getattr(part, name) for part in getattr(layer, "layers", [layer]) for name in part.states]
     before = [state.copy() for state in states]
 
@@ -122,7 +129,7 @@ def repeatable(layer, train, seed):
 
 
 def check_double_backward(layer, x, train=False, seed=0):
-    """The same of the layer's double_backward: a list of Checks of ddy, dx and each parameter's gradient.
+    """The same of the layer's double_backward (skip it, too): a list of Checks of ddy, dx and each parameter's gradient.
 
     The number is P = sum of ddx * dx, for a random ddx and the dx that backward returns.
     """
@@ -138,7 +145,7 @@ def check_double_backward(layer, x, train=False, seed=0):
 
 
 def check_loss(loss, z, t):
-    """A list with one Check, of the dz that `loss(z, t) -> (L, dz)` returns. z is float64."""
+    """A list with one Check, of the dz that `loss(z, t) -> (L, dz)` returns. z is float64, of the shape that it takes."""
     z = np.array(z)
     if z.dtype != "float64":
         raise TypeError(f"a gradient check wants float64, but z is {z.dtype} of shape {z.shape}")
@@ -146,8 +153,8 @@ def check_loss(loss, z, t):
 
 
 def compare(name, analytic, f, x, last=None, n=1):
-    """The Check of an analytic gradient of f() with respect to x. `last` is what the gradient
-    would be if only the last of the n examples existed, where that is known."""
+    """The Check of an analytic gradient of f() with respect to x, which should have x's shape. `last` is
+    what it would be if only the last of the n examples existed, where that is known."""
     numeric = central_difference(f, x)
     if analytic is None or analytic.shape != x.shape:
         shape = getattr(analytic, "shape", None)
@@ -162,7 +169,7 @@ def compare(name, analytic, f, x, last=None, n=1):
 
 
 def likely(analytic, numeric, f, x, index, last, n):
-    """What typically makes a gradient wrong in this way, in words."""
+    """What typically makes a gradient of the shape of x wrong in this way, in words."""
     def same(a, b):
         return a.shape == b.shape and abs(a - b).max() <= 1e-4 * abs(b).max()
 

@@ -4,29 +4,29 @@ The idea
     A network is no black box to those who hold its weights. Three questions, three answers.
 
 What has it learned to see?  (inspect-weights.png)
-    A unit of D's first layer multiplies each pixel by a weight and adds up: its weights, drawn as an image, are
-    what it looks for, red where ink speaks for it, blue where ink speaks against it. A unit of G's last layer
-    adds its weights to the image, times its activation: they are what it paints. The units with the
-    largest weights are shown, each with colours of its own scale; of a convolution, the kernels.
+    A unit of D's first layer multiplies each pixel by a weight and adds up. Its weights, drawn as an image, are
+    what it looks for: red where ink speaks for it, blue where ink speaks against it. The other way round,
+    each number that goes into G's last layer is multiplied by weights, one for each pixel, and added to the
+    image: they are what it paints. The largest are shown, each with colours of its own scale; of a
+    convolution, the kernels.
 
 How do the numbers flow?  (inspect-generator.png, inspect-discriminator.png)
-    For each layer with weights a histogram of what comes out of it, after its bend, and one of its dW, from
-    one batch, without what a penalty adds to it. dW may be of any size, so its sizes are drawn, as powers of ten. Were the gradients of
-    the first layers many powers of ten smaller than those of the last, they would learn nothing; if activations all lie
-    at the ends of a tanh, or at 0, nothing gets through either.
+    For each layer with weights, two histograms from one batch: of what comes out of it, after its bend, and
+    of its dW, without what a penalty adds. dW may be of any size, so its powers of ten are drawn. If the
+    gradients of the first layers are many powers of ten smaller than those of the last, the first learn nothing;
+    if all that comes out lies at the ends of a tanh, or at 0, nothing gets through either.
 
-    A run keeps its last weights only, so for "over time" its first steps are taken again, from its seed and its
-    images: what is drawn is before the first step, after 1, 10, 100, ... steps, and, from model.npz, at the end.
-    (The same steps as those of the run, on the same kind of machine; of a run on a GPU, other noise.) The weights are those
-    that learn, not the average that draws, and dropout is at work, as in training. The images of the batch and their noise are
-    the same each time.
+    A run keeps its last weights only. So its first steps are taken again, from its seed and its images, and
+    drawn before the first step, after 1, 10, 100, ... steps, and, from model.npz, at the end. (On the same kind
+    of machine they are the steps of the run; of a run on a GPU, with other noise.) The weights are those that
+    learn, not the average that draws, and dropout is at work, as in training. The batch is the same each time.
 
 Who has stopped working?  (the table)
-    A ReLU whose input is never above 0 has slope 0 for every image: no gradient reaches its weights, and it stays as it is:
-    it is dead. A LeakyReLU keeps its small slope, so it can come back; but as long as it is always below 0, or always
-    above, it does not bend, and adds nothing that a plain Dense could not. Counted over 1,000 images: for G its own, for D
-    half real, half drawn. In a convolution a unit is a channel, and the count runs over all its places, too.
-    (Batch norm and dropout as when drawing.)
+    A ReLU whose input is never above 0 has slope 0 for every image. So no gradient reaches its weights, and it
+    stays as it is: it is dead. A LeakyReLU keeps its small slope, so it can come back; but as long as it is
+    always below 0, or always above, it does not bend, and adds nothing that a plain Dense could not. Counted
+    over 1,000 images: for G its own, for D half real, half drawn. In a convolution a unit is a channel, and the
+    count runs over all its places, too. (Batch norm and dropout as when drawing.)
 
 >>> from minigan.activations import ReLU
 >>> from minigan.dense import Dense
@@ -121,12 +121,12 @@ class Still:
     """An optimizer that takes no step."""
 
     def step(self, dtheta):
-        pass
+        """Nothing."""
 
 
 def flow(G, D, recipe, real, z, labels=None):
-    """{"generator": [(layer, some of its activations, of its dW), ...], "discriminator": ...} of a batch. The dW are those of the
-    two steps of gan.py, with the recipe's loss, but without what a penalty adds."""
+    """{"generator": [(layer, some of what comes out of it, of its dW), ...], "discriminator": ...} of a batch. The dW are those
+    of the two steps of gan.py, with the recipe's loss, but without what a penalty adds."""
     G, D, rng, loss = copy.deepcopy(G), copy.deepcopy(D), np.random.default_rng(0), GAN_LOSSES[recipe.loss]  # batch norm would remember
     ys_G = outputs(G, join(z, labels), True, rng)
     ys_D = [outputs(D, join(images, labels), True, rng) for images in (real, ys_G[-1])]
@@ -172,9 +172,9 @@ def weight_images(layer, last, shape):
 
 
 def save_flow(flows, name, path):
-    """inspect-generator.png or -discriminator.png: histograms of activations and of dW, a row a layer, a colour a step, the last one red.
+    """inspect-generator.png or -discriminator.png: the histograms, a row a layer, a colour a step, the last one red.
 
-    `flows` maps each step's name to [(layer, its activations, its dW), ...]."""
+    `flows` maps each step's name to [(layer, some of what comes out of it, its dW), ...]."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

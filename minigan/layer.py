@@ -1,10 +1,12 @@
 """The contract: what every layer promises.
 
 The idea
-    A network is a row of layers. Each turns its input x into an output y; the last output is
-    turned into one number, the loss L. Learning asks every layer one question: if I nudge your
-    input, or one of your weights, how fast does L change? The answer is a gradient, and we write
-    it with a d: dx is the derivative of L with respect to x, and has the shape of x.
+    A network is a row of layers. Each turns its input x into an output y, with the help of
+    numbers of its own, its parameters, most of which are called weights, W. The last output is
+    turned into one number, the loss L, which says how wrong it was. To learn is to change the
+    parameters so that L falls. So every layer is asked one question: if I nudge your input, or
+    one of your weights, how fast does L change? The answer is a gradient, and we write it with a `d`
+    in front: dx is the derivative of L with respect to x, and has the shape of x.
 
 Forward
     y, cache = layer.forward(x)
@@ -21,24 +23,22 @@ Backward
 
         dx_i = sum over j of  dy_j * (derivative of y_j with respect to x_i)
 
-    That sum is all that any page of this package derives. If the layer has parameters, the same
-    rule gives dW, and `backward` writes it into `layer.dW`, over what was there before. (Most
-    frameworks add it instead, and want to be told to forget the last step's. When a weight is
-    used in two passes, its two effects on L do add up: keep a copy of the first dW, and add it.)
+    Done layer by layer, from the last to the first, that is called backpropagation (Rumelhart,
+    Hinton & Williams 1986). The sum is all that any page of this package derives.
 
-    Two switches save work that nobody wants. The generator learns through the discriminator but
-    must not change it: it asks for `need_dparams=False`. And nobody will ever move the pixels of
-    a real image: the discriminator's own step asks for `need_dx=False`.
+    If the layer has parameters, the same rule gives dW, and `backward` writes it into `layer.dW`,
+    over what was there before. When a weight is used in two passes, its two effects on L add up:
+    then keep a copy of the first dW, and add it. (Most frameworks always add, and have to be told
+    to forget the last step's.)
 
-Double backward
-    (ddy, dx) = layer.double_backward(ddx, dy, cache)
-
-    Some losses are a price on dx itself, and go back through a backward. Only penalties.py needs
-    that, and derives it; until there, and for a layer of your own, you can do without.
+    Two switches save work. Where nobody will use the gradients of the parameters, `backward` is
+    told `need_dparams=False`. Where nobody will use dx, as with the pixels of a real image, which
+    will never be moved, it is told `need_dx=False`.
 
 Shapes
-    dx.shape == x.shape, dW.shape == W.shape, and every array has the dtype of x:
-    float32 to train, float64 to check.
+    x holds a batch, N examples at once: its first axis counts them. dx.shape == x.shape,
+    dW.shape == W.shape, and every array has the dtype of x: float32 to train, float64, which has more
+    digits, to check.
 
 >>> class Double(Layer):                      # a layer of your own: y = 2x, so dx = 2 dy
 ...     def forward(self, x, train=False, rng=None):
@@ -56,12 +56,13 @@ Shapes
 class Layer:
     """What forward and backward take and give; every layer is one of these."""
 
-    names = ()  # of the parameters: ("W", "b") for Dense, whose gradients are then dW and db
-    states = ()  # of arrays that belong to the layer but have no gradient, such as a running mean
+    names = ()  # of the parameters, such as ("W", "b"), whose gradients are then dW and db
+    states = ()  # of arrays that belong to the layer but are not learned, and so have no gradient; most layers have none
 
     def forward(self, x, train=False, rng=None):
-        """x -> (y, cache). `train` and `rng` matter only to layers that train differently from
-        how they sample, such as Dropout; `rng` is a random generator of x's own module.
+        """x -> (y, cache). `train` says whether the network is learning, or only used, which we call
+        sampling; `rng` is a generator of random numbers, of x's own module, for layers that need some.
+        Most ignore both.
 
         Raises TypeError if x is not floating point, ValueError if its shape does not fit.
         """
@@ -77,9 +78,11 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def double_backward(self, ddx, dy, cache):
-        """ddx, the gradient of some number P with respect to the dx that backward(dy, cache) gave
-        -> (ddy, dx), those with respect to that dy and to x; dx is None where P does not depend on x
-        through this layer. Fills dW, db, ... with those of P. See penalties.py.
+        """The backward of the backward: only penalties.py needs it, and derives it. Skip it until then.
+
+        ddx (the shape of x), the gradient of some number P with respect to the dx that backward(dy, cache)
+        gave -> (ddy, dx), those with respect to that dy and to x; dx is None where P does not depend
+        on x through this layer. Fills dW, db, ... with those of P.
 
         Writes into none of its arguments. Raises ValueError if ddx has not the shape of x.
         """
@@ -91,8 +94,8 @@ class Layer:
 
 
 def check_float(layer, x):
-    """Raise TypeError unless x is an array of float32 or float64: a byte or an integer would
-    silently wrap around or be rounded on its way through a network, and float16 is too coarse."""
+    """Raise TypeError unless x, of any shape, is an array of float32 or float64: a byte or an integer
+    would silently wrap around or be rounded on its way through a network, and float16 is too coarse."""
     dtype = getattr(x, "dtype", None)
     if dtype not in ("float32", "float64"):
         raise TypeError(f"{layer!r} wants a float32 or float64 array, not {dtype or type(x).__name__}"

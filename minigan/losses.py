@@ -3,13 +3,16 @@
 The idea
     The discriminator answers with p, its probability that an image is real. The target t is 1
     for real, 0 for fake. Being sure and wrong must cost a lot: the price is -log of the
-    probability that was given to what is true.
+    probability that was given to what is true, which is p if t = 1, and 1 - p if t = 0.
 
 Forward, on probabilities
-    L = mean of  -t log(p) - (1 - t) log(1 - p)          Bishop 2006, equation 4.90, over N
+    Both cases in one formula, and the mean over the N answers:
+
+        L = mean of  -t log(p) - (1 - t) log(1 - p)          Bishop 2006, equation 4.90, over N
 
 Backward
-    Per number, -t/p + (1 - t)/(1 - p); over a common denominator, and 1/N from the mean,
+    The derivative of log(p) is 1/p. So per answer the slope is -t/p + (1 - t)/(1 - p). Over the common
+    denominator p (1 - p), that has -t (1 - p) + (1 - t) p = p - t above; and 1/N comes from the mean:
 
         dp = (p - t) / (p (1 - p)) / N
 
@@ -19,25 +22,33 @@ Why it breaks
     dp divides by p (1 - p) only for the sigmoid's own slope, p (1 - p), to multiply it away again.
 
 Forward, on logits
-    Let the network end without a sigmoid, in a "logit" z, and put p = sigmoid(z) = 1/(1 + e^-z)
-    into the formula. With softplus(z) = log(1 + e^z) we have -log(1 - p) = softplus(z) and
-    -log(p) = softplus(-z) = softplus(z) - z, so
+    Let the network end without a sigmoid, in a number z of any size, the "logit", and put
+    p = sigmoid(z) = 1/(1 + e^-z) into the formula. Then 1 - p is 1/(1 + e^z). With
+
+        softplus(z) = log(1 + e^z)
+
+    we have -log(1 - p) = softplus(z) and -log(p) = softplus(-z). Take e^z out of what stands in its
+    logarithm: log(1 + e^z) = log(e^z (e^-z + 1)) = z + log(1 + e^-z), that is
+
+        softplus(z) = z + softplus(-z)
+
+    So -log(p) = softplus(z) - z, and of t (softplus(z) - z) + (1 - t) softplus(z) remains
 
         L = mean of  softplus(z) - t z
 
-    For z > 0, take e^z out: log(1 + e^z) = log(e^z (e^-z + 1)) = z + log(1 + e^-z). So for both signs
-    softplus(z) = max(z, 0) + log(1 + e^-|z|), which never overflows.
+    The same line shows how to compute softplus. For z > 0 take its right side, else its left: that is
+    max(z, 0) + log(1 + e^-|z|), and never overflows.
 
 Backward
-    The slope of softplus is the sigmoid: e^z / (1 + e^z). So
+    The slope of softplus is e^z / (1 + e^z), which is the sigmoid. So
 
         dz = (sigmoid(z) - t) / N
 
     which is right for every z, and as simple as can be: what was said less what was true.
 
 Shapes
-    z, p, their gradients and t: all the same, such as (N, 1); or t one number for all.
-    L is a single number, still on the device if z is: float(L) brings it home. N is z.size.
+    z, p, their gradients and t: all the same, such as (N, 1); or t one number for all. N is how many
+    numbers z has. L is a single number, of shape (), and stays where z is: float(L) brings it home.
 
 >>> import numpy as np
 >>> z = np.array([[0.0], [2.0]])
@@ -91,7 +102,7 @@ def bce_on_probabilities(p, t):
 
 
 def check_target(z, t):
-    """Raise TypeError or ValueError where t would be stretched over z, or change its dtype."""
+    """Raise TypeError or ValueError unless t is one number, or an array of the shape and dtype of z."""
     if z.dtype.kind != "f":
         raise TypeError(f"a loss wants float32 or float64, not {z.dtype} of shape {z.shape}")
     if not isinstance(t, (int, float)) and (t.shape != z.shape or t.dtype != z.dtype):

@@ -7,26 +7,35 @@ The idea
     what real images get (the best that can be hoped for) and what noise gets.
 
 Fréchet distance, FD: are they alike, on the whole?
-    Describe each image by some numbers, its features (for digits the 128 of classifier.py). Take
-    the mean m and the covariance C of the features over all images, real (r) and drawn (g):
+    Describe each image by some numbers, its features (for digits the 128 of classifier.py). The real
+    images are then a cloud of points, the drawn ones another. Take the mean m of each cloud, and its
+    covariance matrix C: on the diagonal the variance of each feature, elsewhere how two vary together.
 
         FD = |m_r - m_g|² + trace(C_r) + trace(C_g) - 2 trace((C_r C_g)^(1/2))
 
-    0 if means and covariances agree; Heusel et al. 2017, equation 6, there in the features of
-    another network: figures from two networks cannot be compared. The last trace is the sum of
-    the square roots of the eigenvalues of C_r C_g; these are the eigenvalues of R C_g R too, for
-    R = C_r^(1/2), which is symmetric, and so stays free of complex numbers. FD falls as the number of
-    images grows: only compare what was measured on the same number.
+    for real images (r) and generated ones (g). A trace is the sum of a diagonal. With only one feature, of
+    variance s², that is (m_r - m_g)² + (s_r - s_g)²: 0 if both clouds have the same middle and width.
+    Heusel et al. 2017, equation 6, there in the features of another network: figures from two networks
+    cannot be compared. And FD falls as the number of images grows: only compare figures of equally many.
+
+    To compute the last trace: where a matrix A only stretches a vector, Av = c v, the factor c is one of its
+    eigenvalues. A trace is their sum, too, and the root of a matrix has their roots. So we want those of
+    C_r C_g. Let R = C_r^(1/2), so that C_r C_g v = R R C_g v = c v, and put w = R C_g v: then
+    R C_g R w = R C_g (R R C_g v) = c w. So R C_g R has the same eigenvalues. It is symmetric, so that they
+    come out as real numbers, whatever is rounded.
 
 What the classifier says of them
-    confidence   the mean of its largest probability: do they look like digits at all?
-    score        exp of the mean over images of KL(p || mean p): sure of each, and of all ten
-                 classes; at most 10.  Salimans et al. 2016, section 4, with our classifier
     classes      how often each digit is drawn, and class KL, sum of s log(s / r), of these shares s
-                 to those of the real test images, r: 0 if they agree
+                 to those of the real test images, r: the Kullback-Leibler divergence, 0 if they agree
+    confidence   the mean of its largest probability: do they look like digits at all?
+    score        exp of the mean over images of the KL of p to the mean p: sure of each, and of all ten
+                 classes; at most 10.  Salimans et al. 2016, section 4, with our classifier
+
+    And without a classifier, `spread`: how much the pixels vary from image to image, real images having 1.
+    Near 0, all images look alike.
 
 Nearest neighbours, k = 3: do they fill the same space?
-    Around each image, a ball that just reaches the k-th nearest image of its own kind.
+    Around each image think of a ball that just reaches the k-th nearest image of its own kind.
 
     precision    the share of drawn images within the ball of some real one: few bad ones?
     coverage     the share of real images whose ball holds a drawn one: nothing left out?

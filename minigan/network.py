@@ -13,18 +13,20 @@ Backward
     Each layer gets back the cache that it gave out.
 
 One flat vector
-    To an optimizer the parameters are just numbers: which of them is a weight of the third layer
-    does not matter. So all W and b of a network lie in one long vector, `theta`, and all dW and
-    db in another, `dtheta`; each `layer.W` is a *view*, a window of shape (K, M) upon its part
-    of theta. Then updating, saving, averaging, counting and moving to a GPU are one
-    line each, for networks of any shape. One rule keeps it true: write *into* a view,
-    `layer.W[...] = new`; `layer.W = new` would leave the window for another array, which the
-    optimizer never sees, and is refused with a ValueError at the next forward.
+    To learn, every parameter is moved a little, according to its gradient. Which of them is a weight
+    of the third layer does not matter for that. So all W and b of a network lie in one long vector,
+    `theta`, and all dW and db in another, `dtheta`. Each `layer.W` is a *view*, a window of shape
+    (K, M) upon its part of theta: what is written there changes theta, and the other way round. Then
+    updating, saving, averaging, counting and moving to a GPU are one line each, for any network.
+
+    One rule keeps it true: write *into* a view, `layer.W[...] = new`. After `layer.W = new` the name
+    would stand for another array, of which theta knows nothing: that is refused with a ValueError
+    at the next forward.
 
 Shapes
     As for any layer. theta and dtheta are (P,), for P parameters in all, layer after layer, each
-    W before its b, row by row. What belongs to a network without being learned, such as a running
-    mean (see batchnorm.py), lies in a third vector, `state`, in the same way; for most it is empty.
+    W before its b, row by row. The layers' `states` lie in a third vector, `state`, in the same way;
+    for most networks it is empty.
 
 >>> import numpy as np
 >>> from minigan.activations import LeakyReLU
@@ -122,7 +124,7 @@ class Sequential(Layer):
         return dy, dys
 
     def double_backward(self, ddx, dys, caches):  # (N, K) -> (N, M), and (N, K) or None
-        """As a layer's, with the dy of each layer, which input_gradient gave out. See penalties.py."""
+        """As a layer's, with the dy of each layer, which input_gradient gave out."""
         dxs, dx = [], None
         for layer, dy, cache in zip(self.layers, dys, caches):
             ddx, more = layer.double_backward(ddx, dy, cache)

@@ -1,19 +1,34 @@
 """Patches: all that a small window sees on its way over an image, and the way back.
 
 The idea
-    A window of k x l pixels is moved over an image, s rows or t columns at a time. Each place that
-    it stops at gives a row of numbers: all that it sees there. A convolution (see conv.py) is one
-    matrix product with these rows.
+    A window of k x l pixels is moved over an image, s rows down or t columns across at a time. At each
+    place where it stops, all that it sees is written as a row of numbers. With a window of 2 x 2 pixels,
+    one row down and two columns across, an image of 3 x 4 pixels gives four rows:
+
+         place (0, 0)        place (0, 1)        place (1, 0)        place (1, 1)
+        ┌───────┐                   ┌───────┐
+        │ 0   1 │ 2   3       0   1 │ 2   3 │     0   1   2   3       0   1   2   3
+        │       │                   │       │   ┌───────┐                   ┌───────┐
+        │ 4   5 │ 6   7       4   5 │ 6   7 │   │ 4   5 │ 6   7       4   5 │ 6   7 │
+        └───────┘                   └───────┘   │       │                   │       │
+          8   9  10  11       8   9  10  11     │ 8   9 │10  11       8   9 │10  11 │
+                                                └───────┘                   └───────┘
+         0 1 4 5             2 3 6 7             4 5 8 9             6 7 10 11
+
+    Such rows are what a matrix product can work on: each of them is like an example of dense.py.
+    (Chellapilla, Puri & Simard 2006)
 
 Forward
-    patches:      row (v, u) holds  x_(sv+i)(tu+j)c  for each i < k, j < l and channel c
+    patches:      row (v, u), that is of the v-th place down and the u-th across, counted from 0,
+                  holds  x_(sv+i)(tu+j)c  for each i < k, j < l and channel c
 
     `padding` surrounds the image with rows and columns of 0 first, for the window to reach over
     the edge.
 
 Backward
-    Each number in the rows is a copy of a pixel. A pixel that was copied several times, into
-    windows that overlap, reaches L through each copy, with slope 1. So its gradient is the sum of theirs:
+    Each number in the rows is a copy of a pixel. Where windows overlap, a pixel was copied several
+    times, as 4 and 5 above. It reaches L through each copy, with slope 1. So its gradient is the sum of
+    theirs:
 
     add_patches:  dx_(sv+i)(tu+j)c  is the sum of all  drows_(v, u)(i, j, c)  that fall upon it
 
@@ -27,14 +42,19 @@ Shapes
 >>> rows = patches(x, (2, 2), (1, 2), (0, 0), 2, 2)
 >>> rows.tolist()
 [[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0], [4.0, 5.0, 8.0, 9.0], [6.0, 7.0, 10.0, 11.0]]
->>> add_patches(np.ones_like(rows), x.shape, (2, 2), (1, 2), (0, 0), 2, 2)[0, :, :, 0].tolist()
+>>> add_patches(np.ones_like(rows), x.shape, (2, 2), (1, 2), (0, 0), 2, 2)[0, :, :, 0].tolist()    # 4 and 5: twice
 [[1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0]]
 """
 from minigan.backend import array_module
 
 
 def patches(x, size, stride, padding, height, width):
-    """x (N, H, W, C) -> (N height width, k l C): at each of height x width places, what the kernel sees."""
+    """x (N, H, W, C) -> (N height width, k l C): at each of height x width places, what the window sees.
+
+    `size` is (k, l), `stride` (s, t), and `padding` how many rows and columns of 0 there are on each side. An
+    array's own `strides` say how far apart in memory its neighbours lie, along each axis. With them `seen` is a
+    view in which each number of each window has a place of its own, although nothing is copied yet.
+    """
     xp, (n, _, _, channels), (k, l), (s, t), x = array_module(x), x.shape, size, stride, padded(x, padding)
     step_n, step_y, step_x, step_c = x.strides
     seen = xp.lib.stride_tricks.as_strided(
@@ -76,7 +96,7 @@ def add_products(y, W, shape, stride, padding, height, width):
 
 
 def padded(x, padding):
-    """x with rows and columns of 0 around it."""
+    """x (N, H, W, C) with as many rows and columns of 0 on each side as `padding`, a pair, says."""
     (p, q), (n, height, width, channels) = padding, x.shape
     if p == q == 0:
         return array_module(x).ascontiguousarray(x)

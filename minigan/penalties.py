@@ -15,8 +15,9 @@ The idea
     pixels. And g is the slope of the logit, not of the probability.
 
 Forward
-    g is what backward gives for dy = 1, since no image's logit depends on another image. So P is a
-    price on a dx, and its gradient with respect to that, ddx, is a gradient like any other:
+    No image's logit depends on another image. So with dy = 1 for each logit, D's backward gives as dx
+    the slopes g of all N images at once. P is a price on that dx, and its gradient with respect to it,
+    ddx, is a gradient like any other. (|g| has the slope g / |g|: the direction of g.)
 
         r1: ddx = g / N          wgan-gp: ddx = 2 (|g| - 1) g / |g| / N
 
@@ -24,11 +25,12 @@ Backward of the backward
     How does P change with the weights? g was computed with them. Let D be Dense, LeakyReLU, Dense:
 
         forward    h = xW + b      y = m * h       a = yV + c       m is 1 or slope, by the sign of h
-        backward   dy = 1·Vᵀ       dh = m * dy     g = dx = dh·Wᵀ   from right to left, so to say
+        backward   dy = 1·Vᵀ       dh = m * dy     g = dx = dh·Wᵀ
 
-    The second line is a small network in its own right, of two products and a mask, and is derived
-    like any other, from its end. dx = dh·Wᵀ is a product like y = xW, with dh for x and Wᵀ for W. So
-    by Dense's rules the gradient of its dh is ddx·W, and that of Wᵀ is dhᵀ·ddx, turned around for W:
+    The second line is a small network in its own right: 1 goes in, and through V, the mask and W to g. It
+    is derived like any other, from its end (Drucker & LeCun 1992). Its last step, dx = dh·Wᵀ, is a product
+    like y = xW, with dh for x and Wᵀ for W. So by Dense's rules the gradient of its dh is ddx·W, and that
+    of Wᵀ is dhᵀ·ddx; with rows and columns exchanged, that is the one of W. Then the mask, then V:
 
         ddh = ddx·W               dW = ddxᵀ·dh
         ddy = m * ddh
@@ -41,10 +43,10 @@ Backward of the backward
     product with patches: patches(ddx)·W, and dW = patches(ddx)ᵀ·dy.
 
 The general rule
-    Whatever a layer does, its dx is linear in dy: dx_i = sum over j of dy_j J_ji, with its slopes
-    J_ji = derivative of y_j by x_i. So ddy_j = sum over i of J_ji ddx_i: ddx goes forward through
-    the layer's slopes. If J holds weights, they get their dW as above. If J depends on x, as that of
-    Tanh does, P depends on x by this way too, with a gradient dx; and since x was computed by the
+    Whatever a layer does, its dx is a sum of multiples of its dy: dx_i = sum over j of dy_j J_ji, with
+    its slopes J_ji = derivative of y_j by x_i. So ddy_j = sum over i of J_ji ddx_i: ddx goes forward
+    through the layer's slopes. If J holds weights, they get their dW as above. If J depends on x, as that
+    of Tanh does, P depends on x by this way too, with a gradient dx; and since x was computed by the
     layers below, these dx start an ordinary backward from there down, whose dW are added.
 
                              ddy                       dW, db = 0           dx
@@ -56,13 +58,12 @@ The general rule
         Dropout              mask * ddx, the mask held                      -
         Maxout               ddx where x was largest                        -
         Reshape, LabelPlanes, AveragePool2D, UpSample2D: their forward, of ddx
-        SpectralNorm: as the layer that it wraps; see spectral.py for dW
 
     That is `double_backward` on each page. BatchNorm has none while it trains: it mixes the batch, so
     an image has no slope of its own. (Gulrajani et al. leave it out of D for that reason.)
 
 Shapes
-    g and ddx like x; P is a number on the device.
+    g and ddx like x; P is a number on the device, of shape ().
 
 >>> import numpy as np
 >>> from minigan.dense import Dense
@@ -85,7 +86,7 @@ def r1(g):
 
 
 def wgan_gp(g):
-    """(P, ddx) of the mean of (|g| - 1)². Where g is 0 it has no direction, and ddx is 0."""
+    """(P, ddx) of the mean of (|g| - 1)², for slopes g (N, ...). Where g is 0 it has no direction, and ddx is 0."""
     xp, rows = array_module(g), g.reshape(len(g), -1)
     length = xp.sqrt((rows * rows).sum(axis=1).reshape(-1, 1))
     over = length - 1
@@ -97,8 +98,8 @@ PENALTIES = {"r1": r1, "wgan-gp": wgan_gp}
 
 
 def penalise(D, logits, caches, name, weight=1.0, n_labels=0):
-    """`weight` times the penalty of that name on D's slopes where `logits, caches = D.forward(x)`; fills D.dtheta
-    with its gradient, over what was there. Of x the last n_labels columns are labels, whose slope costs nothing.
+    """`weight` times the penalty of that name, shape (), on D's slopes where `logits, caches = D.forward(x)`; fills
+    D.dtheta with its gradient, over what was there. Of x the last n_labels columns are labels, whose slope costs nothing.
 
     Raises NotImplementedError if a layer of D has no double_backward.
     """
@@ -113,7 +114,7 @@ def penalise(D, logits, caches, name, weight=1.0, n_labels=0):
 
 
 def slope_penalty(name, weight):
-    """The penalty of that name as the steps of gan.py take it: (D, real, fake, labels, rng) -> P, with its gradient in D.dtheta."""
+    """The penalty of that name as the steps of gan.py take it: (D, real, fake, labels, rng) -> P, its gradient in D.dtheta."""
     def penalty(D, real, fake, labels, rng):
         x = real if name == "r1" else between(real, fake, rng)
         logits, caches = D.forward(join(x, labels), train=True, rng=rng)
@@ -122,6 +123,6 @@ def slope_penalty(name, weight):
 
 
 def between(real, fake, rng):
-    """e real + (1 - e) fake, with e uniform in [0, 1) for each image; rng is a random generator of their module."""
+    """e real + (1 - e) fake (N, ...), with e uniform in [0, 1) for each image; rng is a random generator of their module."""
     e = rng.random((len(real), *[1] * (real.ndim - 1)), dtype=real.dtype)
     return fake + e * (real - fake)

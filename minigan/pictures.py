@@ -2,7 +2,7 @@
 
 The idea
     Pictures lie in a folder, or in sub-folders of it, in files of many kinds: PNG, JPEG, GIF, BMP, WebP.
-    Pillow reads them; what is decided here is what they become.
+    The library Pillow reads them. What they become is decided here:
 
         size            that of more than half of them. Otherwise squares: 64 pixels wide, or less where most
                         are smaller, and a multiple of 4, as convolutions want it. Or `--size`

@@ -3,8 +3,8 @@
 The idea
     A grid of samples from the same noise after every epoch shows learning better than any
     number; one after the other they are an animation. The curves have the lines that a beginner
-    needs to read them: where the losses and scores stand if the discriminator cannot tell, and so
-    answers `real_label` / 2 to everything: 1/2, as long as that label is 1 (see gan.py).
+    needs to read them: where losses and scores stand if the discriminator cannot tell, and so
+    answers `real_label` / 2 to everything, which is 1/2 as long as that label is 1 (see gan.py).
 
 >>> grid(np.zeros((6, 28, 28), "float32")).shape    # 2 rows of 3, with a margin of 2 pixels
 (62, 92)
@@ -75,7 +75,7 @@ def save_curves(history, path, columns, lines, ylabel, yscale="linear"):
 
 
 def save_fd(history, path):
-    """fd.png: how far the drawn images are from real ones, on the whole; the losses do not say."""
+    """fd.png: the Fréchet distance, how far the drawn images are from real ones on the whole; the losses do not say."""
     save_curves(history, path, {"fd": "of the samples, to real images"}, {}, "Fréchet distance, 0 is best", "log")
 
 
@@ -159,7 +159,7 @@ def save_walk(images, path, zoom=5):
 
 
 def save_weights(panels, path):
-    """inspect-weights.png: for each panel, (title, weights (units, height, width), words below), the units as images in rows of eight."""
+    """inspect-weights.png. A panel is (title, weights (units, height, width), words below): its units as images, eight in a row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -6,8 +6,11 @@ The idea
     run can be repeated, if everything random comes from generators that were made from its seed,
     and none from a hidden, global one. Every function that needs chance is therefore given an `rng`.
 
-    A generator belongs to NumPy or to CuPy, and draws where its numbers are needed. The card's
-    numbers are not NumPy's, even for the same seed.
+    A generator belongs to NumPy or to CuPy, and draws where its numbers are needed. NumPy's list is called
+    PCG64, CuPy's XORWOW (Marsaglia 2003): so the numbers are not the same, even for the same seed. In
+    the code `xp` is the one module or the other, here and on every later page.
+
+    The place in NumPy's list is the generator's state. It can be kept, and gone back to.
 
 >>> rng = random_generator(np, 0)
 >>> state = random_state(rng)
@@ -24,7 +27,7 @@ import numpy as np
 
 
 def random_generator(xp, seed):
-    """A random generator of the module xp; seed is an int or a numpy SeedSequence."""
+    """A random generator of the module xp, numpy or cupy; seed is an int or a numpy SeedSequence."""
     if xp.__name__ != "cupy":
         return xp.random.default_rng(seed)
     # CuPy's default keeps a state for every core of the card at hand, which costs time at each
@@ -33,14 +36,14 @@ def random_generator(xp, seed):
 
 
 def random_state(rng):
-    """What the generator will draw, as numbers and words that JSON can hold; None on a card, see below."""
+    """Where the generator is in its list, as a dict of numbers and words; None on a card, see `set_random_state`."""
     bits = getattr(rng, "bit_generator", None)
     return bits.state if isinstance(bits, np.random.BitGenerator) else None
 
 
 def set_random_state(rng, state):
-    """Make the generator draw what another would have drawn. (CuPy's has no state that can be read: there a
-    run that is continued draws other noise than one that was not interrupted.)"""
+    """Make the generator draw what another would have drawn, whose `random_state` this was. CuPy's has none
+    that can be read: there, a run that is continued draws other noise than one that was not interrupted."""
     if state is not None:
         rng.bit_generator.state = state
 

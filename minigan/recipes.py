@@ -1,11 +1,13 @@
 """Recipes: complete settings, by name.
 
 The idea
-    Everything that decides how a run goes, but the seed and the data, is one small record. What
-    the command line changes is replaced in a copy, and the copy is saved with the run. What was
-    tried to find our own, `default`, and what it gave, stands in docs/recipe.md. The others are
-    those that people learn GANs from, as they were published; docs/recipes.md compares them. Where
-    a published value cannot be had here, the comment beside the recipe says so.
+    To train a GAN is a run. Everything that decides how it goes, but the seed and the data, is one
+    small record, a recipe. What the command line changes is replaced in a copy, and the copy is saved
+    with the run.
+
+    How our own, `default`, was found stands in docs/recipe.md. The others are those that people learn
+    GANs from, as they were published; docs/recipes.md compares them. Where a published value cannot be
+    had here, the comment beside the recipe says so.
 
 >>> recipe = RECIPES["default"]
 >>> recipe.widths_G, recipe.beta1
@@ -34,7 +36,7 @@ class Recipe:
     batch_size: int  # N real images and N fakes a step
     epochs: int
     learning_rate: float  # at the first step
-    networks: str = "dense"  # which of build.py's
+    networks: str = "dense"  # what they are made of
     slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
     slope_D: float = 0.2  # and of the discriminator's
     dropout: float = 0.0  # in the discriminator, after each hidden layer

@@ -1,16 +1,17 @@
 """Runs: the folder that a training leaves behind.
 
 The idea
-    Whatever a run was, its folder says; whatever it learned, its folder holds:
+    Whatever a run was, its folder says; whatever it learned, its folder holds. Most is written after
+    each epoch, that is, when all images have been shown once:
 
         settings.json      everything needed to repeat it, versions included
-        history.csv        a row an epoch: losses, scores, FD and classes of 2,000 samples, seconds
+        history.csv        a row an epoch: losses, scores, how good 2,000 samples are, seconds
         samples/           epoch-0000.png, untrained, then one an epoch, from the same noise
         progress.gif       these, one after the other; and losses.png, scores.png, fd.png
-        model.npz          the weights: loads with NumPy alone, without pickle
+        model.npz          the weights: NumPy alone can load them, and nothing in it is executed
 
-    model.npz holds flat vectors (see network.py): `generator`, `discriminator`, `average`, the one to
-    draw from, and the `state` of each; and `settings`, from which the networks are built anew.
+    model.npz holds flat vectors (see network.py): `generator`, `discriminator`, `average`, which is the
+    generator to draw with, and the `state` of each. And `settings`, from which the networks are built anew.
 
 >>> import tempfile
 >>> folder = new_folder(Path(tempfile.mkdtemp()) / "mine")

@@ -1,8 +1,8 @@
 """Self-check: every page of the core against central differences, in one table.
 
 The idea
-    gradcheck.py says how to check one layer. Here is what there is to check: a row for each
-    layer and each loss, and the two steps of gan.py as a whole, discriminator upon generator.
+    gradcheck.py says how to check one layer. Here is what there is to check: a row for each layer
+    and each loss, the two steps of gan.py as a whole, discriminator upon generator, and the penalties.
     `python demo.py check` prints the outcome. The tests run the same rows, and many more checks
     on each; a layer of the package that has no row here makes them fail.
 

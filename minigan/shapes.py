@@ -1,16 +1,17 @@
 """Reshape, LabelPlanes, AveragePool2D, UpSample2D and Maxout: between numbers in a row and images of several sizes.
 
 The idea
-    Dense layers see rows of numbers, convolutions see images. Reshape takes the one for the other.
-    LabelPlanes does, too, and puts numbers that belong to the whole image, such as its label, at every
-    pixel. AveragePool2D makes an image smaller, UpSample2D larger. Maxout makes several numbers one.
+    Dense layers see rows of numbers, convolutions see images. Reshape makes the one of the other.
+    LabelPlanes does, too: in its rows the numbers of a label (see gan.py) stand behind those of the
+    image, and each of them becomes a plane of its own, the same at every pixel. AveragePool2D makes an
+    image smaller, UpSample2D larger. Maxout makes several numbers one.
 
 Forward, and backward
     Each number of y depends on few of x, so the sum of the chain rule has few terms.
 
     Reshape        the same numbers in another shape; dx is dy in the old one.
-    LabelPlanes    the numbers of the image likewise; each of the others is copied to all H·W pixels,
-                   reaches L through all of them, and so has the sum of their dy.
+    LabelPlanes    the numbers of the image likewise; each of the others is copied to all H·W pixels
+                   and reaches L through all of them, so its gradient is the sum of their dy.
     AveragePool2D  y is the mean of k x k pixels. Each of them reaches L through that y only, with the
                    slope 1/k²: dx is dy / k², spread over the k x k pixels.
     UpSample2D     each pixel becomes k x k pixels like it. It reaches L through all of them, with slope

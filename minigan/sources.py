@@ -1,14 +1,14 @@
 """Sources: images of one's own, whatever they lie in.
 
 The idea
-    `load` takes what `--data` names, and gives bytes, all of one size, with their labels where there are some:
+    `load` takes what the command's `--data` names, and gives images of one size, as bytes, with labels if there are any:
 
         a folder of IDX files     named like MNIST's, see data.py; Fashion-MNIST comes like that
         one IDX file of images    labels: the file whose name says "labels" where this one's says "images"
         a .npy or .npz file       NumPy's arrays of bytes: `images`, and `labels`, test_images, test_labels if they are there
         a folder of pictures      see pictures.py; labels: the sub-folders, if all pictures lie in some
 
-    A label is a position in the list of the classes' names, which are sorted.
+    A label is a number: the position in the list of the classes' names, which are sorted.
 
 Order
     Pictures and arrays often lie class by class. They are mixed, always in the same way, so that the first

@@ -2,24 +2,28 @@
 
 The idea
     A D without bounds can answer ever louder; hinge and wasserstein losses (see adversarial.py) want
-    one that is held. A matrix W stretches some inputs more than others, and none more than by
-    sigma, its largest singular value. Divide each W of D by its sigma: since LeakyReLU stretches
-    nothing either, the answers of a D of such layers lie no further apart than the images.
+    one that is held. A matrix W stretches some inputs more than others: xW may be longer than x by a
+    larger factor or a smaller one. The largest factor there is, sigma, is called its largest singular
+    value. Divide each W of D by its sigma: since LeakyReLU stretches nothing either, the answers of a D of
+    Dense layers then lie no further apart than the images.
     Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks".
 
 Forward
     y = x (W / sigma) + b,  sigma = vᵀWu
 
-    with u and v of length 1, in the directions in which W stretches most. They are found by power
-    iteration: what goes through W and back, again and again, turns towards them. One round a
-    forward in training will do, since W changes little from step to step (their algorithm 1):
+    Here v, of length 1, is the input that W stretches most, and u, of length 1, the direction in which it
+    comes out, so that vᵀW = sigma uᵀ. They are found by power iteration. Any u has a part in the right
+    direction. What goes through W and back is multiplied by sigma² in that part, and by less in all
+    others; so, again and again, the others fade. One round a forward in training will do, since W
+    changes little from step to step (their algorithm 1):
 
         v = Wu / |Wu|,   u = Wᵀv / |Wᵀv|
 
-    u is a `state` of the layer, kept from step to step like a running mean. A kernel (k, l, C, F) is
-    taken as the matrix (k l C, F) that conv.py multiplies patches with. (That is not the whole
-    convolution's: where patches overlap it may stretch several times as much. So may dropout, by
-    1 / (1 - rate). D is held all the same, if less tightly.)
+    u is a `state` of the layer, kept from step to step like a running mean.
+
+    A kernel (k, l, C, F) is taken as the matrix (k l C, F) that conv.py multiplies patches with. That is
+    not the whole convolution's: where patches overlap, it may stretch several times as much. And dropout
+    may, by 1 / (1 - rate). D is held all the same, if less tightly.
 
 Backward
     The wrapped layer, given V = W / sigma, says dV. Nudge W_ij by h, u and v held: W / sigma changes by
@@ -28,9 +32,11 @@ Backward
         dW_ij = dV_ij / sigma - (sum of dV * W) v_i u_j / sigma²
               = (dV_ij - (sum of dV * V) v_i u_j) / sigma
 
-    To hold u and v is right, and not only simple, once they have turned to where vᵀWu is largest: there
-    a small change of either has no effect. (One round behind, that is nearly so.) db and dx are the wrapped layer's; and so is its double backward (see
-    penalties.py), whose dV is turned into dW in the same way.
+    May u and v be held, although they depend on W? Yes, once they have turned to where vᵀWu is largest:
+    there a small change of either has no effect. One round behind, that is nearly so.
+
+    db and dx are the wrapped layer's. So is its double backward (see penalties.py), whose dV is turned
+    into dW in the same way.
 
 Shapes
     As the wrapped layer. u (M,), v (K,). The cache is (its cache, V, u, v, sigma).
@@ -90,7 +96,7 @@ class SpectralNorm(Layer):
         return ddy, dx
 
     def normalise(self, V, u, v, sigma):
-        """From the wrapped layer's dV to dW; db is the same."""
+        """From the wrapped layer's dV to dW, both of the shape of W; db is the same."""
         dV, dW = self.layer.dW, self.matrix(self.dW)
         dW[...] = (self.matrix(dV) - (dV * V).sum() * v[:, None] * u) / sigma
         self.db[...] = self.layer.db
@@ -104,7 +110,7 @@ class SpectralNorm(Layer):
         return self.layer
 
     def matrix(self, W):
-        """W as (K, M)."""
+        """W, or a kernel (k, l, C, F), as (K, M)."""
         return W.reshape(-1, W.shape[-1])
 
     def __repr__(self):
@@ -112,6 +118,6 @@ class SpectralNorm(Layer):
 
 
 def unit(x):
-    """x with length 1; 0 stays 0."""
+    """x (K,) with length 1; 0 stays 0."""
     xp = array_module(x)
     return x / xp.maximum(xp.sqrt((x * x).sum()), 1e-12)

@@ -1,40 +1,42 @@
 """A toy: a GAN so small that everything about it can be seen.
 
 The idea
-    Of images nobody knows the density. So let the data be single numbers, drawn from a density p that
-    we choose, here two bells; G turns a random number z into a number x, and D judges numbers. Then
-    the generator's density q can be computed, and the best answer that any discriminator could give
-    is known (Goodfellow et al. 2014, proposition 1). Of 2N numbers, half of them fakes, about N p(x) dx are
-    real and N q(x) dx are fakes at x, so a number found there is real with probability
+    Of images nobody knows the density, that is, how often which of them occurs. So let the data be single
+    numbers, drawn from a density p that we choose, here two bells. G turns a random number z into a
+    number x, and D judges numbers. Then the density q of what G draws can be computed, and the best answer
+    that any discriminator could give is known (Goodfellow et al. 2014, proposition 1). Of 2N numbers, half of
+    them fakes, about N p(x) h are real and N q(x) h are fakes between x and x + h. So a number found there
+    is real with probability
 
         D*(x) = p(x) / (p(x) + q(x))
 
     The animation is the paper's first figure: p dotted, q green, D blue and dashed, D* beside it, and
     below how G takes each z to its x. D is not D* at once: it learns. And as it nears D*, G sees where q
-    is too small, and moves there. Were q to become p, D* would be 1/2 everywhere.
+    is too small, and moves there. If q became p, D* would be 1/2 everywhere.
 
     In two dimensions, a ring of 8 bells or a grid of 25, the picture is a map: how real D finds each
     place, and where G's samples lie. (There q is not computed, and the bells that G has found are counted instead.)
 
 The density of G(z)
-    z is standard normal. Cut its line into pieces of equal probability; G takes each piece to an
-    interval of x, and spreads its probability over it: where G is steep, thinly. So q(x) is the sum
-    over all z with G(z) = x of (density of z) / |G'(z)|, the change of variables. G need not be monotone.
-    Here G counts as straight on each of 2,000 pieces: no samples are drawn, nothing is smoothed, and what
-    lies in each bin of x is exact but for that.
+    z is standard normal. Cut its line into pieces of equal probability. G takes each piece to an
+    interval of x, and spreads its probability over it: where G is steep, thinly. So q(x) is the sum, over
+    all z with G(z) = x, of (density of z) / |G'(z)|: the change of variables. There may be several such z,
+    where G goes up and down again. Here G counts as straight on each of 2,000 pieces. No samples are drawn,
+    nothing is smoothed, and what lies in each bin of x is exact but for that.
 
 How far D is from D*
     distance = mean of |D(x) - D*(x)| over x that are real or fake with equal chance: weight (p + q) / 2
 
-    It must be read beside what a D that always says 1/2 would get: the integral of |p - q| / 4. A D that has
-    learned something is below it. (That integral is half of the total variation distance of p and q, the
-    largest difference between the two in the probability of any event: 1 if they do not overlap, 0 if q = p.)
+    It must be read beside what a D that always says 1/2 would get: |1/2 - p / (p + q)| (p + q) / 2 is
+    |p - q| / 4, so that is the integral of |p - q| / 4. A D that has learned something is below it. (Half of
+    the integral of |p - q| is the total variation distance of p and q, the largest difference between the two
+    in the probability of any event: 1 if they do not overlap, 0 if q = p.)
 
 Modes  (Srivastava et al. 2017, "VEEGAN", count likewise)
-    Of 2,500 samples, a sample is good if it lies within three standard deviations of a bell's middle, and a
-    bell is hit if a good sample is nearest to it. That is easily had: points thrown evenly over the grid would hit all 25,
-    with 28 % of them good. So we also count a bell as filled if it has at least half of the good samples that it
-    should have: half of 2,500 / 8, or / 25. (Bells in the literature are narrower, which is harder.)
+    A sample is good if it lies within three standard deviations of a bell's middle, and a bell is hit if a
+    good sample is nearest to it. That is easily had: 2,500 points thrown evenly over the grid would hit all 25,
+    with 28 % of them good. So we also count a bell as filled if it has at least half of the good samples that
+    it should have: half of 2,500 / 8, or / 25. (Bells in the literature are narrower, which is harder.)
 
 Both networks learn by their steps in gan.py. On the line D takes two steps for each of G's (the k of the
 paper's algorithm 1), with ten times its rate. With one step and the same rate G runs away from every answer before

@@ -1,16 +1,16 @@
 """Training: the loop around a game.
 
 The idea
-    An epoch shows the images once, in a new order, N at a time (the few that are left over at the
-    end are left out); each N images are one step of the game (see game.py). After every epoch the
-    generator draws the same noise again, and all that one wants to know is written down.
+    An epoch shows all images once, in a new order, N at a time; the few that are left over at the end
+    are left out. Each N images are one step of the game (see game.py). After every epoch the generator
+    draws from the same noise again, and all that one wants to know is written down.
 
     Losses and scores stay on the device and come home once in EVERY steps: asking for one sooner
     would make the host wait for the device at each step.
 
-What is drawn, and saved as `average`, is the running average of G's weights (see optim.py). So
-the learning rate need not fall: the average rests although the networks do not (docs/recipe.md
-says what a falling rate does).
+    What draws, and is saved as `average`, is G with the running average of its weights (see optim.py). So
+    the learning rate need not fall: the average rests although the networks do not. (docs/recipe.md says
+    what a falling rate does.)
 """
 import csv
 import io
@@ -39,8 +39,9 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
 
     `settings` is saved with the model; `yardstick` (see metrics.py) measures the samples of each
     epoch; xp is numpy or cupy; a checkpoint is written when `every` seconds have passed since the
-    last. `labels` (n,) are wanted by a conditional recipe. `checkpoint`, (arrays, words) as load_checkpoint gives them, is where to go on. Ctrl-C or a
-    SIGTERM ends the run after the step in hand, and everything learned so far is saved.
+    last. `labels` (n,) are wanted by a conditional recipe. `checkpoint`, (arrays, words) as load_checkpoint
+    gives them, is where to go on. Ctrl-C or a SIGTERM ends the run after the step in hand, and everything
+    learned so far is saved.
     """
     game, history, told, waiting = Game(recipe, images, seed, xp, labels, len(class_names(settings))), [], [], []
     past = now = 0.0  # seconds of the run, and of its epoch in hand, before this process

@@ -2,23 +2,27 @@
 
 The idea
     webpage.html has the forwards of all layers again, in plain JavaScript. Into it go the layers of G and
-    D, and their weights: over a million numbers, which as float32 in text would take six megabytes.
+    D, and their weights: over a million numbers, which as float32 in text would take six megabytes. So
+    they are rounded.
 
-    G's are rounded to float16: 10 binary digits after the first, so each is wrong by at most 1/2048 of itself (if tiny, by 3e-8).
-    D's only answer one question, so 8 bits a number will do for its matrices: column by column
+    G's become float16: 10 binary digits after the first, so each is wrong by at most 1/2048 of itself, or,
+    if it is tiny, by 3e-8. D only answers one question, so 8 bits a number will do for its matrices: column
+    by column
 
         scale = largest |W| / 127       q = W / scale, rounded: a whole number from -127 to 127
 
-    and W is read as q * scale, wrong by at most half a scale. Of a float16's two bytes, the upper one (sign,
-    exponent, and what comes first after it) takes few different values. So all lower bytes come
-    first, then all upper ones: gzip makes that smaller. Base64 makes text of it, since a page is text.
+    and W is read as q * scale, wrong by at most half a scale. What the rounding costs is measured while the
+    page is made, on images drawn with and without it, and said on the page.
 
-    What the rounding costs is measured while exporting, on images drawn with and without it, and said on the page.
+    Then the bytes are packed. A float16 has two, and the upper one (sign, exponent, and the first digits)
+    takes few different values. So all lower bytes come first, then all upper ones: gzip makes that
+    smaller. Base64 makes text of it, since a page is text.
 
 Directions
-    The sliders move z along those directions in which the images change most, on average. For normal z the mean of
-    z_i x is the mean derivative of x by z_i (Stein 1981). All of them at once are zᵀx / N, and its singular vectors are
-    the directions, the one with the largest effect first. A slider stands where z is in its direction.
+    The sliders move z along those directions in which the images change most, on average. For normal z the
+    mean of z_i x is the mean derivative of x by z_i (Stein 1981). For all i at once that is the matrix
+    zᵀx / N. The directions that it stretches most are its singular vectors, as u and v in spectral.py; the
+    one with the largest effect comes first. A slider stands where z is in its direction.
 
 >>> q, scale = round_to_8_bits(np.array([[0.5, 100.0], [-1.27, 0.0]]))
 >>> q.tolist(), scale.tolist()                      # 0.5 is 50 hundredths

@@ -284,6 +284,11 @@ def test_a_table_keeps_its_columns(book):
     assert "<table>" not in book.block(["A sentence ends.  Another begins, and", "goes on for a line."])
 
 
+def test_a_drawing_stays_as_it_was_drawn(book):
+    lines = ["        ┌────┐", "    0   │ 1 <│", "        └────┘"]
+    assert book.block(lines, 4) == '<pre class="drawing">    ┌────┐\n0   │ 1 &lt;│\n    └────┘</pre>\n'
+
+
 # ---- How it looks ----
 
 def test_colours_can_be_read():
