@@ -154,15 +154,15 @@ def test_the_best_answers_on_the_pages_are_where_the_price_is_lowest(p, q):
 
 def test_range01_shows_what_tanh_cannot_reach_easily():
     healthy, broken = both(range01)
-    assert (healthy.next_images().min(), healthy.next_images().max()) == (-1, 1)
-    assert (broken.next_images().min(), broken.next_images().max()) == (0, 1)
-    np.testing.assert_allclose(2 * broken.next_images() - 1, [*map(lambda _: healthy.next_images(), range(1))][0], atol=1e-12)
+    right, wrong = healthy.next_images(), broken.next_images()
+    assert (right.min(), right.max(), wrong.min(), wrong.max()) == (-1, 1, 0, 1)
+    np.testing.assert_allclose(2 * wrong - 1, right, atol=1e-12)  # the same images
     _, memory = Tanh().forward(np.array([0.0, -4.0]))
     assert Tanh().backward(np.ones(2), memory) == pytest.approx([1, 0], abs=2e-3)
     black = np.zeros((8, 2, 2), "uint8")
-    for game, off in (range01.Healthy(tiny(range01), black), 1.0), (range01.Broken(tiny(range01), black), 0.0):
-        game.G.theta[...] = 0  # it draws 0 everywhere: mid-grey to the one, black to the other
-        assert range01.look(game) == {"off black": pytest.approx(off / 2)}
+    for game, off in (range01.Healthy(tiny(range01), black), 0.75), (range01.Broken(tiny(range01), black), 0.5):
+        game.G.layers[-2].W[...], game.G.layers[-2].b[...] = 0, np.arctanh(0.5)  # it draws 0.5 everywhere
+        assert range01.look(game) == {"off black": pytest.approx(off)}
 
 
 def test_saturating_has_a_gradient_that_is_shorter_by_d_over_1_minus_d():

@@ -1,21 +1,23 @@
 """Batch norm with an eps of 0.8
 
 What people do
-    In Keras, `BatchNormalization(momentum=0.8)`. In PyTorch, `BatchNorm1d(n, 0.8)`. But PyTorch's second argument is eps, which is there
-    to keep from dividing by 0. It stands so in 22 scripts of the most starred collection of GANs, and in everything that was
-    copied from them.
+    In Keras, `BatchNormalization(momentum=0.8)`. In PyTorch, `BatchNorm1d(n, 0.8)`. But PyTorch's second argument is eps,
+    which is there to keep from dividing by 0. It stands so in 22 scripts of the most starred collection of GANs, and in
+    everything that was copied from them.
 
 What one sees
-    Little that would make one ask. It trains, D is ahead, digits come later and are fewer.
+    Little that would make one ask. It trains. But D gets ahead, digits come later, and of fewer kinds.
 
 Why
-    What comes out of a batch norm should have variance 1, whatever goes in (batchnorm.py). With v the variance of what goes in,
+    What comes out of a batch norm should have variance 1, whatever goes in (batchnorm.py). With v the variance of what
+    goes in,
 
         xhat = (x - m) / sqrt(v + eps)        has the variance  v / (v + eps)
 
-    which is 1 only where v is much more than 0.8. A feature that varies little, v = 0.1, comes out with 1/9, and the next layer sees three times less of
-    it: just what batch norm was to prevent. It scales all features down by about the same 1/sqrt(eps), and hardly normalises.
-    (Keras's momentum is the share of the old that is kept, PyTorch's and ours the share of the new: 0.8 there is 0.2 here.)
+    which is 1 only where v is much more than 0.8. A feature that varies little, v = 0.1, comes out with 1/9, and the next
+    layer sees three times less of it: just what batch norm was to prevent. Where v is small, every feature is just
+    multiplied by 1 / sqrt(0.8) = 1.1, as if there were no batch norm. (Keras's momentum is the share of the old that is
+    kept, PyTorch's and ours the share of the new: 0.8 there is 0.2 here.)
 """
 import numpy as np
 

@@ -4,18 +4,19 @@ What people do
     `Adam(lr)`, and leave the rest as it comes. It is good for classifiers.
 
 What one sees
-    The two run after each other in ever larger circles: losses swing, and G draws, for a while, one thing, then another, or nothing at all.
-    At the usual rate of 2e-4 it is only slow; at seven times that, where our recipe `default` learns in two minutes, it is the end.
+    The two run after each other in ever larger circles: losses swing, and G draws, for a while, one thing, then another,
+    or nothing at all. At the usual rate of 2e-4 it is only slow; at seven times that, where our recipe `default` learns
+    in two minutes, it is the end.
 
 Why
-    A gradient tells where to go against the opponent as it is now. With beta1 Adam steps along an average of the last
-    1 / (1 - beta1) = 10 gradients, most of them of an opponent that has moved on. See it in the smallest game: G has one number x
-    and lowers x y, D has one number y and raises it. They take turns, with steps of size r:
+    A gradient tells where to go against the opponent as it is now. With beta1 Adam steps along an average of the last 1 /
+    (1 - beta1) = 10 gradients, most of them of an opponent that has moved on. See it in the smallest game: G has one
+    number x and lowers x y, D has one number y and raises it. They take turns, with steps of size r:
 
         vx = beta1 vx + (1 - beta1) y,  x = x - r vx;        vy = beta1 vy + (1 - beta1) x,  y = y + r vy
 
-    Without memory they circle round (0, 0) for ever, neither nearer nor farther. With memory each round is larger than the last:
-    `growth` says how much each step adds, the largest absolute eigenvalue of these four lines.
+    Without memory they circle round (0, 0) for ever, neither nearer nor farther. With memory each round is larger than
+    the last: `growth` says how much each step adds, the largest absolute eigenvalue of these four lines.
 
         >>> [round(growth(beta1, 0.1), 4) for beta1 in (0.0, 0.5, 0.9)]
         [1.0, 1.0094, 1.0296]

@@ -4,12 +4,13 @@ What people do
     G ends in a tanh, so it draws in [-1, 1]. Real images are `pixels / 255`, in [0, 1].
 
 What one sees
-    Digits, but late, and on a dirty ground: what should be black is full of specks. Those who take G's numbers for [-1, 1] when they
-    draw it see grey ground; those who multiply by 255 and cast to bytes see bright spots, as what is below 0 comes round again.
+    D finds fakes ever more easily, and G, with a gradient that grows and grows, draws digits late and on a dirty ground.
+    Those who take G's numbers for [-1, 1] when they draw it see grey; those who multiply by 255 and cast to bytes see
+    bright spots, as what is below 0 comes round again.
 
 Why
-    Any number below 0 gives a fake away, and half of tanh's range is below 0. So G must hit black, four fifths of all pixels, exactly: y = 0. There
-    tanh is steepest. With y = tanh(a), a mistake of da in the sum before it shows as
+    Any number below 0 gives a fake away, and half of tanh's range is below 0. So G must hit black, four fifths of all
+    pixels, exactly: y = 0. There tanh is steepest. With y = tanh(a), a mistake of da in the sum before it shows as
 
         dy = (1 - y²) da  =  da          at y = 0, where black is now
                           =  nearly 0    at y = -1, where black should be
@@ -50,9 +51,12 @@ def look(game):
     return {"off black": float(abs(drawn - black).mean() / (1 - black))}
 
 
-seen, yscale = ("off black",), "log"
+LENGTH = "length of G's gradient"
+seen, yscale = ("off black", LENGTH), "log"
 
 
 def symptom(healthy, broken):
-    return (f"Pixels that are black in every real image are off by {100 * broken['off black']:.1f} % of the way to white, where the healthy"
-            f" run's are off by {100 * healthy['off black']:.1f} % (mean over the last epoch).")
+    return (f"Pixels that are black in every real image are off by {100 * broken['off black']:.1f} % of the way to white, the healthy run's"
+            f" by {100 * healthy['off black']:.1f} % (mean of the last epoch). D(x) and D(G(z)) are then {broken['D(x)']:.2f} and"
+            f" {broken['D(G(z))']:.2f} instead of {healthy['D(x)']:.2f} and {healthy['D(G(z))']:.2f}, and G's gradient has the length"
+            f" {broken[LENGTH]:.1f} instead of {healthy[LENGTH]:.2f}.")

@@ -1,14 +1,15 @@
 """The loss that saturates
 
 What people do
-    The formula says that G makes log(1 - D(G(z))) small, so that is what they write. It is right, and the 2014 paper that has the
-    formula says two lines later not to.
+    The formula says that G makes log(1 - D(G(z))) small, so that is what they write. It is right, and the 2014 paper that
+    has the formula advises against it in the same section, 3.
 
 What one sees
-    D gets ahead, D(G(z)) is 0.000something, G's loss stands at 0 and G stands still. Whether one sees it hangs on the optimizer. Adam
-    divides each gradient by its own size, so that a gradient a thousand times too short makes a step as long as ever: with our recipe
-    `default` minimax is as good as any other ([losses.md](losses.md)). Here both runs have plain SGD with momentum, as people had in 2014, and D a head
-    start of 300 steps.
+    D gets ahead, D(G(z)) is 0.000something, G's loss stands at 0 and G stands still, for hundreds of steps. When it wakes
+    at last, it runs to a single image. Whether one sees that hangs on the optimizer. Adam divides each gradient by its own
+    size, so that one that is a thousand times too short makes a step as long as ever: with our recipe `default` minimax is
+    as good as any other ([losses.md](losses.md)). Here both runs have plain SGD with momentum, as people had in 2014, and D
+    a head start of 300 steps.
 
 Why
     With a for D's logit, G's price and its slope are (adversarial.py)
@@ -16,8 +17,9 @@ Why
         log(1 - D) = -softplus(a)      slope -sigmoid(a)     = -D
         -log D     = softplus(-a)      slope sigmoid(a) - 1  = -(1 - D)
 
-    The gradient of all of G is a sum over images of that slope times one and the same thing. So image by image the first is D / (1 - D) times as
-    long as the second: where D says 1/1000, a thousandth. It is shortest when G has most to learn.
+    The gradient of all of G is a sum over images of that slope times one and the same thing. So image by image the first
+    is D / (1 - D) times as long as the second: where D says 1/1000, a thousandth. It is shortest when G has most to
+    learn.
 """
 from minigan.adversarial import minimax
 from minigan.game import Game

@@ -1,21 +1,23 @@
 """Sigmoid, then log
 
 What people do
-    D ends in a sigmoid, so that it answers with a probability p; the loss takes its logarithm, as the formula says. When the
-    first NaN comes, p is clipped, to 1e-7 at least, and all seems well.
+    D ends in a sigmoid, so that it answers with a probability p; the loss takes its logarithm, as the formula says. When
+    the first NaN comes, p is clipped, to 1e-7 at least, and all seems well.
 
 What one sees
-    NaN, at once or after hours. Or, clipped, a loss of G that stands still at 16.1 = -log(1e-7) while D's is 0, and pictures that do not
-    change any more.
+    NaN, at once or after hours: whenever D is very sure of a single image. Or, clipped, a loss of G that stands still at
+    16.1 = -log(1e-7) while D's is 0, and pictures that do not change any more.
 
 Why
-    In float32 sigmoid(a) is exactly 1 from about a = 17 on. Then 1 - p is 0, and its logarithm -inf; and -(1 - t) log(1 - p) is 0 times
-    infinity for a real image, t = 1: NaN. It is enough that D is very sure of one image, and right. The gradient fares no better:
+    In float32 sigmoid(a) is exactly 1 from about a = 17 on. Then 1 - p is 0, and its logarithm -inf; and -(1 - t) log(1 -
+    p) is 0 times infinity for a real image, t = 1: NaN. It is enough that D is very sure of one image, and right. The
+    gradient fares no better:
 
         da = (p - t) / (p (1 - p))  p (1 - p)  =  0/0 * 0
 
-    Clipping makes p a constant where it clips: its slope is 0. That is where D is surest that G's images are fakes: the price is at its
-    highest, and G is told nothing. On logits nothing needs to be clipped: the sigmoid's slope cancels (losses.py),
+    Clipping makes p a constant where it clips: its slope is 0. That is where D is surest that G's images are fakes: the
+    price is at its highest, and G is told nothing. On logits nothing needs to be clipped: the sigmoid's slope cancels
+    (losses.py),
 
         price = softplus(a) - t a,    da = sigmoid(a) - t
 """

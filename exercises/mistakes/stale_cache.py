@@ -1,13 +1,15 @@
 """The stale cache
 
 What people do
-    A layer keeps its input where forward finds room for one: `self.x = x`. D looks at real images, then at fakes, and then
-    both gradients go back. But the second look has written over the first: the correction that real images ask for goes back
-    through what D remembers of fakes. Here forward hands its cache out, and it is the same name, `cache`, that is used twice.
+    A layer keeps its input where forward finds room for one: `self.x = x`. D looks at real images, then at fakes, and
+    then both gradients go back. But the second look has written over the first: the correction that real images ask for
+    goes back through what D remembers of fakes. Here forward hands its cache out, and it is the same name, `cache`, that
+    is used twice.
 
 What one sees
-    D stays undecided: it says 1/2 to everything, as if it had learned nothing, and G, who learns only from D, draws noise.
-    Nothing fails, no number is odd. It is the kind of mistake that only a check against central differences finds.
+    Nothing fails, and no single number is odd. But D learns nothing about real images, and defends nothing: it ends
+    with the whole of it the wrong way round, sure that fakes are real and that real images are fakes, and G draws one
+    thing, no digit. Only a check against central differences finds it at once.
 
 Why
     In a Dense layer dW = x^T dy (dense.py). So D's gradient should be, and is:
@@ -15,8 +17,13 @@ Why
         right    dW = x_real^T dy_real + x_fake^T dy_fake
         wrong    dW = x_fake^T dy_real + x_fake^T dy_fake = x_fake^T (dy_real + dy_fake)
 
-    No real image is left in it. At the last layer dy_real = (D(x) - 1) / N and dy_fake = D(G(z)) / N. For a D that says 1/2 to
-    all, they are -1/(2N) and 1/(2N), row by row: they cancel, and where nothing moves D any more it stays.
+    No real image is left in it. At the last layer dy_real = (D(x) - 1) / N and dy_fake = D(G(z)) / N, row by row. Their
+    sum is 0 where
+
+        D(x) + D(G(z)) = 1
+
+    and that is all that D now strives for: saying 1/2 to both would do, and so would 0 to real images and 1 to fakes.
+    G pushes D(G(z)) up, nothing pushes it down again, and D makes the sum right by giving real images less.
 """
 from minigan.activations import sigmoid
 from minigan.build import make_noise
@@ -25,7 +32,7 @@ from minigan.losses import bce_on_logits
 from minigan.recipes import RECIPES
 
 THREADS = {
-    "shinseung428/gan_numpy": "the real images' gradient is taken from the fakes' cache; its README advises to \"work with one number\"",
+    "shinseung428/gan_numpy": "the gradient of real images from the cache of fakes; its README advises to \"work with one number\"",
     "JoshElkind/from-scratch-NumPy-GAN-alphabet-images-": "the same",
 }
 RECIPE, Healthy = RECIPES["default"], Game
@@ -54,5 +61,6 @@ seen = "D(x)", "D(G(z))"
 
 
 def symptom(healthy, broken):
-    return (f"D(x) and D(G(z)), the mean of the last epoch: {broken['D(x)']:.2f} and {broken['D(G(z))']:.2f}, where the healthy run has"
-            f" {healthy['D(x)']:.2f} and {healthy['D(G(z))']:.2f}.")
+    return (f"D(x) and D(G(z)), the mean of the last epoch: {broken['D(x)']:.3f} and {broken['D(G(z))']:.3f}, where the healthy run has"
+            f" {healthy['D(x)']:.2f} and {healthy['D(G(z))']:.2f}. Their sum is {broken['D(x)'] + broken['D(G(z))']:.3f}. D pays"
+            f" {broken['loss of D']:.1f} instead of {healthy['loss of D']:.2f}, and G {broken['loss of G']:.3f}.")

@@ -1,21 +1,21 @@
 """Labels smoothed on both sides
 
 What people do
-    Salimans et al. 2016 tell D to answer 0.9, not 1, to real images: it should not be rewarded for being ever surer. If that is
-    good for real images, it is good for fakes: 0.1 instead of 0.
+    Salimans et al. 2016 tell D to answer 0.9, not 1, to real images: it should not be rewarded for being ever surer. If
+    that is good for real images, it is good for fakes: 0.1 instead of 0.
 
 What one sees
-    Nothing that one would notice at once. The samples are not worse for it where G is near the data. It is where G is far off that
-    it is told nothing, and so it may stay there.
+    Nothing that one would notice at once. The samples are not worse for it where G is near the data. It is where G is far
+    off that it is told nothing, and so it may stay there.
 
 Why
-    Let D be told s for real images (density p) and f for fakes (density q). Its price is lowest where the slope of
-    p (s log D + (1 - s) log(1 - D)) + q (f log D + (1 - f) log(1 - D)) is 0:
+    Let D be told s for real images (density p) and f for fakes (density q). Its price is lowest where the slope of p (s
+    log D + (1 - s) log(1 - D)) + q (f log D + (1 - f) log(1 - D)) is 0:
 
         D = (s p + f q) / (p + q)
 
-    With f = 0 that is s D*: the same answer, scaled. With f > 0, q is above the line, too: where there are many fakes, D is told to find them a little
-    real. G goes where the logit rises, and where q is much more than p, the logit is
+    With f = 0 that is s D*: the same answer, scaled. With f > 0, q is above the line, too: where there are many fakes, D
+    is told to find them a little real. G goes where the logit rises, and where q is much more than p, the logit is
 
         f = 0    log(s p / ((1 - s) p + q)),  close to  log(p / q) + log s        which still rises towards the data
         f > 0    log((s p + f q) / ((1 - s) p + (1 - f) q)),  close to  log(f / (1 - f))        which is flat
