@@ -6,10 +6,10 @@ What people do
 
 What one sees
     D gets ahead, D(G(z)) is 0.000something, G's loss stands at 0 and G stands still, for hundreds of steps. When it wakes
-    at last, it runs to a single image. Whether one sees that hangs on the optimizer. Adam divides each gradient by its own
-    size, so that one that is a thousand times too short makes a step as long as ever: with our recipe `default` minimax is
-    as good as any other ([losses.md](losses.md)). Here both runs have plain SGD with momentum, as people had in 2014, and D
-    a head start of 300 steps.
+    at last, it runs to a single image. Whether one sees that hangs on the optimizer. Adam divides each gradient by its
+    own size, so that one that is a thousand times too short makes a step as long as ever: with our recipe `default`
+    minimax is as good as any other ([losses.md](losses.md)). Here both runs have plain SGD with momentum, as people had
+    in 2014, and D a head start of 300 steps.
 
 Why
     With a for D's logit, G's price and its slope are (adversarial.py)

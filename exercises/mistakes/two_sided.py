@@ -5,8 +5,8 @@ What people do
     that is good for real images, it is good for fakes: 0.1 instead of 0.
 
 What one sees
-    Nothing that one would notice at once. The samples are not worse for it where G is near the data. It is where G is far
-    off that it is told nothing, and so it may stay there.
+    Nothing, in short runs on digits: the two are no farther apart than two seeds. What is wrong shows where G is far off,
+    as on the toy in the lower half of the picture: there it is told nothing, and so it may stay there.
 
 Why
     Let D be told s for real images (density p) and f for fakes (density q). Its price is lowest where the slope of p (s
