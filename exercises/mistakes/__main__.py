@@ -34,8 +34,8 @@ INTRO = """# Eight mistakes, and what one sees
 
 Each of these stands in code from which people have learned; below each are the threads in which they met. Each is re-enacted in
 [`exercises/mistakes/`](../exercises/mistakes), in a few lines over the engine, and trained beside a healthy run: the same seed,
-the same images, {steps:,} steps (of 16 epochs that a whole run of `default` takes, the first two). FD is the Fréchet distance of
-2,000 samples to the test images ([`metrics.py`](../minigan/metrics.py)), 0 is best; the {shown} samples are the first ones, unchosen.
+the same images, {steps:,} steps (a whole run of the recipe `default` has 7,488). FD is the Fréchet distance of 2,000 samples to
+the test images ([`metrics.py`](../minigan/metrics.py)), 0 is best; the {shown} samples are the first ones, unchosen.
 One seed each: three seeds of `default` were 5 % apart after four epochs ([recipe.md](recipe.md)), so small differences mean
 nothing. What was measured is said as it came, also where it is less than its fame. The page is made by
 

@@ -10,8 +10,8 @@ What one sees
     with 0 ([recipe.md](recipe.md)).
 
 Why
-    A gradient tells where to go against the opponent as it is now. With beta1 Adam steps along an average of the last 1 /
-    (1 - beta1) = 10 gradients, most of them of an opponent that has moved on. See it in the smallest game: G has one
+    A gradient tells where to go against the opponent as it is now. With beta1 Adam steps along an average of the last ten
+    gradients, 1 / (1 - beta1), most of them of an opponent that has moved on. See it in the smallest game: G has one
     number x and lowers x y, D has one number y and raises it. They take turns, with steps of size r:
 
         vx = beta1 vx + (1 - beta1) y,  x = x - r vx;        vy = beta1 vy + (1 - beta1) x,  y = y + r vy

@@ -7,9 +7,9 @@ What people do
     is used twice.
 
 What one sees
-    Nothing fails, and no single number is odd. But D learns nothing about real images, and defends nothing: it ends with
-    the whole of it the wrong way round, sure that fakes are real and that real images are fakes, and G draws one thing,
-    no digit. Only a check against central differences finds it at once.
+    Nothing fails, and no single number is odd. But D learns nothing from real images, and ends the wrong way round: sure
+    that fakes are real and that real images are fakes, and G draws one thing, no digit. Only a check against central
+    differences finds it at once.
 
 Why
     In a Dense layer dW = x^T dy (dense.py). So D's gradient should be, and is:
@@ -23,7 +23,8 @@ Why
         D(x) + D(G(z)) = 1
 
     and that is all that D now strives for: saying 1/2 to both would do, and so would 0 to real images and 1 to fakes. G
-    pushes D(G(z)) up, nothing pushes it down again, and D makes the sum right by giving real images less.
+    pushes D(G(z)) up, again and again, and D brings back the sum to 1, not D(G(z)) to where it was: here real images got
+    less and less.
 """
 from minigan.activations import sigmoid
 from minigan.build import make_noise

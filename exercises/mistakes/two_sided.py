@@ -9,13 +9,18 @@ What one sees
     as on the toy in the lower half of the picture: there it is told nothing, and so it may stay there.
 
 Why
-    Let D be told s for real images (density p) and f for fakes (density q). Its price is lowest where the slope of p (s
-    log D + (1 - s) log(1 - D)) + q (f log D + (1 - f) log(1 - D)) is 0:
+    Let D be told s for real images (density p) and f for fakes (density q). It pays
+
+        -p (s log D + (1 - s) log(1 - D))  -  q (f log D + (1 - f) log(1 - D))
+
+    which is lowest where its slope is 0, (s p + f q) / D = ((1 - s) p + (1 - f) q) / (1 - D):
+
 
         D = (s p + f q) / (p + q)
 
-    With f = 0 that is s D*: the same answer, scaled. With f > 0, q is above the line, too: where there are many fakes, D
-    is told to find them a little real. G goes where the logit rises, and where q is much more than p, the logit is
+    With f = 0 that is s times the answer p / (p + q) that D gives without smoothing: the same, scaled. With f > 0, q is
+    above the line, too: where there are many fakes, D is told to find them a little real. G goes where the logit rises,
+    and where q is much more than p, the logit is
 
         f = 0    log(s p / ((1 - s) p + q)),  close to  log(p / q) + log s        which still rises towards the data
         f > 0    log((s p + f q) / ((1 - s) p + (1 - f) q)),  close to  log(f / (1 - f))        which is flat
