@@ -15,7 +15,6 @@ Why
 
     which is lowest where its slope is 0, (s p + f q) / D = ((1 - s) p + (1 - f) q) / (1 - D):
 
-
         D = (s p + f q) / (p + q)
 
     With f = 0 that is s times the answer p / (p + q) that D gives without smoothing: the same, scaled. With f > 0, q is
