@@ -60,6 +60,7 @@ class Game:
         weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
         n, *shape = images.shape
         self.recipe, self.xp, self.t, self.steps = recipe, xp, 0, recipe.steps or n // recipe.batch_size
+        self.loss = GAN_LOSSES[recipe.loss]
         self.images = xp.asarray(images.reshape(n, -1))
         self.labels = None if labels is None else xp.asarray(one_hot(labels, n_classes, recipe.dtype))
         self.G, self.D = (net.to(xp) for net in make_networks(recipe, shape, np.random.default_rng(weights), n_classes))
@@ -87,8 +88,7 @@ class Game:
                 self.step_of_D(penalised=False)
             self.indices = None  # the first epoch begins here
         loss_D, score_real, score_fake = self.step_of_D()
-        z = make_noise(recipe, self.noise, recipe.batch_G or recipe.batch_size)
-        loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout, self.shown_labels(len(z)), GAN_LOSSES[recipe.loss])
+        loss_G = self.step_of_G()
         if recipe.average:
             for average, vector in zip(self.averages, (self.G.theta, self.G.state)):
                 average.step(vector)
@@ -104,7 +104,12 @@ class Game:
         mixing = any(isinstance(layer, BatchNorm) for layer in self.D.layers)  # see gan.py
         move = discriminator_step_in_two if mixing else discriminator_step
         return move(self.G, self.D, self.optimizer_D, real, z, self.dropout, recipe.real_label, self.shown_labels(len(real)),
-                    GAN_LOSSES[recipe.loss], penalty)
+                    self.loss, penalty)
+
+    def step_of_G(self):
+        """G's move alone: its loss."""
+        z = make_noise(self.recipe, self.noise, self.recipe.batch_G or self.recipe.batch_size)
+        return generator_step(self.G, self.D, self.optimizer_G, z, self.dropout, self.shown_labels(len(z)), self.loss)
 
     def next_images(self):
         """The next N images, scaled: (N, pixels)."""
