@@ -12,10 +12,10 @@ What one sees
     differences finds it at once.
 
 Why
-    In a Dense layer dW = x^T dy (dense.py). So D's gradient should be, and is:
+    In a Dense layer dW = xᵀ·dy (dense.py). So D's gradient should be, and is:
 
-        right    dW = x_real^T dy_real + x_fake^T dy_fake
-        wrong    dW = x_fake^T dy_real + x_fake^T dy_fake = x_fake^T (dy_real + dy_fake)
+        right    dW = x_realᵀ·dy_real + x_fakeᵀ·dy_fake
+        wrong    dW = x_fakeᵀ·dy_real + x_fakeᵀ·dy_fake = x_fakeᵀ·(dy_real + dy_fake)
 
     No real image is left in it. At the last layer dy_real = (D(x) - 1) / N and dy_fake = D(G(z)) / N, row by row. Their
     sum is 0 where
