@@ -1,7 +1,7 @@
 """Pages in Markdown as chapters of the book: markdown-it reads them; pictures, links and examples are fitted in here.
 
-A chapter's only links are into the book, which is one file: a link to a page of minigan/ goes to its chapter, one to another
-appendix goes there, and of any other only the words are left.
+The book is one file, so a link to a page of minigan/ goes to its chapter, and one to another appendix goes there; those to the
+web stay, and of any other only the words are left.
 """
 import base64
 import re
@@ -27,7 +27,7 @@ def appendix(book, name):
 
     def link(self, tokens, i, options, env):
         depth.append(place := target(book, name, tokens[i].attrs["href"]))
-        return f'<a href="#{escape(place)}">' if place else ""
+        return f'<a href="{escape(place)}">' if place else ""
 
     def link_end(self, tokens, i, options, env):
         return "</a>" if depth.pop() else ""
@@ -61,13 +61,15 @@ def plain(token):
 
 
 def target(book, name, link):
-    """Where in the book a link of docs/NAME.md leads, "" if out of it."""
+    """Where a link of docs/NAME.md leads; "" where nothing can be linked to."""
+    if link.startswith("https://"):
+        return link
     path, _, place = link.partition("#")
     page = PurePosixPath(path)
     if not path and place:
-        return f"{name}.{place}"
+        return f"#{name}.{place}"
     if page.suffix == ".py" and page.parent.name == "minigan" and page.stem in book.order:
-        return page.stem
-    if page.suffix == ".md" and page.stem in book.markdown and ":" not in link:
-        return f"{page.stem}.{place}" if place else page.stem
+        return f"#{page.stem}"
+    if page.suffix == ".md" and page.stem in book.markdown:
+        return f"#{page.stem}.{place}" if place else f"#{page.stem}"
     return ""
