@@ -1,8 +1,9 @@
 """The book: `python docs/make_book.py` writes docs/tutorial.html, all pages of minigan/ in one file that opens offline.
 
 Everything in it is read from the sources: order and one-liners from minigan/__init__.py, prose and formulas from the
-docstrings (formulas.py sets them), code from the code (Pygments colours it), captions from README.md and docs/*.md. Only
-which figure stands in which chapter is said here. It needs Pygments: pip install -e ".[book]"
+docstrings (formulas.py sets them), code from the code (Pygments colours it), captions from README.md and docs/*.md. The
+appendices are pages in Markdown (appendices.py reads them). Only which figure stands in which chapter, and what the appendices
+are, is said here. It needs Pygments and markdown-it-py: pip install -e ".[book]"
 """
 import argparse
 import ast
@@ -13,6 +14,7 @@ import sys
 from html import escape
 from pathlib import Path
 
+from appendices import appendix
 from formulas import formula, inline
 
 DOCS = Path(__file__).resolve().parent
@@ -26,6 +28,7 @@ FIGURES = {  # chapter: its figures, in docs/
     "evaluation": ["neighbours.png"],
     "toy": ["toy.gif"],
 }
+APPENDICES = {"answers": "questions that everybody asks, each answered by a run", "mistakes": "famous mistakes, seen at work"}
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # nothing is loaded
 CODE = re.compile(r"[A-Za-z]\w*\.[A-Za-z]\w+\(|^ *python |\w\[\.\.\.\]")  # a line like this is code, not a formula
 SCRIPT = """
@@ -67,10 +70,18 @@ class Book:
             for node in self.trees[name].body:
                 if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                     self.places[node.name] = None if node.name in self.places else f"{name}.{node.name}"
+        self.markdown = {name: read(f"docs/{name}.md", folder) for name in APPENDICES}
         self.captions = {}
         for path in [folder / "README.md", *sorted((folder / "docs").glob("*.md"))]:
             for caption, figure in re.findall(r"!\[([^]]*)\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
                 self.captions[figure.removeprefix("docs/")] = caption or Path(figure).stem
+
+    def bytes(self, path):
+        """A file, such as a picture, as it is."""
+        try:
+            return (self.folder / path).read_bytes()
+        except OSError as error:
+            raise BookError(f"{self.folder / path} cannot be read ({error.strerror})") from None
 
     # ---- text ----
 
@@ -252,6 +263,21 @@ class Book:
                 f'<div class="page"><div class="prose">{self.document(words)}{self.figures(name)}</div>\n'
                 f'<div class="code">{self.code(name)}</div></div>\n<footer>{" ".join(around)} <a href="#contents">contents</a></footer></article>\n')
 
+    def appendix(self, name):
+        """A page in Markdown, in one column."""
+        try:
+            title, html = appendix(self, name)
+        except ModuleNotFoundError:
+            raise BookError('the book needs markdown-it-py: pip install -e ".[book]"') from None
+        except ValueError as error:
+            raise BookError(str(error)) from None
+        return (f'<article id="{name}" class="one"><header><p class="where">docs/{name}.md</p><h2>{title}</h2></header>\n'
+                f'<div class="prose">{html}</div>\n<footer><a href="#contents">contents</a></footer></article>\n')
+
+    def coloured(self, source, language):
+        """Lines of code as HTML; those of a language that Pygments does not know, or of none, without colours."""
+        return colour(source, language).split("\n") if language in ("python", "pycon", "sh") else escape(source).split("\n")
+
     def front(self):
         """Title, contents and letters, from the docstring of minigan/__init__.py."""
         title, _, words = ast.get_docstring(self.trees["__init__"]).partition("\n")
@@ -266,13 +292,16 @@ class Book:
                 rows += (f'<li><span>{match[1]}</span> <a href="#{match[2]}">{match[2]}</a> <span>{self.text(match[3])}</span></li>\n')
             else:
                 rows += f'<li class="between">{self.text(line.strip(" -"))}</li>\n'
+        rows += '<li class="between">and at the end, to look things up</li>\n' + "".join(
+            f'<li><span></span> <a href="#{name}">{name}</a> <span>{self.text(words)}</span></li>\n' for name, words in APPENDICES.items())
         return (f'<article id="contents" class="front"><h1>{escape(name)} <small>{self.text(subtitle)}</small></h1>\n{self.figures("__init__")}{self.document(chr(10).join(before))}'
                 f'<nav><ol>{rows}</ol></nav>\n<div class="letters">{self.document(chr(10).join(after))}</div></article>\n')
 
     def html(self):
         """The book."""
         menu = "".join(f'<a href="#{name}">{number} {name}</a>\n' for number, name, _ in self.contents)
-        chapters = "".join(self.chapter(i) for i in range(len(self.contents)))
+        menu += "".join(f'<a href="#{name}">{name}</a>\n' for name in APPENDICES)
+        chapters = "".join(self.chapter(i) for i in range(len(self.contents))) + "".join(map(self.appendix, APPENDICES))
         return (f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
                 f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<meta name="color-scheme" content="light dark">\n'
                 f'<meta name="sources" content="{self.fingerprint()}">\n<link rel="icon" href="data:,">\n<title>minigan, the book</title>\n'
@@ -283,12 +312,12 @@ class Book:
     def fingerprint(self):
         """A hash of all that the book is made from. It is in the book, so that one can see whether it is out of date."""
         digest = hashlib.sha256()
-        for name in ["formulas.py", "make_book.py", "book.css"]:
+        for name in ["formulas.py", "appendices.py", "make_book.py", "book.css"]:
             digest.update(read(f"docs/{name}", DOCS.parent).encode())
         for name, source in self.sources.items():
             digest.update(f"{name}\n{source}".encode())
-        for name in FIGURES:
-            digest.update(self.figures(name).encode())
+        for part in [*map(self.figures, FIGURES), *map(self.appendix, APPENDICES)]:
+            digest.update(part.encode())
         return digest.hexdigest()
 
 
