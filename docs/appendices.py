@@ -1,7 +1,7 @@
 """Pages in Markdown as chapters of the book: markdown-it reads them; pictures, links and examples are fitted in here.
 
-The book is one file, so a link to a page of minigan/ goes to its chapter, and one to another appendix goes there; those to the
-web stay, and of any other only the words are left.
+Formulas are set as on the other pages. The book is one file, so a link to a page of minigan/ goes to its chapter, and one to
+another appendix goes there; those to the web stay, and of any other only the words are left.
 """
 import base64
 import re
@@ -38,7 +38,13 @@ def appendix(book, name):
             return book.console(lines)
         return '<pre class="console">' + "\n".join(book.coloured("\n".join(lines), tokens[i].info.strip())) + "\n</pre>\n"
 
-    for kind, rule in {"image": image, "link_open": link, "link_close": link_end, "fence": fence,
+    def formulas(self, tokens, i, options, env):  # what is indented
+        return '<div class="display">' + "".join(map(book.line, tokens[i].content.rstrip("\n").split("\n"))) + "</div>\n"
+
+    def words(self, tokens, i, options, env):
+        return escape(tokens[i].content) if any(depth) else book.text(tokens[i].content)
+
+    for kind, rule in {"image": image, "text": words, "code_block": formulas, "link_open": link, "link_close": link_end, "fence": fence,
                        "html_block": lambda *_: "", "html_inline": lambda *_: ""}.items():  # comments, for whoever writes the page
         markdown.add_render_rule(kind, rule)
     tokens = markdown.parse(book.markdown[name])

@@ -396,7 +396,7 @@ def main(arguments=None):
     except OSError as error:
         parser.error(f"{out} cannot be written ({error.strerror}): choose another --out")
     for figure in sorted(book.captions):
-        if figure.endswith((".png", ".gif")) and not any(Path(figure).match(pattern) for patterns in FIGURES.values() for pattern in patterns):
+        if figure.endswith((".png", ".gif")) and not any(f"]({figure})" in page for page in book.markdown.values()) and not any(Path(figure).match(pattern) for patterns in FIGURES.values() for pattern in patterns):
             print(f"docs/{figure} stands in no chapter: FIGURES in docs/make_book.py could give it one")
     print(f"{out}: {len(book.contents)} chapters, {len(html.encode()) / 1e6:.1f} MB")
     return 0
