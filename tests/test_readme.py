@@ -84,12 +84,15 @@ os.execv(python, [python, *words, *added[run]])
 '''
 
 
+BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
 def commands(text):
     """All commands of a page, in its order, comments taken off."""
     blocks = r"^```(?:sh|bash|shell|console)\n(.*?)^```$"
     found = [(block.start() + line.start(), line[0]) for block in re.finditer(blocks, text, re.MULTILINE | re.DOTALL)
              for line in re.finditer(r"^.+$", block[0], re.MULTILINE) if not line[0].startswith("```")]
-    rest = re.sub(r"^```.*?^```$", lambda block: re.sub(r"[^\n]", " ", block[0]), text, flags=re.MULTILINE | re.DOTALL)
+    rest = BLOCK.sub(lambda block: " " * len(block[0]), text)
     found += [(span.start(), span[1]) for span in re.finditer(r"`([^`\n]+)`", rest)
               if re.match(r"(?:[A-Z_]+=\S+ )*(?:\S*/)?(?:python3?|pip3?|bash|git|jupyter) \S", span[1])]
     return [line for _, text in sorted(found) if (line := re.sub(r"(^|\s)#.*", "", text).strip())]
@@ -137,7 +140,10 @@ def printed():
 TAKEN_FOR_GRANTED = {"python demo.py evaluate runs/seed-0": "runs/seed-0", "python demo.py evaluate runs/conditional-0": "runs/conditional-0"}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the pages' commands are bash's")
+BASH = pytest.mark.skipif(os.name == "nt", reason="the pages' commands are bash's")
+
+
+@BASH
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_can_be_run(page, desk, printed):
     found = commands((ROOT / page).read_text(encoding="utf-8"))
@@ -157,6 +163,7 @@ def test_every_command_of_a_page_can_be_run(page, desk, printed):
         assert not named or "benchmarks/" in command or list(desk.glob(named[1].replace("$s", "*"))), f"{page}: {command} made no {named[1]}"
 
 
+@BASH
 def test_nothing_that_a_page_says_is_overlooked(desk):
     page = "`python demo.py sample A`, `a = b`\n```sh\npython demo.py   # a comment\nfor s in 0; do python x; done\n```\n`OPENBLAS_NUM_THREADS=1 python x.py`\n```\npython y\n```"
     assert commands(page) == ["python demo.py sample A", "python demo.py", "for s in 0; do python x; done", "OPENBLAS_NUM_THREADS=1 python x.py"]
@@ -183,17 +190,17 @@ def slug(heading):
 
 def dead_links(path, text):
     """What a page links to, or shows, that is not there."""
-    dead, text = [], re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", text)):
         name, _, anchor = link.partition("#")
         if "://" in link:
             continue
-        target = path if not name else (path.parent / name)
+        target = path.parent / name if name else path
         if not target.exists():
             dead.append(link)
         elif anchor:
             content = target.read_text(encoding="utf-8")
-            there = {slug(h) for h in re.findall(r"^#+ (.*)$", content, re.MULTILINE)} | set(re.findall(r'\bid="([^"]+)"', content))
+            there = {slug(h) for h in re.findall(r"^#+ (.*)$", BLOCK.sub("", content), re.MULTILINE)} | set(re.findall(r'\bid="([^"]+)"', content))
             dead += [] if anchor in there else [link]
     return dead
 
@@ -257,7 +264,7 @@ def test_the_results_are_those_of_the_files():
     assert f"| {speed[1]} | `python benchmarks/step.py --compile`" in README
 
 
-@pytest.mark.skipif(os.name == "nt", reason="as above")
+@BASH
 def test_as_many_gradients_as_it_says(desk, printed):
     command = "python demo.py check"
     count = re.search(r"^(\d+) of (\d+) gradients agree", printed.get(command) or bash(command, desk).stdout, re.MULTILINE)
