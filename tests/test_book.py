@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("pygments", reason='the book needs Pygments: pip install -e ".[book]"')
+pytest.importorskip("markdown_it", reason='the book needs markdown-it-py: pip install -e ".[book]"')
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 import make_book  # noqa: E402
+from appendices import target  # noqa: E402
 from formulas import formula, inline  # noqa: E402
 
 OTHERWISE = {"−": "-", "∗": "*", "≤": "<=", "≥": ">=", "→": "->", "←": "<-", "≈": "~", "…": "...", "‖": "||", "×": "x", "′": "'", "√": "sqrt",
@@ -168,8 +170,44 @@ def test_nothing_is_loaded_and_every_link_leads_somewhere(file):
             assert link[1:] in ids if link.startswith("#") else tag == "a" and link.startswith("https://") or link == "data:,", link
         if tag == "style":
             assert "url(" not in children[0] and "@import" not in children[0]
-    assert "default-src 'none'" in html and len(html.encode()) < 3e6
+    assert "default-src 'none'" in html and len(html.encode()) < 5e6
     assert html.count("<figure>") >= 5
+
+
+@pytest.mark.parametrize("name", make_book.APPENDICES)
+def test_an_appendix_keeps_its_heads_pictures_and_examples(book, name):
+    markdown = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    tree = Tree(book.appendix(name))
+    shown = without_spaces("".join(words_of(tree.open[0])))
+    heads = re.findall(r"^##+ (.+)$", markdown, re.MULTILINE)
+    assert len(heads) > 5 and sum(tag == "h3" for tag, _, _ in tree.all()) == len(heads)
+    for head in heads:
+        assert without_spaces(head.replace("`", "")) in shown
+    assert sum(tag == "img" for tag, _, _ in tree.all()) == len(re.findall(r"!\[", markdown)) > 0
+    for block in re.findall(r"^```.*\n([\s\S]*?)^```", markdown, re.MULTILINE):
+        assert without_spaces(block) in shown
+    assert "<!--" not in book.appendix(name) and not re.search(r"\]\(|^#|\*\*[A-Z]", "".join(words_of(tree.open[0])), re.MULTILINE)
+
+
+def words_of(node):
+    """All texts of a node."""
+    for child in node[2]:
+        yield from [child] if isinstance(child, str) else words_of(child)
+
+
+def test_links_of_an_appendix_lead_into_the_book_or_to_the_web(book):
+    links = {"../minigan/gan.py": "#gan", "mistakes.md": "#mistakes", "mistakes.md#the-stale-cache": "#mistakes.the-stale-cache", "#1-why": "#answers.1-why",
+             "https://example.org/a.py": "https://example.org/a.py", "../exercises/ex1_relu.py": "", "recipes.md": "", "../minigan/none.py": ""}
+    assert {link: target(book, "answers", link) for link in links} == links
+
+
+@pytest.mark.parametrize("markdown, complaint", [
+    ("no title", "docs/answers.md does not begin with its title, `# ...`"),
+    ("# A\n\n![b](no-such.png)\n", "docs/no-such.png cannot be read (No such file or directory)")], ids=["title", "picture"])
+def test_an_appendix_that_cannot_be_set_is_named(book, monkeypatch, markdown, complaint):
+    monkeypatch.setitem(book.markdown, "answers", markdown)
+    with pytest.raises(make_book.BookError, match=re.escape(complaint)):
+        book.appendix("answers")
 
 
 def test_a_figure_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
