@@ -32,6 +32,7 @@ from minigan.backend import to_host
 from minigan.batchnorm import BatchNorm
 from minigan.build import each_class, make_networks, make_noise, make_optimizers, one_hot, set_rates
 from minigan.data import scale, unscale
+from minigan.fusing import fused_moves
 from minigan.gan import discriminator_step, discriminator_step_in_two, generator_step, join
 from minigan.optim import WeightAverage
 from minigan.penalties import slope_penalty
@@ -49,7 +50,7 @@ class Game:
     recipe wants labels (n,) from 0 to n_classes - 1; its grid has a row (or more) for each class, with the same noise.
     """
 
-    def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0):
+    def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0, fused=True):
         weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
         n, *shape = images.shape
         self.recipe, self.xp, self.t, self.steps = recipe, xp, 0, recipe.steps or n // recipe.batch_size
@@ -61,6 +62,8 @@ class Game:
             self.drawer = make_networks(recipe, shape, np.random.default_rng(weights), n_classes)[0].to(xp)
         self.optimizer_G, self.optimizer_D = make_optimizers(recipe, self.G, self.D)
         self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
+        self.fused = fused and not recipe.penalty and fused_moves(
+            self.G, self.D, GAN_LOSSES[recipe.loss], recipe.batch_size, recipe.batch_G or recipe.batch_size, recipe.real_label, recipe.low)
         self.order, self.indices, self.shown = np.random.default_rng(order), None, 0
         self.seeds = noise, dropout
         self.noise, self.dropout = random_generator(xp, noise), random_generator(xp, dropout)
@@ -79,9 +82,16 @@ class Game:
             for _ in range(recipe.head_start):
                 self.step_of_D(penalised=False)
             self.indices = None  # the first epoch begins here
-        loss_D, score_real, score_fake = self.step_of_D()
-        z = make_noise(recipe, self.noise, recipe.batch_G or recipe.batch_size)
-        loss_G = generator_step(self.G, self.D, self.optimizer_G, z, self.dropout, self.shown_labels(len(z)), GAN_LOSSES[recipe.loss])
+        n, n_G = recipe.batch_size, recipe.batch_G or recipe.batch_size
+        if self.fused:
+            self.choose()
+            loss_D, score_real, score_fake, loss_G = self.fused.step(
+                self.images, self.rows(), make_noise(recipe, self.noise, n + n_G), self.dropout, self.optimizer_D, self.optimizer_G,
+                self.shown_labels(2 * n + n_G))
+        else:
+            loss_D, score_real, score_fake = self.step_of_D()
+            loss_G = generator_step(self.G, self.D, self.optimizer_G, make_noise(recipe, self.noise, n_G), self.dropout,
+                                    self.shown_labels(n_G), GAN_LOSSES[recipe.loss])
         if recipe.average:
             for average, vector in zip(self.averages, (self.G.theta, self.G.state)):
                 average.step(vector)
@@ -101,6 +111,11 @@ class Game:
 
     def next_images(self):
         """The next N images, scaled: (N, pixels)."""
+        self.choose()
+        return scale(self.images[self.rows()], self.recipe.dtype, self.recipe.low)
+
+    def choose(self):
+        """Go on to the next N images."""
         N = self.recipe.batch_size
         if self.indices is None or self.shown == self.steps:  # an epoch is over: a new order
             n, self.shown = len(self.images), 0
@@ -109,7 +124,6 @@ class Game:
             else:
                 self.indices = self.xp.asarray(np.resize(self.order.permutation(n), self.steps * N))
         self.shown += 1
-        return scale(self.images[self.rows()], self.recipe.dtype, self.recipe.low)
 
     def rows(self):
         """The numbers of the N images shown last."""
