@@ -1,7 +1,7 @@
 """Fusing: the same two moves on a device, in half as many kernels.
 
 The idea
-    Played by the pages above, a step of keras-mlp-fixed starts 130 kernels (see blocks.py for what that
+    Played by the pages above, a step of keras-mlp-fixed starts 128 kernels (see blocks.py for what that
     costs). This page plays the same game, of blocks, with 60. It is for networks of Dense, LeakyReLU,
     Tanh and Dropout; whatever else is in a game, the pages above play it (see `fused_moves`). They say
     what is meant, and tests/test_fusing.py holds this page to them.
