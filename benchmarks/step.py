@@ -4,6 +4,7 @@
     python benchmarks/step.py --json FILE            the same as numbers, too
     python benchmarks/step.py --batches              never slower than PyTorch? batch 32 to 1024
     python benchmarks/step.py --profile              where the milliseconds above the floor go, page by page
+    python benchmarks/step.py --launches             which kernels a step would start on a GPU
     python benchmarks/step.py --grow docs/growth.png step and floor over width and batch
     python benchmarks/step.py --backend cupy         on a GPU (PyTorch on the same card)
     python benchmarks/step.py --backend cupy --graph     with both moves recorded as CUDA graphs, too (see graph.py)
@@ -189,12 +190,23 @@ def compare(recipe, images, xp, threads, rounds, compiled, graph=False):
 
 
 def launches(recipe, images, fused=True):
-    """How many kernels a step would start on a device, counted on the tests' stand-in for one."""
-    game = Game(recipe, images[:2 * recipe.batch_size], 0, fake_device, fused=fused)
+    """How many kernels a step would start on a device, counted on the tests' stand-in for one. The batch does not matter."""
+    recipe = replace(recipe, batch_size=4, batch_G=recipe.batch_G and 8, head_start=0)
+    game = Game(recipe, images[:8], 0, fake_device, fused=fused)
     game.step()
     before = fake_device.launches
+    fake_device.launched.clear()
     game.step()
     return fake_device.launches - before
+
+
+def list_launches(name, images):
+    """The kernels of a step by their names, most frequent first: by the pages of the core alone, and with fusing.py."""
+    counted = 0
+    for how, fused in ("by the core", False), ("with fusing.py", True):
+        before, counted = counted, launches(RECIPES[name], images, fused)
+        print(f"{name}, {how}: {counted}", *([] if counted == before else [
+            f"\n    {', '.join(f'{n} {kernel}' for kernel, n in fake_device.launched.most_common())}"]), sep="")
 
 
 def limited(threads):
@@ -312,6 +324,7 @@ if __name__ == "__main__":
     parser.add_argument("--batches", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile, too: needs a C compiler and a minute each")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--launches", action="store_true")
     parser.add_argument("--grow", type=Path, metavar="FILE.png")
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--graph", action="store_true", help="with --backend cupy: both moves recorded as CUDA graphs, too")
@@ -326,7 +339,10 @@ if __name__ == "__main__":
         parser.error(str(error))
     print(f"NumPy {np.__version__}: {machine()}" + (f"; PyTorch {torch.__version__}" if torch else ""))
     rows = []
-    if args.grow:
+    if args.launches:
+        for name in args.networks:
+            list_launches(name, images)
+    elif args.grow:
         grow(images, args.grow, args.threads[0])
     elif args.profile:
         for name in args.networks:

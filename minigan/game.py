@@ -48,6 +48,7 @@ class Game:
     t counts the steps so far, of which `steps` are an epoch. `drawer` is the network to draw with:
     G with the average of its weights, or G itself where the recipe takes no average. A conditional
     recipe wants labels (n,) from 0 to n_classes - 1; its grid has a row (or more) for each class, with the same noise.
+    On a device both moves are made by fusing.py where it can; with fused=False, by gan.py as on NumPy.
     """
 
     def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0, fused=True):

@@ -12,6 +12,7 @@ device refuses, and also what CuPy lets pass but should not happen in minigan:
 
 Reductions give arrays of shape (), as on the device, and `empty` is filled with NaN.
 """
+import collections
 import contextlib
 import sys
 import types
@@ -26,7 +27,7 @@ GENERATOR = set("exponential gamma integers poisson random standard_exponential 
 VIEWS = set("reshape ravel view swapaxes transpose squeeze T".split())  # these start no work: they only look another way
 NOT_FUSED = set("matmul dot sum mean max min argmax argmin reshape ravel concatenate stack repeat take __matmul__".split())
 KERNELS = {"integers": 2}  # where it is not one: numbers are drawn, and the lower bound is added
-launches = 0  # how many calls would have started work on the device
+launches, launched = 0, collections.Counter()  # how many kernels would have been started on the device, and by which names
 recording = None  # a list while a stream records: fused kernels go there instead of being done, and all else fails
 _sync_allowed, _fusing = [True], [False]
 
@@ -48,6 +49,8 @@ def _sync(what):
 def _launch(name, kernels=1):
     global launches
     launches += kernels
+    if kernels and not _fusing[-1]:
+        launched[name.strip("_")] += kernels
     assert _fusing[-1] or recording is None or not kernels, f"{name} cannot be recorded: it would ask for memory, or CuPy refuses it"
 
 
@@ -254,6 +257,8 @@ def fuse(kernel_name=None):
             if recording is not None and not _fusing[-1]:
                 return recording.append(lambda: call(*args))
             before = launches
+            if not _fusing[-1]:
+                launched[kernel_name or function.__name__] += 1
             _fusing.append(True)
             try:
                 return function(*args)

@@ -156,6 +156,13 @@ def test_what_cupy_does_in_two_kernels_counts_twice(x):
     assert fake_device.launches == before + 5
 
 
+def test_it_says_what_would_be_launched(x):
+    fake_device.launched.clear()
+    formula = fake_device.fuse(kernel_name="formula")(lambda x: fake_device.exp(x) + x)
+    formula(x), x @ x.T, fake_device.matmul(x, x.T), x[1:].T, fake_device.concatenate([x, x])
+    assert fake_device.launched == {"formula": 1, "matmul": 2, "concatenate": 2}
+
+
 def test_an_array_says_which_module_made_it(x):
     assert sys.modules[type(x).__module__] is fake_device
 

@@ -78,8 +78,7 @@ def run(kernel, arrays, shape, folder):
     arrays += [np.empty(shape, p.dtype) for p in params[len(arrays):]]
     body = "".join(f"{p.ctype} &{p.name} = {p.name}_[{'i' if a.ndim else 0}]; " for p, a in zip(params, arrays))
     signature = ", ".join(f"{p.ctype} *{p.name}_" for p in params)
-    code = ("#include <cmath>\nusing namespace std;\n#define __device__\ntemplate <class T> T min(T a, T b) { return b < a ? b : a; }\n"
-            "template <class T> T max(T a, T b) { return a < b ? b : a; }\n" + re.sub("#include.*", "", kernel.preamble)
+    code = ("#include <algorithm>\n#include <cmath>\nusing namespace std;\n#define __device__\n" + re.sub("#include.*", "", kernel.preamble)
             + f'\nextern "C" void run(long n, {signature}) {{ for (long i = 0; i < n; i++) {{ {body}\n{kernel.operation}; }} }}\n')
     (folder / "kernel.cpp").write_text(code)
     subprocess.run(["g++", "-shared", "-fPIC", "-ffp-contract=off", "-o", folder / "kernel.so", folder / "kernel.cpp"], check=True)
