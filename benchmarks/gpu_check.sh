@@ -26,7 +26,7 @@ checks() {
     python3 -c 'import cupy; cupy.show_config()'
     part 240 "the test suite, on CuPy too" python3 -m pytest -q -rs --ignore tests/test_planted_bugs.py
     part 60 "two epochs of demo.py --backend cupy" python3 demo.py --backend cupy --epochs 2 --out "$out/run"
-    part 90 "a step, its launches and its floor" python3 benchmarks/step.py --backend cupy --rounds 5
+    part 90 "a step, its launches and its floor; unfused, and recorded" python3 benchmarks/step.py --backend cupy --graph --rounds 5
     part 30 "samples of that run" python3 demo.py sample "$out/run" --count 64 --out "$out/digits.png"
     part 60 "one epoch of NumPy, for its speed" python3 demo.py --epochs 1 --out "$out/run-numpy"
     if python3 -c 'import torch' 2> /dev/null; then

@@ -4,8 +4,10 @@
     python benchmarks/step.py --json FILE            the same as numbers, too
     python benchmarks/step.py --batches              never slower than PyTorch? batch 32 to 1024
     python benchmarks/step.py --profile              where the milliseconds above the floor go, page by page
+    python benchmarks/step.py --launches             which kernels a step would start on a GPU
     python benchmarks/step.py --grow docs/growth.png step and floor over width and batch
     python benchmarks/step.py --backend cupy         on a GPU (PyTorch on the same card)
+    python benchmarks/step.py --backend cupy --graph     with both moves recorded as CUDA graphs, too (see graph.py)
 
 A step is what training does N images at a time: fetch and scale N real images, draw the noise, one
 step of D, one of G, one of the average where the recipe has one. What stands beside it:
@@ -20,7 +22,8 @@ Everything that is compared runs in one process, in turns of a fraction of a sec
 the same share of a noisy machine; a figure is the median over the turns, a ratio the median of the
 ratios within each turn, and the spread behind it is from its first to its third quartile. PyTorch
 may be missing: then its columns are. Which BLAS kernels and how many threads were used is printed.
-Launches are the kernels that a step would start on a GPU, counted on the tests' stand-in for one.
+Launches are the kernels that a step would start on a GPU, counted on the tests' stand-in for one; in brackets, how
+many it would be by the pages of the core alone, without minigan/fusing.py. On a GPU that is timed, too.
 """
 import argparse
 import contextlib
@@ -39,8 +42,9 @@ except ImportError:  # on a machine with a GPU it may be missing: there nothing 
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / folder) for folder in (".", "tests")]
 import fake_device
+from graph import record
 
-from minigan.backend import keep_memory, load_backend
+from minigan.backend import BackendError, keep_memory, load_backend
 from minigan.build import make_networks
 from minigan.conv import Conv2D, ConvTranspose2D
 from minigan.data import load_images
@@ -149,10 +153,18 @@ def ratio(times, name, beside):
     return np.percentile(times[name] / times[beside], [50, 25, 75]).tolist()
 
 
-def compare(recipe, images, xp, threads, rounds, compiled):
+def compare(recipe, images, xp, threads, rounds, compiled, graph=False):
     """All runners on one recipe: a dict of what was measured."""
     device = "cpu" if xp is np else "cuda"
     runners = {"minigan": Game(recipe, images, 0, xp), "floor": Floor(recipe, xp)}
+    if runners["minigan"].fused:
+        runners["unfused"] = Game(recipe, images, 0, xp, fused=False)
+    if graph:
+        recorded = Game(recipe, images, 0, xp)
+        recorded.step()
+        why_not = record(recorded.fused) if recorded.fused else "not recorded: this recipe's moves are not those of fusing.py"
+        runners |= {} if why_not else {"recorded": recorded}
+        print(why_not or "both moves are recorded", file=sys.stderr)
     finish = (lambda: None) if xp is np else xp.cuda.Device().synchronize
     if torch:
         if threads:
@@ -170,20 +182,31 @@ def compare(recipe, images, xp, threads, rounds, compiled):
                 del runners["compiled"]
         times = take_turns(runners, finish, rounds)
     return {
-        "batch": recipe.batch_size, "launches": launches(recipe, images[:2 * recipe.batch_size]), "threads": threads, "gflop": runners["floor"].flops() / 1e9,
+        "batch": recipe.batch_size, "launches": launches(recipe, images), "unfused": launches(recipe, images, False), "threads": threads, "gflop": runners["floor"].flops() / 1e9,
         "ms": {name: 1e3 * float(np.median(t)) for name, t in times.items()},
         "to_floor": ratio(times, "minigan", "floor"),
-        **{f"{name} to minigan": ratio(times, name, "minigan") for name in ("torch", "torch, lean", "compiled") if name in times},
+        **{f"{name} to minigan": ratio(times, name, "minigan") for name in times if name not in ("minigan", "floor")},
     }
 
 
-def launches(recipe, images):
-    """How many kernels a step would start on a device, counted on the tests' stand-in for one."""
-    game = Game(recipe, images, 0, fake_device)
+def launches(recipe, images, fused=True):
+    """How many kernels a step would start on a device, counted on the tests' stand-in for one. The batch does not matter."""
+    recipe = replace(recipe, batch_size=4, batch_G=recipe.batch_G and 8, head_start=0)
+    game = Game(recipe, images[:8], 0, fake_device, fused=fused)
     game.step()
     before = fake_device.launches
+    fake_device.launched.clear()
     game.step()
     return fake_device.launches - before
+
+
+def list_launches(name, images):
+    """The kernels of a step by their names, most frequent first: by the pages of the core alone, and with fusing.py."""
+    counted = 0
+    for how, fused in ("by the core", False), ("with fusing.py", True):
+        before, counted = counted, launches(RECIPES[name], images, fused)
+        print(f"{name}, {how}: {counted}", *([] if counted == before else [
+            f"\n    {', '.join(f'{n} {kernel}' for kernel, n in fake_device.launched.most_common())}"]), sep="")
 
 
 def limited(threads):
@@ -204,10 +227,13 @@ def show(name, row):
     """A row of the table, in Markdown."""
     def times(value):
         return f"{value[0]:.2f} ({value[1]:.2f}-{value[2]:.2f})" if value else "-"
-    ms = row["ms"]
-    print(f"| {name} | {row['batch']} | {row['launches']} | {row['threads'] or 'GPU'} | {ms['floor']:.1f} | {ms['minigan']:.1f} | **{times(row['to_floor'])}** |"
+    ms, unfused = row["ms"], f" ({row['unfused']})" if row["unfused"] != row["launches"] else ""
+    print(f"| {name} | {row['batch']} | {row['launches']}{unfused} | {row['threads'] or 'GPU'} | {ms['floor']:.1f} | {ms['minigan']:.1f} | **{times(row['to_floor'])}** |"
           f" {times(row.get('torch to minigan'))} | {times(row.get('torch, lean to minigan'))} |"
           f" {times(row.get('compiled to minigan'))} |", flush=True)
+    for other in "unfused", "recorded":
+        if other in ms:
+            print(f"  {name}, {other}: {ms[other]:.2f} ms, {times(row[f'{other} to minigan'])} of minigan's {ms['minigan']:.2f}", flush=True)
 
 
 HEAD = ("| networks | batch | launches | threads | floor, ms | minigan, ms | minigan / floor | torch / minigan | torch, lean / minigan"
@@ -298,15 +324,25 @@ if __name__ == "__main__":
     parser.add_argument("--batches", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile, too: needs a C compiler and a minute each")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--launches", action="store_true")
     parser.add_argument("--grow", type=Path, metavar="FILE.png")
     parser.add_argument("--backend", default="numpy")
+    parser.add_argument("--graph", action="store_true", help="with --backend cupy: both moves recorded as CUDA graphs, too")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if args.graph and args.backend == "numpy":
+        parser.error("--graph is for a device: add --backend cupy")
     keep_memory()
-    xp, images = load_backend(args.backend), load_images()
+    try:
+        xp, images = load_backend(args.backend), load_images()
+    except BackendError as error:
+        parser.error(str(error))
     print(f"NumPy {np.__version__}: {machine()}" + (f"; PyTorch {torch.__version__}" if torch else ""))
     rows = []
-    if args.grow:
+    if args.launches:
+        for name in args.networks:
+            list_launches(name, images)
+    elif args.grow:
         grow(images, args.grow, args.threads[0])
     elif args.profile:
         for name in args.networks:
@@ -320,7 +356,7 @@ if __name__ == "__main__":
                     recipe = RECIPES[name]
                     if args.batches:
                         recipe = replace(recipe, batch_size=batch, batch_G=batch * 2 if recipe.batch_G else 0)
-                    row = compare(recipe, images, xp, threads, args.rounds, args.compile)
+                    row = compare(recipe, images, xp, threads, args.rounds, args.compile, args.graph)
                     rows.append({"networks": name, **row})
                     show(name, row)
     if args.json:

@@ -38,23 +38,25 @@ until you come to penalties.py, which says what they are for.
     22  sources          images of one's own, whatever they lie in, and their labels
     23  recipes          complete settings, by name
     24  build            from a recipe to its networks, optimizers and noise
-    25  game             both networks and all else that changes while they learn
-    26  plots            every picture
-    27  runs             the run folder: settings, history, model
-    28  drawing          new images: at random, of a class that is asked for, or on a walk
-    29  checkpoint       everything needed to go on after a power cut
-    30  classifier       a judge who knows digits, made of the same layers
-    31  metrics          is it any good? in figures
-    32  diagnosis        and in words
-    33  training         the loop: epochs, and what is written when
-    34  evaluation       all figures of one run, beside those of real images and of noise
-    35  comparison       several runs, side by side
-    36  inspection       what each layer of a run does: its weights, its numbers, its dead units
-    37  selfcheck        every derivative against central differences, in one table
-    38  webpage          a run as one page that draws by itself
-    39  export           and for those who have PyTorch or ONNX
-    40  toy              a GAN on a line, of which all is known: both densities, and the best D
-    41  animation        the toy while it learns
+    25  blocks           Dense, activation and dropout on a device, in few kernels
+    26  fusing           and both moves of a game, in half as many
+    27  game             both networks and all else that changes while they learn
+    28  plots            every picture
+    29  runs             the run folder: settings, history, model
+    30  drawing          new images: at random, of a class that is asked for, or on a walk
+    31  checkpoint       everything needed to go on after a power cut
+    32  classifier       a judge who knows digits, made of the same layers
+    33  metrics          is it any good? in figures
+    34  diagnosis        and in words
+    35  training         the loop: epochs, and what is written when
+    36  evaluation       all figures of one run, beside those of real images and of noise
+    37  comparison       several runs, side by side
+    38  inspection       what each layer of a run does: its weights, its numbers, its dead units
+    39  selfcheck        every derivative against central differences, in one table
+    40  webpage          a run as one page that draws by itself
+    41  export           and for those who have PyTorch or ONNX
+    42  toy              a GAN on a line, of which all is known: both densities, and the best D
+    43  animation        the toy while it learns
 
 The letters
     x         what goes into a layer, (N, K); images are (N, H, W, C): height, width, channels

@@ -39,6 +39,7 @@ from minigan.backend import to_host
 from minigan.batchnorm import BatchNorm
 from minigan.build import each_class, make_networks, make_noise, make_optimizers, one_hot, set_rates
 from minigan.data import scale, unscale
+from minigan.fusing import fused_moves
 from minigan.gan import discriminator_step, discriminator_step_in_two, generator_step, join
 from minigan.optim import WeightAverage
 from minigan.penalties import slope_penalty
@@ -54,9 +55,10 @@ class Game:
     t counts the steps so far, of which `steps` are an epoch. `drawer` is the network to draw with:
     G with the average of its weights, or G itself where the recipe takes no average. A conditional
     recipe wants labels (n,) from 0 to n_classes - 1; its grid has a row (or more) for each class, with the same noise.
+    On a device both moves are made by fusing.py where it can; with fused=False, by gan.py as on NumPy.
     """
 
-    def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0):
+    def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0, fused=True):
         weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
         n, *shape = images.shape
         self.recipe, self.xp, self.t, self.steps = recipe, xp, 0, recipe.steps or n // recipe.batch_size
@@ -69,6 +71,8 @@ class Game:
             self.drawer = make_networks(recipe, shape, np.random.default_rng(weights), n_classes)[0].to(xp)
         self.optimizer_G, self.optimizer_D = make_optimizers(recipe, self.G, self.D)
         self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
+        self.fused = fused and not recipe.penalty and fused_moves(
+            self.G, self.D, self.loss, recipe.batch_size, recipe.batch_G or recipe.batch_size, recipe.real_label, recipe.low)
         self.order, self.indices, self.shown = np.random.default_rng(order), None, 0
         self.seeds = noise, dropout
         self.noise, self.dropout = random_generator(xp, noise), random_generator(xp, dropout)
@@ -87,8 +91,15 @@ class Game:
             for _ in range(recipe.head_start):
                 self.step_of_D(penalised=False)
             self.indices = None  # the first epoch begins here
-        loss_D, score_real, score_fake = self.step_of_D()
-        loss_G = self.step_of_G()
+        if self.fused:
+            n, n_G = recipe.batch_size, recipe.batch_G or recipe.batch_size
+            self.choose()
+            loss_D, score_real, score_fake, loss_G = self.fused.step(
+                self.images, self.rows(), make_noise(recipe, self.noise, n + n_G), self.dropout, self.optimizer_D, self.optimizer_G,
+                self.shown_labels(2 * n + n_G))
+        else:
+            loss_D, score_real, score_fake = self.step_of_D()
+            loss_G = self.step_of_G()
         if recipe.average:
             for average, vector in zip(self.averages, (self.G.theta, self.G.state)):
                 average.step(vector)
@@ -113,6 +124,11 @@ class Game:
 
     def next_images(self):
         """The next N images, scaled: (N, pixels)."""
+        self.choose()
+        return scale(self.images[self.rows()], self.recipe.dtype, self.recipe.low)
+
+    def choose(self):
+        """Go on to the next N images."""
         N = self.recipe.batch_size
         if self.indices is None or self.shown == self.steps:  # an epoch is over: a new order
             n, self.shown = len(self.images), 0
@@ -121,7 +137,6 @@ class Game:
             else:
                 self.indices = self.xp.asarray(np.resize(self.order.permutation(n), self.steps * N))
         self.shown += 1
-        return scale(self.images[self.rows()], self.recipe.dtype, self.recipe.low)
 
     def rows(self):
         """The numbers of the N images shown last."""

@@ -113,11 +113,11 @@ class Adam:
         rate = self.lr * (1 - self.beta1) / (1 - self.beta1 ** self.t) / r
         for piece in self.pieces:
             theta, g, s, q = self.theta[piece], dtheta[piece], self.s[piece], self.q[piece]
+            constants = self.beta2, rate, self.eps / r, 1 - self.lr * self.decay
             if self.beta1:
-                remember(s, g, self.beta1)
+                adam(theta, g, s, q, self.beta1, *constants)
             else:
-                s = g
-            adam(theta, g, s, q, self.beta2, rate, self.eps / r, 1 - self.lr * self.decay)
+                adam_without_memory(theta, g, g, q, *constants)
 
     def plain_step(self, dtheta):
         """What `step` computes, in the letters of the paper; dtheta (P,)."""
@@ -158,15 +158,16 @@ def roll(theta, velocity, g, lr, momentum):
 
 
 @fused
-def remember(s, g, beta):
-    """s = beta s + g, in place."""
-    s *= beta
+def adam(theta, g, s, q, beta1, *constants):
+    """The three lines of Adam, in place."""
+    s *= beta1
     s += g
+    adam_without_memory(theta, g, s, q, *constants)
 
 
 @fused
-def adam(theta, g, s, q, beta2, rate, eps, left):
-    """The other two lines of Adam, in place; `left` is what decay leaves of theta."""
+def adam_without_memory(theta, g, s, q, beta2, rate, eps, left):
+    """The last two of them; `left` is what decay leaves of theta."""
     q *= beta2
     q += g * g
     theta *= left

@@ -12,6 +12,7 @@ device refuses, and also what CuPy lets pass but should not happen in minigan:
 
 Reductions give arrays of shape (), as on the device, and `empty` is filled with NaN.
 """
+import collections
 import contextlib
 import sys
 import types
@@ -25,7 +26,9 @@ GENERATOR = set("exponential gamma integers poisson random standard_exponential 
                 " standard_normal uniform".split())
 VIEWS = set("reshape ravel view swapaxes transpose squeeze T".split())  # these start no work: they only look another way
 NOT_FUSED = set("matmul dot sum mean max min argmax argmin reshape ravel concatenate stack repeat take __matmul__".split())
-launches = 0  # how many calls would have started work on the device
+KERNELS = {"integers": 2}  # where it is not one: numbers are drawn, and the lower bound is added
+launches, launched = 0, collections.Counter()  # how many kernels would have been started on the device, and by which names
+recording = None  # a list while a stream records: fused kernels go there instead of being done, and all else fails
 _sync_allowed, _fusing = [True], [False]
 
 
@@ -41,6 +44,14 @@ def no_sync():
 
 def _sync(what):
     assert _sync_allowed[-1], f"{what}: the host would wait for the device here"
+
+
+def _launch(name, kernels=1):
+    global launches
+    launches += kernels
+    if kernels and not _fusing[-1]:
+        launched[name.strip("_")] += kernels
+    assert _fusing[-1] or recording is None or not kernels, f"{name} cannot be recorded: it would ask for memory, or CuPy refuses it"
 
 
 def _inside(x, what):
@@ -63,8 +74,7 @@ def _outside(x):
 
 
 def _call(function, name, args, kwargs):
-    global launches
-    launches += name not in VIEWS
+    _launch(name, 0 if name in VIEWS else len(args[0]) if name == "concatenate" else KERNELS.get(name, 1))
     assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
     if name in NO_WHERE and {"where", "initial"} & set(kwargs):
         raise TypeError(f"cupy.{name} has no where= or initial=")
@@ -94,6 +104,11 @@ class Array:
         if method == "__call__" and any(isinstance(a, np.generic) for a in args) and not kwargs:
             return _call(ufunc, ufunc.__name__, args, kwargs)
         raise TypeError(f"numpy.{ufunc.__name__} met a device array")
+
+    @property
+    def data(self):
+        """Where it lies, as a number."""
+        return types.SimpleNamespace(ptr=self._host.ctypes.data)
 
     def get(self):
         _sync("get()")
@@ -134,13 +149,11 @@ class Array:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index):
-        global launches
-        launches += isinstance(index, Array)  # fetching rows by number; a slice is only a view
+        _launch("x[...]", isinstance(index, Array))  # fetching rows by number; a slice is only a view
         return _outside(self._host[_inside(index, "x[...]")])
 
     def __setitem__(self, index, value):
-        global launches
-        launches += 1
+        _launch("x[...] = value")
         index = _inside(index, "x[...]")
         for i in index if isinstance(index, tuple) else (index,):
             if isinstance(i, np.ndarray) and i.dtype.kind in "iu":
@@ -160,8 +173,7 @@ class Array:
 
 def _operator(name):
     def operate(self, *others):
-        global launches
-        launches += 1
+        _launch(name)
         assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
         result = getattr(self._host, name)(*_inside(others, name))
         if name.startswith("__i") and name != "__invert__":
@@ -242,7 +254,11 @@ def fuse(kernel_name=None):
     def decorate(function):
         def call(*args):
             global launches
+            if recording is not None and not _fusing[-1]:
+                return recording.append(lambda: call(*args))
             before = launches
+            if not _fusing[-1]:
+                launched[kernel_name or function.__name__] += 1
             _fusing.append(True)
             try:
                 return function(*args)

@@ -147,6 +147,22 @@ def test_it_counts_what_would_be_launched(x):
     assert fake_device.launches - before == 3 and x.shape and fake_device.launches - before == 3
 
 
+def test_what_cupy_does_in_two_kernels_counts_twice(x):
+    """Its Generator.integers draws and then adds the lower bound; its concatenate copies array by array, if there are few."""
+    before = fake_device.launches
+    fake_device.random.default_rng(0).integers(0, 9, (3,))
+    assert fake_device.launches == before + 2
+    fake_device.concatenate([x, x, x])
+    assert fake_device.launches == before + 5
+
+
+def test_it_says_what_would_be_launched(x):
+    fake_device.launched.clear()
+    formula = fake_device.fuse(kernel_name="formula")(lambda x: fake_device.exp(x) + x)
+    formula(x), x @ x.T, fake_device.matmul(x, x.T), x[1:].T, fake_device.concatenate([x, x])
+    assert fake_device.launched == {"formula": 1, "matmul": 2, "concatenate": 2}
+
+
 def test_an_array_says_which_module_made_it(x):
     assert sys.modules[type(x).__module__] is fake_device
 

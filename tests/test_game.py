@@ -24,7 +24,8 @@ def small(name):
 
 
 def play(recipe, xp=np, steps=5, seed=0):
-    game = Game(recipe, IMAGES, seed, xp)
+    """By the pages of the core, on a device too; test_fusing.py has the other way."""
+    game = Game(recipe, IMAGES, seed, xp, fused=False)
     told = [[to_host(value).item() for value in game.step()] for _ in range(steps)]
     return game, told
 
@@ -42,9 +43,10 @@ def test_every_recipe_plays_the_same_on_every_backend(name, xp):
         np.testing.assert_array_equal(to_host(game.drawer.state), plain.drawer.state)
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("name", RECIPES)
-def test_no_recipe_s_step_makes_the_host_wait(name):
-    game = Game(small(name), IMAGES, 0, fake_device)
+def test_no_recipe_s_step_makes_the_host_wait(name, fused):
+    game = Game(small(name), IMAGES, 0, fake_device, fused=fused)
     with fake_device.no_sync():
         game.step()
         game.step()
@@ -178,7 +180,7 @@ LABELS = np.arange(30) * 7 % 10 % 3                                    # three c
 def test_every_recipe_plays_with_labels(name, xp):
     told = []
     for module in (np, xp) if xp.__name__ != "cupy" else (xp,):
-        game = Game(replace(small(name), conditional=True), IMAGES, 0, module, LABELS, 3)
+        game = Game(replace(small(name), conditional=True), IMAGES, 0, module, LABELS, 3, fused=False)
         for _ in range(5):
             told.append([to_host(value).item() for value in game.step()])
         assert game.draw(game.grid_z).shape == (100, 96)
