@@ -1,5 +1,6 @@
 """A short training, and the folder it leaves behind; drawing from it again."""
 import csv
+import functools
 import json
 from pathlib import Path
 
@@ -81,7 +82,9 @@ def test_the_same_seed_is_the_same_run_and_another_is_not(finished, tmp_path):
         assert (tmp_path / "b/samples" / name).read_bytes() == (finished / "samples" / name).read_bytes()
 
 
-def test_on_the_double_it_is_the_same_bit_for_bit(finished, tmp_path):
+def test_on_the_double_it_is_the_same_bit_for_bit(finished, tmp_path, monkeypatch):
+    """By the pages of the core."""
+    monkeypatch.setattr(training, "Game", functools.partial(training.Game, fused=False))
     there = arrays(run(tmp_path / "double", xp=fake_device))
     for name in "generator", "discriminator", "average":
         np.testing.assert_array_equal(there[name], arrays(finished)[name])
@@ -90,14 +93,15 @@ def test_on_the_double_it_is_the_same_bit_for_bit(finished, tmp_path):
 
 
 def test_a_short_training_on_every_backend(finished, tmp_path, xp):
-    """From the same initial weights; a GPU draws other noise, so there only the beginning is the same."""
+    """From the same initial weights, on a device by fusing.py, to rounding; a GPU draws other noise, so there only the beginning is the same."""
     folder = run(tmp_path / "a", xp=xp)
     assert sorted(p.name for p in folder.rglob("*")) == sorted(p.name for p in finished.rglob("*"))
     assert (folder / "samples/epoch-0000.png").read_bytes() == (finished / "samples/epoch-0000.png").read_bytes()
     for name in "generator", "discriminator", "average":
         vector = arrays(folder)[name]
         assert vector.dtype == "float32" and np.isfinite(vector).all()
-        assert xp.__name__ == "cupy" or (vector == arrays(finished)[name]).all()
+        if xp.__name__ != "cupy":
+            np.testing.assert_allclose(vector, arrays(finished)[name], rtol=0 if xp is np else 1e-4, atol=0 if xp is np else 1e-6)
 
 
 def test_losses_come_home_only_now_and_then(tmp_path, monkeypatch):
