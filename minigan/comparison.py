@@ -22,6 +22,7 @@ import json
 import math
 from pathlib import Path
 
+from minigan.plots import logarithmic
 from minigan.runs import RunError
 
 COLUMNS = ("epoch", "elapsed", "fd", "loss_D", "loss_G", "score_real", "score_fake")  # that are needed of history.csv
@@ -83,7 +84,6 @@ def table(runs):
 def draw_comparison(runs):
     """A matplotlib figure of the same: FD over seconds, losses and scores over epochs, a colour a run."""
     from matplotlib.figure import Figure  # slow to import, so only now
-    from matplotlib.ticker import LogLocator, StrMethodFormatter
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     distance, losses, scores = figure.subplots(1, 3)
@@ -94,10 +94,8 @@ def draw_comparison(runs):
         for axes, of_D, of_G in (losses, "loss_D", "loss_G"), (scores, "score_real", "score_fake"):
             axes.plot(past["epoch"], past[of_D], **dots)
             axes.plot(past["epoch"], past[of_G], linestyle="--", **dots)
-    distance.set(xlabel="seconds of training", ylabel="Fréchet distance, 0 is best", yscale="log", xlim=(0, None))
-    distance.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    distance.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    distance.yaxis.set_minor_formatter("")
+    distance.set(xlabel="seconds of training", ylabel="Fréchet distance, 0 is best", xlim=(0, None))
+    logarithmic(distance)
     losses.set(xlabel="epoch", ylabel="losses: D solid, G dashed")
     scores.set(xlabel="epoch", ylabel="D(x) solid, D(G(z)) dashed")
     for axes in losses, scores:

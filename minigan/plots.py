@@ -67,11 +67,23 @@ def save_curves(history, path, columns, lines, ylabel, yscale="linear"):
         axes.axhline(height, color="grey", linewidth=1, linestyle="--")
         axes.annotate(label, (1, height), xycoords=("axes fraction", "data"), xytext=(-4, 3),
                       textcoords="offset points", ha="right", color="grey", fontsize=9)
-    axes.set(xlabel="epoch", ylabel=ylabel, yscale=yscale)
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    if yscale == "log":
+        logarithmic(axes)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     axes.grid(alpha=0.2)
     FigureCanvasAgg(figure).print_png(path)
+
+
+def logarithmic(axes):
+    """Make the scale upwards logarithmic, with plain numbers: 1, 2, 5, 10, ..."""
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter("")
 
 
 def save_fd(history, path):
