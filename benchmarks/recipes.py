@@ -7,7 +7,7 @@
 
 Each recipe is trained with its own settings until its epochs are done or --minutes (default 6) of one
 core's time have been spent on it, whichever comes first: published recipes run for hours (only `default-conv`
-may finish). After each epoch the FD of 2,000 samples is noted, too. (The time
+may finish, and `auto-write`, the slowest, gets twelve). After each epoch the FD of 2,000 samples is noted, too. (The time
 is the processor's, not the clock's, so that a busy machine does not matter.) Our own get three
 seeds, the others one. Every run appends a line to docs/recipes.jsonl, so that it can be stopped and
 goes on where it was; grids of 40 samples go to docs/recipes/.
@@ -33,7 +33,7 @@ from minigan.sources import load
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, PICTURES = DOCS / "recipes.jsonl", DOCS / "recipes.md", DOCS / "recipes"
 SEEDS = {"default": 3, "default-conv": 3}  # of the others, one
-MINUTES = {"default-conv": 20}  # enough for all of its epochs; the others, see --minutes
+MINUTES = {"default-conv": 20, "auto-write": 12}  # enough for all epochs of the one, and more than one of the other; all else, see --minutes
 MARK = "<!-- what follows is written by benchmarks/recipes.py -->"
 
 
