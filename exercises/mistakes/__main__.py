@@ -2,7 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 python -m exercises.mistakes         what is not trained yet, then docs/mistakes.md; five minutes of one core
     python -m exercises.mistakes stale_cache beta1              only these
-    python -m exercises.mistakes stale_cache --steps 200 --out gallery      a quick look, elsewhere
+    python -m exercises.mistakes stale_cache --steps 200 --out runs/gallery      a quick look, elsewhere
     python -m exercises.mistakes --page                         only write the page and its pictures
 
 Every run that is done is a line in mistakes.jsonl, so that all this can be stopped and goes on where it was.
@@ -136,7 +136,9 @@ def draw(mistake, rows, path):
             axes.set(xlabel="step", yscale=getattr(mistake, "yscale", "linear"))
             axes.legend(frameon=False)
             axes.grid(alpha=0.2)
-    figure.savefig(path, dpi=80)
+    file = io.BytesIO()
+    figure.savefig(file, dpi=80)
+    Image.open(file).convert("RGB").quantize(64).save(path)  # a third of the size, and they go into the book
 
 
 def mends(source):
