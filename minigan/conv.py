@@ -17,7 +17,8 @@ Forward, Conv2D
 
 Backward, Conv2D
     For the product it is Dense's: db sums the rows of dy, dW = patchesᵀ·dy, dpatches = dy·Wᵀ. And the
-    patches are copies of pixels, whose gradients add up, see patches.py: dx = add_patches(dy·Wᵀ).
+    patches are copies of pixels, whose gradients add up, see patches.py: dx = add_patches(dy·Wᵀ), which
+    `add_products` computes in one go.
 
 ConvTranspose2D, or: backward as a forward
     Take an image of three pixels in a row, and a kernel of two, without a bias. Then y_0 = w_0 x_0 + w_1 x_1
@@ -27,6 +28,10 @@ ConvTranspose2D, or: backward as a forward
                                            │ w_0   0  │
         A = │ w_0  w_1   0  │         Aᵀ = │ w_1  w_0 │
             │  0   w_0  w_1 │              │  0   w_1 │
+
+    To transpose is to say <Ax, y> = <x, Aᵀy> for all x and y, where <,> is the sum of products: both are
+    the sum of all y_j A_ji x_i, added up row by row on the left, column by column on the right. (A test
+    holds the two layers to it.)
 
     Of three pixels A makes two, and Aᵀ makes three of two. That is what a generator wants: to go from small
     images to larger ones. So this layer has Aᵀ as its forward and, as (Aᵀ)ᵀ is A, A as its backward (the

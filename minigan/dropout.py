@@ -27,8 +27,6 @@ Shapes
     mask, y and dx have the shape of x. The cache is (mask, shape of x), with
     mask = None where nothing was dropped.
 
-
-
 >>> import numpy as np
 >>> layer, x = Dropout(0.5), np.ones((1, 6))
 >>> y, cache = layer.forward(x, train=True, rng=np.random.default_rng(1))
