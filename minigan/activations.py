@@ -59,7 +59,7 @@ class LeakyReLU(Layer):
 
     def backward(self, dy, y, need_dx=True, need_dparams=True):
         check_dy(self, dy, y.shape)
-        return leaky_backward(dy, y, self.slope)
+        return leaky_backward(dy, y, self.slope) if self.slope else relu_backward(dy, y)
 
     def double_backward(self, ddx, dy, y):  # a slope that is 1 or `slope` does not change with x
         check_ddx(self, ddx, y.shape)
@@ -128,6 +128,12 @@ def leaky(x, slope):
 def leaky_backward(dy, y, slope):
     """dy times `slope` or 1, where y > 0 counts as 0 or 1: to compute is ten times as fast as to choose between two values."""
     return dy * (slope + (1 - slope) * (y > 0).astype(y.dtype))
+
+
+@fused
+def relu_backward(dy, y):
+    """dy times 0 or 1: leaky_backward with slope 0, in half the time."""
+    return dy * (y > 0)
 
 
 @fused

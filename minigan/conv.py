@@ -72,7 +72,7 @@ import math
 from minigan.backend import array_module
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer, check_ddx, check_dy, check_float
-from minigan.patches import add_products, patches
+from minigan.patches import add_products, patches, patches_and_product
 
 
 class Conv2D(Layer):
@@ -92,8 +92,7 @@ class Conv2D(Layer):
         height, width = self.places(x.shape)
         if min(height, width) < 1:
             raise ValueError(f"{self!r} is larger than its image, x of shape {x.shape}")
-        rows = patches(x, self.size, self.stride, self.padding, height, width)
-        y = rows @ self.W.reshape(-1, self.n_out)
+        rows, y = patches_and_product(x, self.W.reshape(-1, self.n_out), self.size, self.stride, self.padding, height, width)
         y += self.b
         return y.reshape(len(x), height, width, self.n_out), (rows, x.shape)
 
@@ -110,10 +109,11 @@ class Conv2D(Layer):
 
     def double_backward(self, ddx, dy, cache):  # Dense's, of patches: their forward is the backward of add_patches
         check_ddx(self, ddx, cache[1])
-        ddrows = patches(ddx, self.size, self.stride, self.padding, *dy.shape[1:3])
+        ddrows, ddy = patches_and_product(
+            ddx, self.W.reshape(-1, self.n_out), self.size, self.stride, self.padding, *dy.shape[1:3])
         array_module(dy).matmul(ddrows.T, dy.reshape(-1, self.n_out), out=self.dW.reshape(-1, self.n_out))
         self.db[...] = 0
-        return (ddrows @ self.W.reshape(-1, self.n_out)).reshape(dy.shape), None
+        return ddy.reshape(dy.shape), None
 
     def places(self, shape):
         """How many places there are for the kernel, down and across, on images of a shape (N, H, W, C)."""
@@ -151,11 +151,12 @@ class ConvTranspose2D(Layer):
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         x, shape = cache
         check_dy(self, dy, shape)
-        drows = patches(dy, self.size, self.stride, self.padding, *x.shape[1:3])
+        how = self.size, self.stride, self.padding, *x.shape[1:3]
+        drows, dx = patches_and_product(dy, self.W.reshape(-1, self.n_in), *how) if need_dx else (patches(dy, *how), None)
         if need_dparams:
             array_module(dy).matmul(drows.T, x.reshape(-1, self.n_in), out=self.dW.reshape(-1, self.n_in))
             self.db[...] = sum_of_rows(dy.reshape(-1, self.n_out))
-        return (drows @ self.W.reshape(-1, self.n_in)).reshape(x.shape) if need_dx else None
+        return dx.reshape(x.shape) if need_dx else None
 
     def double_backward(self, ddx, dy, cache):  # dx = patches(dy)·W, so patches(dy) has the gradient ddx·Wᵀ
         x, shape = cache
