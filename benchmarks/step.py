@@ -12,6 +12,7 @@
 A step is what training does N images at a time: fetch and scale N real images, draw the noise, one
 step of D, one of G, one of the average where the recipe has one. What stands beside it:
 
+    alone        where convolutions are played by a worker on each core (minigan/workers.py): without that
     floor        the matrix products of that step alone: same shapes, same BLAS, results written
                  into arrays that are there already, and nothing else
     torch        PyTorch, as people write it: eager, fused Adam; G's step also computes D's gradients
@@ -19,7 +20,7 @@ step of D, one of G, one of the average where the recipe has one. What stands be
     compiled     torch, lean under torch.compile
 
 Everything that is compared runs in one process, in turns of a fraction of a second, so that all get
-the same share of a noisy machine; a figure is the median over the turns, a ratio the median of the
+the same share of a noisy machine; the first tenth of a second of a turn does not count; a figure is the median over the turns, a ratio the median of the
 ratios within each turn, and the spread behind it is from its first to its third quartile. PyTorch
 may be missing: then its columns are. Which BLAS kernels and how many threads were used is printed.
 Launches are the kernels that a step would start on a GPU, counted on the tests' stand-in for one; in brackets, how
@@ -124,7 +125,8 @@ class Floor:
 
 
 def take_turns(runners, finish, rounds=15, turn=0.25):
-    """{name: seconds a step, in each round}: every runner for `turn` seconds, then the next."""
+    """{name: seconds a step, in each round}: every runner for `turn` seconds, then the next. Before that, a tenth of a second that
+    does not count: so long the threads of the one before may go on waiting for more work, on a core that is wanted here."""
     counts, times = {}, {name: [] for name in runners}
     for name, runner in runners.items():
         for _ in range(3):
@@ -138,6 +140,10 @@ def take_turns(runners, finish, rounds=15, turn=0.25):
     for i in range(rounds):
         names = list(runners)
         for name in names[i % len(names):] + names[:i % len(names)]:
+            began = time.perf_counter()
+            while time.perf_counter() - began < 0.1:
+                runners[name].step()
+                finish()
             began = time.perf_counter()
             for _ in range(counts[name]):
                 runners[name].step()
@@ -156,7 +162,9 @@ def ratio(times, name, beside):
 def compare(recipe, images, xp, threads, rounds, compiled, graph=False):
     """All runners on one recipe: a dict of what was measured."""
     device = "cpu" if xp is np else "cuda"
-    runners = {"minigan": Game(recipe, images, 0, xp), "floor": Floor(recipe, xp)}
+    runners = {"minigan": Game(recipe, images, 0, xp, cores=threads or 1), "floor": Floor(recipe, xp)}
+    if runners["minigan"].workers:
+        runners["alone"] = Game(recipe, images, 0, xp)
     if runners["minigan"].fused:
         runners["unfused"] = Game(recipe, images, 0, xp, fused=False)
     if graph:
@@ -231,7 +239,7 @@ def show(name, row):
     print(f"| {name} | {row['batch']} | {row['launches']}{unfused} | {row['threads'] or 'GPU'} | {ms['floor']:.1f} | {ms['minigan']:.1f} | **{times(row['to_floor'])}** |"
           f" {times(row.get('torch to minigan'))} | {times(row.get('torch, lean to minigan'))} |"
           f" {times(row.get('compiled to minigan'))} |", flush=True)
-    for other in "unfused", "recorded":
+    for other in "alone", "unfused", "recorded":
         if other in ms:
             print(f"  {name}, {other}: {ms[other]:.2f} ms, {times(row[f'{other} to minigan'])} of minigan's {ms['minigan']:.2f}", flush=True)
 

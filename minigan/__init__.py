@@ -40,23 +40,24 @@ until you come to penalties.py, which says what they are for.
     24  build            from a recipe to its networks, optimizers and noise
     25  blocks           Dense, activation and dropout on a device, in few kernels
     26  fusing           and both moves of a game, in half as many
-    27  game             both networks and all else that changes while they learn
-    28  plots            every picture
-    29  runs             the run folder: settings, history, model
-    30  drawing          new images: at random, of a class that is asked for, or on a walk
-    31  checkpoint       everything needed to go on after a power cut
-    32  classifier       a judge who knows digits, made of the same layers
-    33  metrics          is it any good? in figures
-    34  diagnosis        and in words
-    35  training         the loop: epochs, and what is written when
-    36  evaluation       all figures of one run, beside those of real images and of noise
-    37  comparison       several runs, side by side
-    38  inspection       what each layer of a run does: its weights, its numbers, its dead units
-    39  selfcheck        every derivative against central differences, in one table
-    40  webpage          a run as one page that draws by itself
-    41  export           and for those who have PyTorch or ONNX
-    42  toy              a GAN on a line, of which all is known: both densities, and the best D
-    43  animation        the toy while it learns
+    27  workers          the moves of convolutions on all cores: a part of the batch on each
+    28  game             both networks and all else that changes while they learn
+    29  plots            every picture
+    30  runs             the run folder: settings, history, model
+    31  drawing          new images: at random, of a class that is asked for, or on a walk
+    32  checkpoint       everything needed to go on after a power cut
+    33  classifier       a judge who knows digits, made of the same layers
+    34  metrics          is it any good? in figures
+    35  diagnosis        and in words
+    36  training         the loop: epochs, and what is written when
+    37  evaluation       all figures of one run, beside those of real images and of noise
+    38  comparison       several runs, side by side
+    39  inspection       what each layer of a run does: its weights, its numbers, its dead units
+    40  selfcheck        every derivative against central differences, in one table
+    41  webpage          a run as one page that draws by itself
+    42  export           and for those who have PyTorch or ONNX
+    43  toy              a GAN on a line, of which all is known: both densities, and the best D
+    44  animation        the toy while it learns
 
 The letters
     x         what goes into a layer, (N, K); images are (N, H, W, C): height, width, channels

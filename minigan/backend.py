@@ -93,6 +93,13 @@ def keep_memory():
         return False
 
 
+def blas_threads():
+    """How many threads NumPy's matrix products take: all cores, or what OPENBLAS_NUM_THREADS says; 1 if we cannot tell."""
+    import threadpoolctl  # here, so that a machine that only computes on its GPU can do without
+
+    return max((lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"), default=1)
+
+
 def blas_advice():
     """One line on how NumPy's matrix products could be faster on this machine; "" if there is none.
 

@@ -55,7 +55,7 @@ Backward, of one feature
 
 Shapes
     x, y (N, K) or (N, H, W, K); gamma, beta, mean, var (K,); R = N or N H W. The cache is
-    (x - m, sd, whether it was training, shape of x).
+    (x - m, sd, R or, when sampling, 0, shape of x).
 
 >>> import numpy as np
 >>> layer = BatchNorm(1, dtype="float64")
@@ -90,41 +90,47 @@ class BatchNorm(Layer):
             raise ValueError(f"{self!r} wants x of shape (..., {len(self.gamma)}), not {x.shape}")
         if x.dtype != self.gamma.dtype:
             raise TypeError(f"{self!r} has {self.gamma.dtype} parameters but got {x.dtype} x of shape {x.shape}")
-        rows, m, v = x.reshape(-1, x.shape[-1]), self.mean, self.var
-        R = len(rows)
-        if train and R < 2:
-            raise ValueError(f"{self!r} cannot train on a single example, x of shape {x.shape}: it has no variance")
+        rows, R, m, v = x.reshape(-1, x.shape[-1]), 0, self.mean, self.var
         if train:
-            m = sum_of_rows(rows) / R
+            R, m = self.total(len(rows), sum_of_rows(rows))
+            m = m / R
+        if R == 1:
+            raise ValueError(f"{self!r} cannot train on a single example, x of shape {x.shape}: it has no variance")
         centred = rows - m
         if train:
-            v = sum_of_rows(centred * centred) / R
+            v = self.total(sum_of_rows(centred * centred))[0] / R
             self.mean += self.momentum * (m - self.mean)
             self.var += self.momentum * (R / (R - 1) * v - self.var)
         sd = (v + self.eps) ** 0.5
         y = centred * (self.gamma / sd)
         y += self.beta
-        return y.reshape(x.shape), (centred, sd, train, x.shape)
+        return y.reshape(x.shape), (centred, sd, R, x.shape)
 
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
-        centred, sd, train, shape = cache
+        centred, sd, R, shape = cache
         check_dy(self, dy, shape)
-        rows, R = dy.reshape(centred.shape), len(centred)
+        rows = dy.reshape(centred.shape)
         dbeta, dgamma = sum_of_rows(rows), sum_of_rows(rows * centred) / sd
         if need_dparams:
             self.dgamma[...], self.dbeta[...] = dgamma, dbeta
         if not need_dx:
             return None
         dx = rows * (self.gamma / sd)                     # dxhat / sd
-        if train:                                         # less the two means, which are gamma times those of dy and dy xhat
+        if R:                                             # less the two means, which are gamma times those of dy and dy xhat
+            dbeta, dgamma = self.total(dbeta, dgamma)
             dx -= centred * (self.gamma / sd * dgamma / (R * sd))
             dx -= self.gamma / sd * dbeta / R
         return dx.reshape(shape)
 
+    def total(self, *sums):
+        """Sums over all rows of the batch, each (K,) or their number, from the sums over the rows at hand. Here these are all rows;
+        where a batch is computed in parts, the sums of all parts are added up."""
+        return sums
+
     def double_backward(self, ddx, dy, cache):  # sampling, it is a multiplication by gamma / sd
-        centred, sd, train, shape = cache
+        centred, sd, R, shape = cache
         check_ddx(self, ddx, shape)
-        if train:
+        if R:
             raise NotImplementedError(f"{self!r} has no double_backward while it trains: it mixes the images of a batch, so that"
                                       " none has a slope of its own. Choose a discriminator without batch norm, or no penalty")
         self.dgamma[...], self.dbeta[...] = sum_of_rows((ddx * dy).reshape(centred.shape)) / sd, 0

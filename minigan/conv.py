@@ -10,9 +10,10 @@ Forward, Conv2D
 
         y = patches·W + b          y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
 
-    All places of all images are one matrix product. The stride s is how far the kernel moves to the
-    next place; `padding` adds rows and columns of 0 on all four sides. The kernel fits once into k of the
-    H + 2 padding rows, and once more for each s that are left: (H + 2 padding - k) // s + 1 places.
+    All places of all images are one matrix product, which `patches_and_product` makes a few images at a
+    time. The stride s is how far the kernel moves to the next place; `padding` adds rows and columns of 0 on
+    all four sides. The kernel fits once into k of the H + 2 padding rows, and once more for each s that are
+    left: (H + 2 padding - k) // s + 1 places.
     (The kernel is not mirrored: what the field calls convolution is, to a mathematician, a correlation.)
 
 Backward, Conv2D

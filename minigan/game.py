@@ -44,6 +44,7 @@ from minigan.gan import discriminator_step, discriminator_step_in_two, generator
 from minigan.optim import WeightAverage
 from minigan.penalties import slope_penalty
 from minigan.randomness import random_generator, random_state, set_random_state
+from minigan.workers import workers
 
 GRID = 100  # images in a sample grid
 SAMPLES = 2000  # that are measured after every epoch
@@ -55,10 +56,11 @@ class Game:
     t counts the steps so far, of which `steps` are an epoch. `drawer` is the network to draw with:
     G with the average of its weights, or G itself where the recipe takes no average. A conditional
     recipe wants labels (n,) from 0 to n_classes - 1; its grid has a row (or more) for each class, with the same noise.
-    On a device both moves are made by fusing.py where it can; with fused=False, by gan.py as on NumPy.
+    On a device both moves are made by fusing.py where it can; with fused=False, by gan.py as on NumPy. On NumPy
+    networks of convolutions are played by a worker on each of so many `cores` (see workers.py).
     """
 
-    def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0, fused=True):
+    def __init__(self, recipe, images, seed=0, xp=np, labels=None, n_classes=0, fused=True, cores=1):
         weights, order, noise, dropout, grid, measured = np.random.SeedSequence(seed).spawn(6)
         n, *shape = images.shape
         self.recipe, self.xp, self.t, self.steps = recipe, xp, 0, recipe.steps or n // recipe.batch_size
@@ -73,6 +75,7 @@ class Game:
         self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
         self.fused = fused and not recipe.penalty and fused_moves(
             self.G, self.D, self.loss, recipe.batch_size, recipe.batch_G or recipe.batch_size, recipe.real_label, recipe.low)
+        self.workers = workers(self.G, self.D, cores) if xp is np and recipe.penalty != "wgan-gp" else None  # which draws at random
         self.order, self.indices, self.shown = np.random.default_rng(order), None, 0
         self.seeds = noise, dropout
         self.noise, self.dropout = random_generator(xp, noise), random_generator(xp, dropout)
@@ -114,13 +117,14 @@ class Game:
             penalty = slope_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
         mixing = any(isinstance(layer, BatchNorm) for layer in self.D.layers)  # see gan.py
         move = discriminator_step_in_two if mixing else discriminator_step
-        return move(self.G, self.D, self.optimizer_D, real, z, self.dropout, recipe.real_label, self.shown_labels(len(real)),
-                    self.loss, penalty)
+        what = self.optimizer_D, real, z, self.dropout, recipe.real_label, self.shown_labels(len(real)), self.loss, penalty
+        return self.workers.move(move, self.D, *what) if self.workers else move(self.G, self.D, *what)
 
     def step_of_G(self):
         """G's move alone: its loss."""
         z = make_noise(self.recipe, self.noise, self.recipe.batch_G or self.recipe.batch_size)
-        return generator_step(self.G, self.D, self.optimizer_G, z, self.dropout, self.shown_labels(len(z)), self.loss)
+        what = self.optimizer_G, z, self.dropout, self.shown_labels(len(z)), self.loss
+        return self.workers.move(generator_step, self.G, *what) if self.workers else generator_step(self.G, self.D, *what)
 
     def next_images(self):
         """The next N images, scaled: (N, pixels)."""

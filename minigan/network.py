@@ -70,11 +70,11 @@ class Sequential(Layer):
             raise ValueError(f"the layers of a network share one dtype, not {[str(a.dtype) for a in arrays]}")
         states = [getattr(layer, name) for layer in self.layers for name in layer.states]
         xp = array_module(arrays[0])
-        self._place(xp.concatenate([a.ravel() for a in arrays]),
+        self.place(xp.concatenate([a.ravel() for a in arrays]),
                     xp.concatenate([a.ravel() for a in states]) if states else arrays[0].ravel()[:0].copy())
 
-    def _place(self, theta, state):
-        """Make theta and state the stores, and every parameter, gradient and state a view into one."""
+    def place(self, theta, state):
+        """Make theta (P,) and state the stores, and every parameter, gradient and state a view into one."""
         self.theta, self.dtheta, self.state = theta, 0 * theta, state
         self._views = [(self, name, getattr(self, name)) for name in ("theta", "dtheta", "state")]
         for kind, stores in ("names", {"": self.theta, "d": self.dtheta}), ("states", {"": self.state}):
@@ -90,24 +90,28 @@ class Sequential(Layer):
     def to(self, xp):
         """Move to NumPy or CuPy, whichever module xp is; returns the network itself. Do so before
         an optimizer is made: it would go on with the old theta."""
-        self._place(xp.asarray(to_host(self.theta)), xp.asarray(to_host(self.state)))
+        self.place(xp.asarray(to_host(self.theta)), xp.asarray(to_host(self.state)))
         return self
 
     def __setstate__(self, state):
         """After copy.deepcopy or unpickling, the layers' arrays are copies: make them views again."""
         self.__dict__.update(state)
-        self._place(self.theta, self.state)
+        self.place(self.theta, self.state)
 
     def forward(self, x, train=False, rng=None):  # (N, K) -> (N, M), one cache a layer
-        for layer, name, view in self._views:
-            if getattr(layer, name) is not view:
-                raise ValueError(f"{name} of {layer!r}, shape {view.shape}, was rebound to another array:"
-                                 f" write into it, {name}[...] = value")
+        self.check_views()
         caches = []
         for layer in self.layers:
             x, cache = layer.forward(x, train, rng)
             caches.append(cache)
         return x, caches
+
+    def check_views(self):
+        """Raise ValueError if a name stands for another array than the view into theta, dtheta or state that it should be."""
+        for layer, name, view in self._views:
+            if getattr(layer, name) is not view:
+                raise ValueError(f"{name} of {layer!r}, shape {view.shape}, was rebound to another array:"
+                                 f" write into it, {name}[...] = value")
 
     def backward(self, dy, caches, need_dx=True, need_dparams=True):  # (N, M) -> (N, K)
         first = 0 if need_dx else next(i for i, layer in enumerate(self.layers) if layer.names)  # below, nothing learns

@@ -47,6 +47,8 @@ Shapes
 """
 from minigan.backend import array_module
 
+CACHE = 400_000  # numbers that we take to have room in it, with all else that is needed beside them
+
 
 def windows(x, size, stride, padding, height, width):
     """x (N, H, W, C) -> (N, height, width, k, l, C), to read only: at each of height x width places, what the window sees.
@@ -73,7 +75,7 @@ def patches_and_product(x, W, size, stride, padding, height, width):
     """
     xp, seen, places = array_module(x), windows(x, size, stride, padding, height, width), height * width
     rows, y = (xp.empty((len(x) * places, n), dtype=x.dtype) for n in W.shape)
-    few = few_of(xp, len(x))
+    few = few_of(xp, len(x), places * len(W))
     for first in range(0, len(x), few):
         part = slice(first * places, (first + few) * places)
         rows[part].reshape(-1, *seen.shape[1:])[...] = seen[first:first + few]
@@ -104,7 +106,7 @@ def add_products(y, W, shape, stride, padding, height, width):
         return add_patches(y @ W.reshape(-1, F).T, shape, (k, l), stride, padding, height, width)
     parts, run = W.reshape(k, l // t, t * C, F).swapaxes(2, 3), width * t * C
     x = xp.zeros((n, H + 2 * p, (width_x + 2 * q) * C), dtype=y.dtype)
-    few = few_of(xp, n)
+    few = few_of(xp, n, height * width * k * l * C)
     for first in range(0, n, few):
         images = x[first:first + few]
         rows = xp.matmul(y[first * height * width:(first + few) * height * width], parts)  # (k, l / t, places, t C)
@@ -114,9 +116,10 @@ def add_products(y, W, shape, stride, padding, height, width):
     return x.reshape(n, H + 2 * p, width_x + 2 * q, C)[:, p:p + H, q:q + width_x]
 
 
-def few_of(xp, n):
-    """How many of n images at a time, for the cache. On a device all of them: there each operation costs a launch."""
-    return 16 if xp.__name__ == "numpy" else max(n, 1)
+def few_of(xp, n, size):
+    """How many of n images at a time, if the rows of one are so many numbers: those of all shall fit into the processor's
+    cache. On a device all images: there each operation costs a launch."""
+    return max(1, CACHE // size) if xp.__name__ == "numpy" else max(1, n)
 
 
 def padded(x, padding):

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minigan import plots
-from minigan.backend import to_host
+from minigan.backend import blas_threads, to_host
 from minigan.checkpoint import save_checkpoint
 from minigan.diagnosis import diagnose
 from minigan.game import Game
@@ -43,7 +43,7 @@ def train(recipe, images, folder, settings, yardstick, seed=0, xp=np, every=30.0
     gives them, is where to go on. Ctrl-C or a SIGTERM ends the run after the step in hand, and everything
     learned so far is saved.
     """
-    game, history, told, waiting = Game(recipe, images, seed, xp, labels, len(class_names(settings))), [], [], []
+    game, history, told, waiting = Game(recipe, images, seed, xp, labels, len(class_names(settings)), cores=blas_threads()), [], [], []
     past = now = 0.0  # seconds of the run, and of its epoch in hand, before this process
     if checkpoint:
         arrays, words = checkpoint

@@ -104,7 +104,7 @@ def test_pytorch_draws_the_same_images(run, tmp_path, monkeypatch):
     x = G.forward(z)[0]
     assert abs(there["G"](torch.from_numpy(z)).numpy().reshape(x.shape) - x).max() < 2 * TOLERANCE
     exact = Sequential([copy.deepcopy(layer) for layer in G.layers])          # in float64 there is nothing to be excused by
-    exact._place(G.theta.astype("float64"), G.state.astype("float64"))
+    exact.place(G.theta.astype("float64"), G.state.astype("float64"))
     there = there["G"].double()(torch.from_numpy(z.astype("float64"))).numpy()
     assert abs(there.reshape(x.shape) - exact.forward(z.astype("float64"))[0]).max() < 1e-12
 

@@ -30,6 +30,7 @@ BUGS = {  # name: page, {right: wrong}, the tests that must fail
         "test_gan.py::test_the_generator_s_gradient_against_central_differences"]),
     "mask from the gradient's sign": ("activations.py", {
         "dy * (slope + (1 - slope) * (y > 0)": "dy * (slope + (1 - slope) * (dy > 0)",
+        "return dy * (y > 0)": "return dy * (dy > 0)",
     }, ["test_layers.py::test_gradients_against_central_differences[LeakyReLU]",
         "test_layers.py::test_gradients_against_central_differences[ReLU]"]),
     "transposed weight gradient": ("dense.py", {
@@ -83,8 +84,21 @@ BUGS = {  # name: page, {right: wrong}, the tests that must fail
     }, ["test_layers.py::test_gradients_against_central_differences[BatchNorm, training]",
         "test_layers.py::test_gradients_against_central_differences[BatchNorm, images]"]),
     "batch norm that samples with the batch's mean": ("batchnorm.py", {
-        "        if train:\n            m = ": "        if True:\n            m = ",
+        "        if train:\n            R, m = ": "        if True:\n            R, m = ",
     }, ["test_layers.py::test_forward_against_a_second_formula[BatchNorm, sampling]"]),
+    "batch norm over one's own part of the batch": ("workers.py", {
+        "[sum(parts) for parts in zip(*told)]": "[n * part for part in sums]",
+    }, ["test_workers.py::test_parts_are_the_whole[dcgan-2]",
+        "test_workers.py::test_parts_are_the_whole[default-conv-3]"]),
+    "only the first worker's gradient": ("workers.py", {
+        "self.players[:n]:\n            net.dtheta +=": "self.players[:1]:\n            net.dtheta +=",
+    }, ["test_workers.py::test_parts_are_the_whole[dcgan-2]"]),
+    "running averages kept by the last worker": ("workers.py", {
+        "net.state if first else net.state.copy()": "net.state.copy() if first else net.state",
+    }, ["test_workers.py::test_a_worker_s_parameters_are_the_network_s_own"]),
+    "a worker that fails without a word": ("workers.py", {
+        "                    queue.put(error)  # who waits": "                    pass  # who waits",
+    }, ["test_workers.py::test_a_worker_that_fails_is_heard_and_nobody_waits[1]"]),
     "a penalty whose norm is taken over the wrong axis": ("penalties.py", {  # Zeleni9/pytorch-wgan#40
         "rows).sum(axis=1).reshape(-1, 1)": "rows).sum(axis=0)",
     }, ["test_penalties.py::test_the_price_by_its_definition[convolutions-wgan-gp]",
