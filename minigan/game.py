@@ -75,7 +75,8 @@ class Game:
         self.averages = WeightAverage(self.drawer.theta, recipe.average), WeightAverage(self.drawer.state, recipe.average)
         self.fused = fused and not recipe.penalty and fused_moves(
             self.G, self.D, self.loss, recipe.batch_size, recipe.batch_G or recipe.batch_size, recipe.real_label, recipe.low)
-        self.workers = workers(self.G, self.D, cores) if xp is np and recipe.penalty != "wgan-gp" else None  # which draws at random
+        whole = recipe.penalty == "wgan-gp" or recipe.loss == "wasserstein"  # it draws at random; its score looks at the whole batch
+        self.workers = workers(self.G, self.D, cores) if xp is np and not whole else None
         self.order, self.indices, self.shown = np.random.default_rng(order), None, 0
         self.seeds = noise, dropout
         self.noise, self.dropout = random_generator(xp, noise), random_generator(xp, dropout)

@@ -5,7 +5,7 @@ The idea
     convolutions patches, batch norm and activations, which are a third of its work. But an image needs no
     other one to find its way through the network. So the batch is cut into parts, one for each core, and with
     each part a thread plays the whole move (see gan.py). Who does that is called a worker: it has networks with
-    the same parameters, and with gradients of its own. (Krizhevsky 2014, section 3, data parallelism.)
+    the same parameters, and with gradients of its own. (Krizhevsky 2014: data parallelism.)
 
 Forward, and backward
     All parts are equally large. So a loss, a mean over the batch, is the mean of those of the parts, and
@@ -14,7 +14,7 @@ Forward, and backward
 
     Batch norm alone looks at the whole batch: its sums are over all rows. There a worker tells the others
     the sum over its own part, waits for theirs, and adds up what all have told, in the same order as they
-    do, so that all get the same, bit for bit. (Peng et al. 2018, section 3.3, between graphics cards.)
+    do, so that all get the same, bit for bit. (Peng et al. 2018, between graphics cards.)
 
     Where the parts end does not depend on which thread is faster. So with as many workers a run is the same
     again, bit for bit. With more or fewer, numbers are added in another order, and rounded otherwise.
@@ -91,7 +91,7 @@ class Workers:
         return np.mean(told, axis=0)
 
     def together(self, move, parts):
-        """[move(G, D, ..., *part) of a worker for each part], all at the same time. When all have ended, an error is raised."""
+        """[move(G, D, ..., *part) of a worker for each part], all at the same time. Errors are raised when all have ended."""
         n = len(parts)
         post = [[SimpleQueue() for _ in range(n)] for _ in range(n)]  # post[i][j]: what worker i tells worker j
 

@@ -84,7 +84,7 @@ def test_who_has_no_workers():
     for layer in Dropout(0.5), Own():
         assert workers(G, Sequential([*copy.deepcopy(D).layers, layer]), 2) is None
     assert workers(*make_networks(small("pytorch-mlp"), IMAGES.shape[1:], np.random.default_rng(0)), 2) is None
-    for change in {"penalty": "wgan-gp"}, {"spectral": True, "penalty": ""}:
+    for change in {"penalty": "wgan-gp"}, {"loss": "wasserstein"}, {"spectral": True, "penalty": ""}:
         assert Game(replace(small("default-conv"), **change), IMAGES, cores=2).workers is None
     assert Game(small("dcgan"), IMAGES, 0, fake_device, cores=2).workers is None
 
