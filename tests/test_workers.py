@@ -57,6 +57,16 @@ def test_as_many_workers_give_the_same_bits():
     assert one.G.theta.dtype == told.astype("float32").dtype == "float32" and one.G.theta.tobytes() == two.G.theta.tobytes()
 
 
+def test_a_game_that_was_saved_goes_on_with_the_same_bits():
+    game, _ = play("dcgan", 2, steps=2)
+    saved = copy.deepcopy(game.save())
+    other, _ = play("dcgan", 2, steps=0)
+    other.restore(*saved)
+    for one in game, other:
+        one.step()
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(game.arrays().values(), other.arrays().values()))
+
+
 @pytest.mark.parametrize("batch, used", [(6, 2), (5, 1), (1, 1)])
 def test_a_batch_that_has_no_half_is_played_as_a_whole(batch, used, monkeypatch):
     counts = []
