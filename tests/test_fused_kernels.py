@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("g++") or not hasattr(fusion, "
 
 X, ROW, COLUMN, VECTOR, BITS, BYTES = (6, 5), (1, 5), (6, 1), (7,), "bits", "bytes"
 FORMULAS = {  # the arguments: a shape of numbers, or a number
-    "leaky": (X, 0.2), "leaky_backward": (X, X, 0.2), "tanh_backward": (X, X), "tanh_bend": (X, X, X), "sigmoid": (X,), "sigmoid_backward": (X, X),
+    "leaky": (X, 0.2), "leaky_backward": (X, X, 0.2), "relu": (X,), "relu_backward": (X, X), "tanh_backward": (X, X), "tanh_bend": (X, X, X),
+    "sigmoid": (X,), "sigmoid_backward": (X, X),
     "sigmoid_bend": (X, X, X), "drop": (X, BITS, 19661, 1 / 0.7), "softplus": (X,), "price_and_slope": (X, X), "minimax": (X,), "least_squares": (X, X),
     "hinge": (X, X), "wasserstein": (X, X), "roll": (VECTOR, VECTOR, VECTOR, 0.1, 0.5), "adam": (*[VECTOR] * 4, 0.5, 0.9, 0.1, 0.1, 0.99),
     "adam_without_memory": (*[VECTOR] * 4, 0.9, 0.1, 0.1, 0.99), "approach": (VECTOR, VECTOR, 0.1), "show": (X, BYTES, -1.0),
