@@ -93,9 +93,9 @@ class BatchNorm(Layer):
         rows, R, m, v = x.reshape(-1, x.shape[-1]), 0, self.mean, self.var
         if train:
             R, m = self.total(len(rows), sum_of_rows(rows))
+            if R < 2:
+                raise ValueError(f"{self!r} cannot train on a single example, x of shape {x.shape}: it has no variance")
             m = m / R
-        if R == 1:
-            raise ValueError(f"{self!r} cannot train on a single example, x of shape {x.shape}: it has no variance")
         centred = rows - m
         if train:
             v = self.total(sum_of_rows(centred * centred))[0] / R

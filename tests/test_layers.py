@@ -355,6 +355,8 @@ def test_images_that_do_not_fit_are_refused_in_words():
         BatchNorm(3, dtype="float64").forward(np.ones((4, 3), "float32"))
     with refusal(ValueError, "BatchNorm(3) cannot train on a single example, x of shape (1, 3): it has no variance"):
         BatchNorm(3).forward(np.ones((1, 3), "float32"), train=True)
+    with refusal(ValueError, "BatchNorm(3) cannot train on a single example, x of shape (0, 3): it has no variance"):
+        BatchNorm(3).forward(np.ones((0, 3), "float32"), train=True)
     with refusal(ValueError, "Reshape(2, 2) cannot take x of shape (3, 5): it has 5 numbers an example"):
         Reshape(2, 2).forward(np.ones((3, 5), "float32"))
     with refusal(ValueError, "AveragePool2D(2) wants x of shape (N, H, W, C), H and W multiples of 2, not (1, 4, 5, 1)"):
