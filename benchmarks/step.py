@@ -20,8 +20,8 @@ step of D, one of G, one of the average where the recipe has one. What stands be
     compiled     torch, lean under torch.compile
 
 Everything that is compared runs in one process, in turns of a fraction of a second, so that all get
-the same share of a noisy machine; the first tenth of a second of a turn does not count; a figure is the median over the turns, a ratio the median of the
-ratios within each turn, and the spread behind it is from its first to its third quartile. PyTorch
+the same share of a noisy machine; the first tenth of a second of a turn does not count. A figure is
+the median over the turns, a ratio the median of the ratios within each turn, and the spread behind it is from its first to its third quartile. PyTorch
 may be missing: then its columns are. Which BLAS kernels and how many threads were used is printed.
 Launches are the kernels that a step would start on a GPU, counted on the tests' stand-in for one; in brackets, how
 many it would be by the pages of the core alone, without minigan/fusing.py. On a GPU that is timed, too.
