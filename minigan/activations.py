@@ -134,7 +134,7 @@ def leaky_backward(dy, y, slope):
 @fused
 def relu_backward(dy, y):
     """dy times 0 or 1: leaky_backward with slope 0, in half the time."""
-    return dy * (y > 0)
+    return dy * (y > 0).astype(y.dtype)
 
 
 @fused

@@ -115,11 +115,13 @@ class BatchNorm(Layer):
             self.dgamma[...], self.dbeta[...] = dgamma, dbeta
         if not need_dx:
             return None
-        dx = rows * (self.gamma / sd)                     # dxhat / sd
-        if R:                                             # less the two means, which are gamma times those of dy and dy xhat
-            dbeta, dgamma = self.total(dbeta, dgamma)
-            dx -= centred * (self.gamma / sd * dgamma / (R * sd))
-            dx -= self.gamma / sd * dbeta / R
+        if not R:
+            return dy * (self.gamma / sd)                 # dxhat / sd
+        dbeta, dgamma = self.total(dbeta, dgamma)         # dbeta / R is the mean of dy, dgamma / R that of dy xhat
+        dx = centred * (-dgamma / (R * sd))
+        dx += rows
+        dx -= dbeta / R
+        dx *= self.gamma / sd
         return dx.reshape(shape)
 
     def total(self, *sums):

@@ -10,7 +10,7 @@ Forward, Conv2D
 
         y = patches·W + b          y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
 
-    All places of all images are one matrix product, which `patches_and_product` makes a few images at a
+    All places of all images are one matrix product, which `patches_and_products` makes a few images at a
     time. The stride s is how far the kernel moves to the next place; `padding` adds rows and columns of 0 on
     all four sides. The kernel fits once into k of the H + 2 padding rows, and once more for each s that are
     left: (H + 2 padding - k) // s + 1 places.
@@ -19,7 +19,7 @@ Forward, Conv2D
 Backward, Conv2D
     For the product it is Dense's: db sums the rows of dy, dW = patchesᵀ·dy, dpatches = dy·Wᵀ. And the
     patches are copies of pixels, whose gradients add up, see patches.py: dx = add_patches(dy·Wᵀ), which
-    `add_products` computes in one go.
+    `add_products` computes in one go. The patches are not kept for that, but made again from x.
 
 ConvTranspose2D, or: backward as a forward
     Take an image of three pixels in a row, and a kernel of two, without a bias. Then y_0 = w_0 x_0 + w_1 x_1
@@ -48,10 +48,10 @@ ConvTranspose2D, or: backward as a forward
 Shapes
     Channels last: x (N, H, W, C), so that an image's pixel is a row of C numbers, and the matrix
     product gives y (N, H', W', F) in place. Conv2D: kernel W (k, k, C, F), b (F,). ConvTranspose2D,
-    from C to F channels: W (k, k, F, C), b (F,). The cache of each is what dW needs: patches, or x.
-    k, s, padding and output_padding are one number, or a pair for rows and columns, and mean what
-    they mean in PyTorch, whose images are (N, C, H, W) and whose kernels are (F, C, k, k), or
-    (C, F, k, k) for the transposed.
+    from C to F channels: W (k, k, F, C), b (F,). The cache is x, from which dW is made, and of
+    ConvTranspose2D the shape of y, too. k, s, padding and output_padding are one number, or a pair for
+    rows and columns, and mean what they mean in PyTorch, whose images are (N, C, H, W) and whose
+    kernels are (F, C, k, k), or (C, F, k, k) for the transposed.
 
 >>> import numpy as np
 >>> edge = Conv2D(1, 1, 2, np.random.default_rng(0), dtype="float64")
@@ -73,7 +73,7 @@ import math
 from minigan.backend import array_module
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer, check_ddx, check_dy, check_float
-from minigan.patches import add_products, patches, patches_and_product
+from minigan.patches import add_products, patches_and_products
 
 
 class Conv2D(Layer):
@@ -90,35 +90,34 @@ class Conv2D(Layer):
 
     def forward(self, x, train=False, rng=None):  # (N, H, W, C) -> (N, H', W', F)
         check_image(self, x, self.n_in)
-        height, width = self.places(x.shape)
-        if min(height, width) < 1:
+        how = self.window(x.shape)
+        if min(how[3:]) < 1:
             raise ValueError(f"{self!r} is larger than its image, x of shape {x.shape}")
-        rows, y = patches_and_product(x, self.W.reshape(-1, self.n_out), self.size, self.stride, self.padding, height, width)
+        y = patches_and_products(x, how, self.W.reshape(-1, self.n_out))
         y += self.b
-        return y.reshape(len(x), height, width, self.n_out), (rows, x.shape)
+        return y.reshape(len(x), *how[3:], self.n_out), x
 
-    def backward(self, dy, cache, need_dx=True, need_dparams=True):
-        rows, shape = cache
-        height, width = self.places(shape)
-        check_dy(self, dy, (shape[0], height, width, self.n_out))
+    def backward(self, dy, x, need_dx=True, need_dparams=True):
+        how = self.window(x.shape)
+        check_dy(self, dy, (len(x), *how[3:], self.n_out))
         dy = dy.reshape(-1, self.n_out)
         if need_dparams:
-            array_module(dy).matmul(rows.T, dy, out=self.dW.reshape(-1, self.n_out))
+            patches_and_products(x, how, dy=dy, dW=self.dW.reshape(-1, self.n_out))
             self.db[...] = sum_of_rows(dy)
         if need_dx:
-            return add_products(dy, self.W, shape, self.stride, self.padding, height, width)
+            return add_products(dy, self.W, x.shape, *how[1:])
 
-    def double_backward(self, ddx, dy, cache):  # Dense's, of patches: their forward is the backward of add_patches
-        check_ddx(self, ddx, cache[1])
-        ddrows, ddy = patches_and_product(
-            ddx, self.W.reshape(-1, self.n_out), self.size, self.stride, self.padding, *dy.shape[1:3])
-        array_module(dy).matmul(ddrows.T, dy.reshape(-1, self.n_out), out=self.dW.reshape(-1, self.n_out))
+    def double_backward(self, ddx, dy, x):  # Dense's, of patches: their forward is the backward of add_patches
+        check_ddx(self, ddx, x.shape)
+        ddy = patches_and_products(
+            ddx, self.window(x.shape), self.W.reshape(-1, self.n_out), dy.reshape(-1, self.n_out), self.dW.reshape(-1, self.n_out))
         self.db[...] = 0
         return ddy.reshape(dy.shape), None
 
-    def places(self, shape):
-        """How many places there are for the kernel, down and across, on images of a shape (N, H, W, C)."""
-        return ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(shape[1:3], self.size, self.stride, self.padding))
+    def window(self, shape):
+        """Size, stride, padding, and how many places there are for the kernel, down and across, on images (N, H, W, C)."""
+        places = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(shape[1:3], self.size, self.stride, self.padding))
+        return self.size, self.stride, self.padding, *places
 
     def __repr__(self):
         return f"Conv2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"
@@ -152,20 +151,20 @@ class ConvTranspose2D(Layer):
     def backward(self, dy, cache, need_dx=True, need_dparams=True):
         x, shape = cache
         check_dy(self, dy, shape)
-        how = self.size, self.stride, self.padding, *x.shape[1:3]
-        drows, dx = patches_and_product(dy, self.W.reshape(-1, self.n_in), *how) if need_dx else (patches(dy, *how), None)
+        W, dW, x_rows = (a.reshape(-1, self.n_in) for a in (self.W, self.dW, x))
+        dx = patches_and_products(dy, (self.size, self.stride, self.padding, *x.shape[1:3]), W if need_dx else None,
+                                  x_rows, dW if need_dparams else None)
         if need_dparams:
-            array_module(dy).matmul(drows.T, x.reshape(-1, self.n_in), out=self.dW.reshape(-1, self.n_in))
             self.db[...] = sum_of_rows(dy.reshape(-1, self.n_out))
         return dx.reshape(x.shape) if need_dx else None
 
     def double_backward(self, ddx, dy, cache):  # dx = patches(dy)·W, so patches(dy) has the gradient ddx·Wᵀ
         x, shape = cache
         check_ddx(self, ddx, x.shape)
-        how, ddx = (self.stride, self.padding, *x.shape[1:3]), ddx.reshape(-1, self.n_in)
-        array_module(dy).matmul(patches(dy, self.size, *how).T, ddx, out=self.dW.reshape(-1, self.n_in))
+        how, ddx = (self.size, self.stride, self.padding, *x.shape[1:3]), ddx.reshape(-1, self.n_in)
+        patches_and_products(dy, how, dy=ddx, dW=self.dW.reshape(-1, self.n_in))
         self.db[...] = 0
-        return add_products(ddx, self.W, shape, *how), None
+        return add_products(ddx, self.W, shape, *how[1:]), None
 
     def __repr__(self):
         return f"ConvTranspose2D({self.n_in}, {self.n_out}, {self.size[0]} x {self.size[1]})"

@@ -119,7 +119,7 @@ def discriminator_step(G, D, optimizer, real, z, rng, real_label=1.0, labels=Non
     gradient of that; it is not part of the loss that is returned.
     """
     xp, n = array_module(real), len(real)
-    fake, _ = G.forward(join(z, labels), train=True, rng=rng)       # no way back into G: a constant
+    fake = G.forward(join(z, labels), train=True, rng=rng)[0]       # without its cache there is no way back into G: a constant
     target = xp.zeros((2 * n, 1), dtype=real.dtype)
     target[:n] = real_label
 
@@ -144,14 +144,15 @@ def add_penalty(penalty, D, real, fake, labels, rng):
 
 def discriminator_step_in_two(G, D, optimizer, real, z, rng, real_label=1.0, labels=None, loss=USUAL, penalty=None):
     """The same, as the paper writes it: one pass over the real images, one over the fakes."""
-    fake, _ = G.forward(join(z, labels), train=True, rng=rng)
-    logits_real, cache_real = D.forward(join(real, labels), train=True, rng=rng)
-    logits_fake, cache_fake = D.forward(join(fake, labels), train=True, rng=rng)
-    price_real, slope_real = loss.of_D(logits_real, real_label)
-    price_fake, slope_fake = loss.of_D(logits_fake, 0.0)
-    D.backward(slope_real / len(real), cache_real, need_dx=False)
+    fake = G.forward(join(z, labels), train=True, rng=rng)[0]
+    logits_real, cache = D.forward(join(real, labels), train=True, rng=rng)
+    price_real, slope = loss.of_D(logits_real, real_label)
+    D.backward(slope / len(real), cache, need_dx=False)
     dtheta_real = D.dtheta.copy()                                   # the next backward writes over it
-    D.backward(slope_fake / len(fake), cache_fake, need_dx=False)
+    del cache                                                       # so that the next pass can have its memory
+    logits_fake, cache = D.forward(join(fake, labels), train=True, rng=rng)
+    price_fake, slope = loss.of_D(logits_fake, 0.0)
+    D.backward(slope / len(fake), cache, need_dx=False)
     D.dtheta += dtheta_real                                         # two effects on one loss add up
     if penalty:
         add_penalty(penalty, D, real, fake, labels, rng)

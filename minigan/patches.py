@@ -45,9 +45,11 @@ Shapes
 >>> add_patches(np.ones_like(rows), x.shape, (2, 2), (1, 2), (0, 0), 2, 2)[0, :, :, 0].tolist()    # 4 and 5: twice
 [[1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0]]
 """
+import math
+
 from minigan.backend import array_module
 
-CACHE = 400_000  # numbers that we take to have room in it, with all else that is needed beside them
+CACHE = 410_000  # numbers that we take to have room in it, with all else that is needed beside them
 
 
 def windows(x, size, stride, padding, height, width):
@@ -68,19 +70,28 @@ def patches(x, size, stride, padding, height, width):
     return windows(x, size, stride, padding, height, width).reshape(len(x) * height * width, -1)
 
 
-def patches_and_product(x, W, size, stride, padding, height, width):
-    """rows = patches(x), and rows·W: x (N, H, W, C), W (k l C, F) -> (N height width, k l C), (N height width, F).
+def patches_and_products(x, how, W=None, dy=None, dW=None):
+    """With rows = patches(x, *how): returns rows·W, if there is a W (k l C, F); writes rowsᵀ·dy into dW (k l C, F), if there is one.
 
-    The same numbers, sooner: a few images at a time, whose rows are still in the processor's cache for the product.
+    A few images at a time, whose rows are still in the processor's cache for the products, and then make room for those
+    of the next: all rows together take many times the memory of x. So it is sooner to make them again for a backward than
+    to keep them.
     """
-    xp, seen, places = array_module(x), windows(x, size, stride, padding, height, width), height * width
-    rows, y = (xp.empty((len(x) * places, n), dtype=x.dtype) for n in W.shape)
-    few = few_of(xp, len(x), places * len(W))
+    xp, seen, places = array_module(x), windows(x, *how), math.prod(how[-2:])
+    y = None if W is None else xp.empty((len(x) * places, W.shape[1]), dtype=x.dtype)
+    few = few_of(xp, len(x), math.prod(seen.shape[1:]))
+    room = xp.empty((min(few, len(x)) * places, math.prod(seen.shape[3:])), dtype=x.dtype)
+    if dW is not None:
+        dW[...] = 0
     for first in range(0, len(x), few):
-        part = slice(first * places, (first + few) * places)
-        rows[part].reshape(-1, *seen.shape[1:])[...] = seen[first:first + few]
-        xp.matmul(rows[part], W, out=y[part])
-    return rows, y
+        images, part = seen[first:first + few], slice(first * places, (first + few) * places)
+        rows = room[:len(images) * places]
+        rows.reshape(images.shape)[...] = images
+        if W is not None:
+            xp.matmul(rows, W, out=y[part])
+        if dW is not None:
+            dW += rows.T @ dy[part]
+    return y
 
 
 def add_patches(rows, shape, size, stride, padding, height, width):
@@ -105,14 +116,15 @@ def add_products(y, W, shape, stride, padding, height, width):
     if C == 1 or l % t:  # single numbers are too little for a product, and a kernel's row must be made of such parts
         return add_patches(y @ W.reshape(-1, F).T, shape, (k, l), stride, padding, height, width)
     parts, run = W.reshape(k, l // t, t * C, F).swapaxes(2, 3), width * t * C
-    x = xp.zeros((n, H + 2 * p, (width_x + 2 * q) * C), dtype=y.dtype)
+    x = xp.empty((n, H + 2 * p, (width_x + 2 * q) * C), dtype=y.dtype)
     few = few_of(xp, n, height * width * k * l * C)
     for first in range(0, n, few):
-        images = x[first:first + few]
-        rows = xp.matmul(y[first * height * width:(first + few) * height * width], parts)  # (k, l / t, places, t C)
+        images, part = x[first:first + few], y[first * height * width:(first + few) * height * width]
+        images[...] = 0
         for i in range(k):
+            rows = xp.matmul(part, parts[i])  # (l / t, places, t C)
             for j in range(l // t):
-                images[:, i:i + s * height:s, j * t * C:j * t * C + run] += rows[i, j].reshape(-1, height, run)
+                images[:, i:i + s * height:s, j * t * C:j * t * C + run] += rows[j].reshape(-1, height, run)
     return x.reshape(n, H + 2 * p, width_x + 2 * q, C)[:, p:p + H, q:q + width_x]
 
 

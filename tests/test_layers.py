@@ -20,7 +20,7 @@ from minigan.gradcheck import central_difference, check_layer
 from minigan.initial_weights import initial_weights
 from minigan.layer import Layer
 from minigan.network import Sequential
-from minigan.patches import add_patches, add_products, patches, patches_and_product
+from minigan.patches import add_patches, add_products, patches, patches_and_products
 from minigan.randomness import random_generator
 from minigan.selfcheck import draws, self_check
 from minigan.shapes import AveragePool2D, Maxout, Reshape
@@ -403,12 +403,16 @@ def test_adding_products_is_the_plain_way(n_in, n_out, size, stride, padding, he
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("images, cache", [(1, 0), (3, 0), (7, 3 * 36 * 12), (7, 4 * 36 * 12 - 1), (7, 10 ** 6)])
-def test_patches_with_their_product_are_the_plain_way(images, cache, dtype, monkeypatch):
+def test_products_of_patches_are_the_plain_way(images, cache, dtype, monkeypatch):
     monkeypatch.setattr("minigan.patches.CACHE", cache)
     rng, how = np.random.default_rng(0), ((3, 2), (2, 1), (1, 2), 4, 9)
-    x, W = rng.standard_normal((images, 7, 6, 2)).astype(dtype), rng.standard_normal((12, 5)).astype(dtype)
-    rows, y = patches_and_product(x, W, *how)
-    plain = patches(x, *how)
-    assert rows.dtype == y.dtype == dtype and rows.shape == plain.shape == (images * 36, 12)
-    np.testing.assert_array_equal(rows, plain)
-    np.testing.assert_allclose(y, plain @ W, rtol=0, atol=100 * np.finfo(dtype).eps)
+    x, W, dy = (rng.standard_normal(shape).astype(dtype) for shape in [(images, 7, 6, 2), (12, 5), (images * 36, 3)])
+    rows, dW, again = patches(x, *how), np.full((12, 3), 7, dtype), np.full((12, 3), 8, dtype)
+    assert rows.dtype == dtype and rows.shape == (images * 36, 12)
+    y = patches_and_products(x, how, W, dy, dW)
+    assert y.dtype == dtype and patches_and_products(x, how, dy=dy, dW=again) is None
+    close = dict(rtol=0, atol=100 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(y, rows @ W, **close)
+    np.testing.assert_allclose(dW, rows.T @ dy, **{**close, "atol": 36 * images * close["atol"]})
+    np.testing.assert_array_equal(again, dW)
+    np.testing.assert_array_equal(patches_and_products(x, how, W), y)
