@@ -66,12 +66,15 @@ def windows(x, size, stride, padding, height, width):
 
 
 def patches(x, size, stride, padding, height, width):
-    """x (N, H, W, C) -> (N height width, k l C): a row for each place. Only here the numbers are copied."""
+    """x (N, H, W, C) -> (N height width, k l C): a row for each place. Here the numbers are copied."""
     return windows(x, size, stride, padding, height, width).reshape(len(x) * height * width, -1)
 
 
 def patches_and_products(x, how, W=None, dy=None, dW=None):
-    """With rows = patches(x, *how): returns rows·W, if there is a W (k l C, F); writes rowsᵀ·dy into dW (k l C, F), if there is one.
+    """The two products that convolutions make of rows = patches(x, *how), where `how` is all that patches wants besides x.
+
+    Returns rows·W, (N height width, F), if there is a W (k l C, F), else None. If there is a dW (k l C, F), writes
+    rowsᵀ·dy into it, for dy (N height width, F). But for rounding, the same numbers as of all rows, sooner.
 
     A few images at a time, whose rows are still in the processor's cache for the products, and then make room for those
     of the next: all rows together take many times the memory of x. So it is sooner to make them again for a backward than
