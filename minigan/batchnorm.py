@@ -117,11 +117,11 @@ class BatchNorm(Layer):
             return None
         if not R:
             return dy * (self.gamma / sd)                 # dxhat / sd
-        dbeta, dgamma = self.total(dbeta, dgamma)         # dbeta / R is the mean of dy, dgamma / R that of dy xhat
-        dx = centred * (-dgamma / (R * sd))
-        dx += rows
-        dx -= dbeta / R
-        dx *= self.gamma / sd
+        dbeta, dgamma = self.total(dbeta, dgamma)
+        dx = centred * (-dgamma / (R * sd))               # -xhat * mean of dy xhat
+        dx += rows                                        # + dy
+        dx -= dbeta / R                                   # - mean of dy
+        dx *= self.gamma / sd                             # all of them have dxhat = gamma dy instead of dy
         return dx.reshape(shape)
 
     def total(self, *sums):
