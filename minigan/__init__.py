@@ -1,111 +1,150 @@
 """minigan: a GAN that you can read in an afternoon and train in a coffee break.
 
-A GAN is two networks that play against each other. The generator, G, turns random numbers into an
-image. The discriminator, D, is shown real images and G's, and says which it takes for real. D learns
-to tell them apart; G learns to draw what D takes for real. That is the game of pages 11 and 12.
+A GAN is two networks that are trained against each other. The generator, G, turns random numbers
+into an image. The discriminator, D, receives real images and generated ones, and outputs how likely
+each is to be real. D learns to distinguish the two, and G learns to generate images that D
+considers real.
 
-Every derivative on these pages was worked out by hand and stands next to the code that computes
-it. There is no autograd, and no framework underneath: NumPy on a CPU, CuPy on a GPU. You need a
-little Python and NumPy, and the chain rule.
+Every derivative in this package was derived by hand, and the derivation is next to the code that
+computes it. There is no autograd and no framework underneath, only NumPy on a CPU or CuPy on a GPU.
+You need to know some Python and NumPy, and the chain rule.
 
-Read the pages in this order. A page uses only what stands above it, with three exceptions, which
-backend.py explains: `array_module` asks an array whether NumPy or CuPy made it, `to_host` brings
-it home, and `@fused` above a formula changes nothing on NumPy. And skip each `double_backward`
-until you come to penalties.py, which says what they are for.
+demo.py holds the whole of training. Read it first, then the modules below, in this order. A module
+uses only the modules before it, with two exceptions, which backend explains. `get_array_module`
+returns the module that an array belongs to, NumPy or CuPy. `@fused` above a formula changes nothing
+on NumPy. Skip every `double_backward` until you reach gan/gradient_penalty.
 
-     1  layer            the contract: what forward returns, what backward gives back
-     2  initial_weights  where learning starts
-     3  dense            y = xW + b, fully derived; the model for every other page
-     4  activations      LeakyReLU, ReLU, Tanh, Sigmoid: the local slope times dy
-     5  gradcheck        how a page proves itself: central differences
-     6  randomness       where random numbers come from
-     7  dropout          forgetting on purpose
-     8  losses           binary cross-entropy, twice: naive and stable
-     9  network          layers in a row; all their parameters in one flat vector
-    10  optim            SGD, Adam, and the average of weights
-    11  adversarial      what the two players pay: five published losses
-    12  gan              generator against discriminator: the two training steps
-    13  patches          what a window sees on its way over an image, and the way back
-    14  conv             the same weights at every place: convolution, and its transpose
-    15  batchnorm        every feature with mean 0 and variance 1
-    16  shapes           pooling, repeating, reshaping, and Maxout
-    17  penalties        a price on D's slope: the backward of a backward
-    18  spectral         a layer that stretches nothing by more than about 1
-                         -- here the core ends; around it stand --
-    19  backend          NumPy or CuPy: choose, place, bring home
-    20  data             MNIST, the IDX format, and the one place that scales pixels
-    21  pictures         from a folder of pictures to bytes, all of one size
-    22  sources          images of one's own, whatever they lie in, and their labels
-    23  recipes          complete settings, by name
-    24  build            from a recipe to its networks, optimizers and noise
-    25  blocks           Dense, activation and dropout on a device, in few kernels
-    26  fusing           and both moves of a game, in half as many
-    27  workers          the moves of convolutions on all cores: a part of the batch on each
-    28  game             both networks and all else that changes while they learn
-    29  plots            every picture
-    30  runs             the run folder: settings, history, model
-    31  drawing          new images: at random, of a class that is asked for, or on a walk
-    32  checkpoint       everything needed to go on after a power cut
-    33  classifier       a judge who knows digits, made of the same layers
-    34  metrics          is it any good? in figures
-    35  diagnosis        and in words
-    36  training         the loop: epochs, and what is written when
-    37  evaluation       all figures of one run, beside those of real images and of noise
-    38  comparison       several runs, side by side
-    39  inspection       what each layer of a run does: its weights, its numbers, its dead units
-    40  selfcheck        every derivative against central differences, in one table
-    41  webpage          a run as one page that draws by itself
-    42  export           and for those who have PyTorch or ONNX
-    43  toy              a GAN on a line, of which all is known: both densities, and the best D
-    44  animation        the toy while it learns
+First course: layers, losses, optimizers, and the two training steps
+
+    nn/layer                  the contract: what forward returns and what backward gives back
+    nn/initializers           the weights a network starts from
+    nn/dense                  y = xW + b, fully derived; the model for all other layers
+    nn/activations            LeakyReLU, ReLU, Tanh, Sigmoid
+    nn/gradcheck              comparing a backward with central differences
+    nn/dropout                random activations set to zero
+    nn/losses                 binary cross-entropy, from probabilities and from logits
+    nn/sequential             a chain of layers; all parameters in one flat vector
+    nn/optim                  SGD and Adam
+    nn/ema                    the moving average of weights
+    gan/losses                what D and G minimise, in five published versions
+    gan/steps                 the two training steps
+    gan/models                the networks
+    gan/recipes               complete settings, by name
+
+Second course: convolutions, normalisation, penalties
+
+    nn/im2col                 every window of an image as a row of a matrix
+    nn/conv                   convolution, and its transpose
+    nn/batchnorm              every channel with mean 0 and variance 1
+    nn/reshape                between vectors, images, and images with labels
+    nn/pooling                average pooling and upsampling
+    nn/maxout                 the largest of several sums
+    nn/gradcheck_hints        the likely cause of a wrong gradient
+    nn/double_gradcheck       comparing a double backward with central differences
+    gan/gradient_penalty      R1 and WGAN-GP: the backward of a backward
+    nn/spectral_norm          a bound on how much a layer stretches its input
+    gan/latents               latent vectors, and paths between them
+    rng                       where random numbers come from
+    backend                   NumPy or CuPy
+
+What trains, measures and shows
+
+    datasets/pixels           image sizes, and the scaling of bytes to pixel values
+    datasets/idx              MNIST and the IDX format
+    datasets/images           reading a folder of pictures into an array
+    datasets/load             your own images and their labels, in any supported format
+    training/schedule         optimizers and learning rates of a recipe
+    training/run_folder       what a run leaves behind
+    training/sampling         new images from a trained run
+    training/state            everything that changes during training
+    training/checkpoint       resuming after a power cut
+    training/diagnosis        what the numbers of an epoch mean, in words
+    training/run              data, progress, checkpoints, interruptions
+    training/loop             the training loop
+    figures/plots             every figure
+    figures/toys              a GAN on a line, beside the optimal discriminator
+    figures/toy_animation     an animation of the toy GAN as it learns
+    evaluation/classifier     a classifier of digits, made of the same layers
+    evaluation/metrics        the quality of the generated images, in numbers
+    evaluation/report         all metrics of a run, beside the metrics of real images and of noise
+    evaluation/compare        several runs side by side
+    evaluation/layer_stats    what each layer does: weights, activations, gradients, dead units
+    evaluation/derivatives    every gradient, compared with central differences
+
+What makes training faster, and what exports a generator
+
+    accel/cpu                 BLAS threads and memory settings
+    accel/data_parallel       a batch split over all cores
+    accel/fused_layers        Dense, activation and dropout in few kernels of a device
+    accel/fused_steps         both training steps in half as many kernels
+    export/formats            each layer as PyTorch and ONNX know it
+    export/html               a web page that generates images
+    export/torch              PyTorch
+    export/onnx               ONNX
+    export/run                the files of an export
+    moved                     old names, and what replaced them
 
 The letters
-    x         what goes into a layer, (N, K); images are (N, H, W, C): height, width, channels
-    y         what comes out, (N, M)
-    N         batch: how many examples go through at once; n counts them
-    K         how many numbers go into a layer, per example; i counts them
-    M         how many come out; j counts them
-    W         a weight matrix, (K, M): what each input counts for in each output
-    b         a bias, (M,): a number that is added to each output
-    L         the loss: one number, the smaller the better
-    dx        short for the derivative of L with respect to x. A `d` in front of any name means the
-              same, and dx always has the shape of x. So dW has the shape of W.
-    h         a nudge: a very small change
-    e         2.718...: the power e^x is its own derivative, and log undoes it
-    z         random numbers, (N, Z), that G starts from; in losses.py a logit, (N, 1)
-    Z         latent: how many random numbers that are, for each image
-    p         a probability; in adversarial.py and toy.py the density of real images
-    t         what p should have been, the target; in optim.py the number of steps so far
-    theta     all parameters of a network in one long vector, (P,)
-    P         how many these are; in penalties.py the penalty
-    G, D      the generator and the discriminator; G(z) is an image, D(x) how sure D is that x is real
-    a         D's answer as a number of any size, before it becomes a probability: its logit
-    ddx       that of a penalty with respect to a dx: the gradient of a gradient, see penalties.py
-    xᵀ        x with rows and columns exchanged, `x.T` in the code
-    xW        the matrix product, `x @ W` in the code; x * y, and x y of single numbers, is number by number
-    (3,)      a shape, as Python writes it; () is that of a single number
-    float32   numbers of about 7 digits, in 4 bytes each; float64 has about 16 digits, in 8 bytes
-    host      the computer; `device`: where the numbers are computed, the same or its graphics card
-
-The letters of single pages
-    initial_weights   w: one weight; a: the largest that is possible
-    dense             w: the weights of a single output
-    activations       f: the bend; f': its slope; V: a second matrix; s, c: tanh above and below its line
-    gradcheck         eps: how coarsely numbers are rounded; L', L'', L''': the first three derivatives of L
-    optim             g: the gradient; m, v: its averages; s, q: its sums; beta1, beta2: what they keep;
-                      eps: keeps from dividing by 0; r: a factor; n: the steps of an average
-    adversarial       s: 1 for real, -1 for fake; q: the density of fakes; a, b, c: another paper's targets
-    gan               k: how often D moves for each move of G; C: how many classes
-    patches           k, l: the window's height and width; s, t: its steps down and across; v, u: a place, down
-                      and across; i, j: a pixel of the window; c: a channel; drows: the gradient of the rows
-    conv              k, s, v, u, i, j, c: the same, of a square window; F: how many kernels; f: one of them;
-                      A: a convolution as one matrix; w: its weights; H', W': height and width of y
-    batchnorm         R: rows; r: one of them; m, v: mean and variance; eps: keeps from dividing by 0;
-                      xhat: x with mean 0 and variance 1; gamma, beta: its new scale and mean
-    shapes            k: how many pixels, or numbers, become one; n: how many labels
-    penalties         g: D's slope; e: a share; gamma: a weight; V, c: a second layer's W and b; m: a mask;
-                      J: all slopes of a layer; f', f'': those of a bend
-    spectral          sigma: the largest stretch; u, v: its directions; V: W / sigma; k, l, C, F: as in conv
+    x         the input of a layer, (N, K); images are (N, H, W, C): height, width, channels
+    y         its output, (N, M)
+    N         the batch size, the number of examples that pass through a network at once; index n
+    K         the number of inputs of a layer, per example; index i
+    M         the number of outputs of a layer, per example; index j
+    W         a weight matrix, (K, M)
+    b         a bias, (M,)
+    L         the loss, a single number; smaller is better
+    dx        the derivative of L with respect to x, of the shape of x. A `d` in front of any other
+              name means the same: dW is the derivative with respect to W, of the shape of W
+    h         a very small change
+    z         the latents, (N, Z), from which G generates images; Z is their dimension
+    a         a logit: D's output, an unbounded number that a sigmoid turns into a probability
+    p         a probability; in gan/losses the density of real images, and q the density of fakes
+    t         a target, the value that p should have; in nn/optim the number of steps so far
+    theta     all parameters of a network in one flat vector, (P,)
+    P         the number of parameters; in gan/gradient_penalty the penalty
+    G, D      the generator and the discriminator; G(z) is an image, D(x) a probability
+    ddx       the gradient of a penalty with respect to a dx: see gan/gradient_penalty
+    xᵀ        x transposed, `x.T` in the code
+    xW, x W   the matrix product, `x @ W` in the code; x * y is elementwise
+    (3,)      a shape, as Python writes it; () is the shape of a single number
+    float32   numbers with about 7 digits, in 4 bytes; float64 has about 16 digits, in 8 bytes
+    host      the computer; the device is the graphics card that computes, or else the host itself
 """
 
-__version__ = "0.1.0"
+from typing import Any
+
+from minigan import moved
+from minigan.nn.activations import LeakyReLU, Sigmoid, Tanh
+from minigan.nn.dense import Dense
+from minigan.nn.dropout import Dropout
+from minigan.nn.losses import bce_with_logits
+from minigan.nn.optim import Adam
+from minigan.nn.sequential import Sequential
+
+__version__ = "0.2.0"
+__all__ = [
+    "GAN",
+    "Adam",
+    "Dense",
+    "Dropout",
+    "LeakyReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "bce_with_logits",
+]
+
+moved.explain_old_imports()
+
+
+def __getattr__(name: str) -> Any:
+    """GAN is imported on first use, so that importing the layers does not import the training code.
+    The name of an old module raises ImportError with its new name.
+    """
+    if name == "GAN":
+        from minigan.training.state import GAN
+
+        return GAN
+    if name in moved.MODULES:
+        raise ImportError(moved.sentence(name))
+    raise AttributeError(f"module 'minigan' has no attribute {name!r}")

@@ -1,30 +1,33 @@
 """Backend: NumPy or CuPy.
 
 The idea
-    CuPy is NumPy on a graphics card: the same names, the same arithmetic, but the arrays lie in the
-    card's memory. The computer is called the host, the card the device.
+    CuPy is NumPy on a graphics card. It has the same function names and the same arithmetic, but
+    its arrays are in the memory of the card. The computer is called the host, and the card is
+    called the device.
 
-    Put networks, data and noise on the device once, and everything on the pages above runs there
-    without knowing it, because *arrays decide*: a + b and a @ b run where a and b are. Where a page
-    needs a function by name, it asks the array at hand for its module:
+    Once networks, data and noise are on the device, all layers run there unchanged, because *arrays
+    decide*: a + b and a @ b are computed where a and b are stored. Code that needs a function by
+    name gets it from the module of an array:
 
-        xp = array_module(x);  xp.tanh(x)
+        xp = get_array_module(x);  xp.tanh(x)
 
-    Data goes to the device in one place (`xp.asarray`), and comes home in one (`to_host`). And `fused`
-    makes one operation of a formula that a device would compute in several.
+    `xp.asarray` copies data to the device, and `asnumpy` copies it back. The decorator `fused`
+    compiles an elementwise formula, which a device would otherwise compute in several kernels, into
+    one kernel.
 
 What differs between the two
-    - Mixing them is an error, and `float(x)` or `print(x)` makes the host wait for the card. So
-      a training step does neither: losses are brought home only now and then.
-    - Sums and means are arrays of shape (), not numbers.
-    - Random numbers: the card's are not NumPy's (see randomness.py). Initial weights are drawn on the
-      host and copied, noise is drawn where it is used: the two backends start from the same network
-      and then see different noise.
+    - Mixing their arrays is an error.
+    - `float(x)` or `print(x)` makes the host wait for the device. A training step therefore does
+      neither, and losses are copied to the host only occasionally.
+    - CuPy's sums and means are arrays of shape (), not numbers.
+    - Their random generators differ (see rng.py). Initial weights are sampled on the host and
+      copied; noise is sampled on the device. Both backends therefore start from the same network
+      but receive different noise.
 
 >>> import numpy as np
->>> array_module(np.ones(3)).__name__
+>>> get_array_module(np.ones(3)).__name__
 'numpy'
->>> to_host(np.float32(1.5)).tolist()
+>>> asnumpy(np.float32(1.5)).tolist()
 1.5
 >>> load_backend("numpy").__name__
 'numpy'
@@ -33,108 +36,61 @@ Traceback (most recent call last):
     ...
 minigan.backend.BackendError: there is no backend 'abacus': choose numpy or cupy
 """
-import ctypes
+
 import functools
 import importlib
-import os
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from minigan import moved
+
+Array = Any  # a numpy.ndarray or a cupy.ndarray
 
 BACKENDS = ("numpy", "cupy")
 
 
 class BackendError(RuntimeError):
-    """A backend cannot be used; the message says in one sentence why, and what to do."""
+    """A backend cannot be used; the message says why, and what to do about it."""
 
 
-def array_module(x):
-    """The module that made the array x: numpy or cupy."""
+def get_array_module(x: Array) -> Any:
+    """The module that the array x belongs to: numpy or cupy."""
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
-def fused(function):
-    """A decorator for formulas that work number by number, such as x * (1 - x).
+def fused(function: Callable) -> Callable:
+    """A decorator for elementwise formulas, such as x * (1 - x).
 
-    NumPy runs the formula as it is, operation by operation. A device would start one kernel for each,
-    which costs more than their arithmetic; CuPy's `fuse` makes a single one of them. Floats among the
-    arguments take the dtype of the first array, as a Python float next to an array would.
+    NumPy evaluates the formula as it stands, one operation after another. A device would launch one
+    kernel per operation, and the launches would take longer than the arithmetic. CuPy's `fuse`
+    therefore compiles the formula into a single kernel. Float arguments are converted to the dtype
+    of the first array, as NumPy does with a Python float beside an array.
     """
-    kernels = {}
+    kernels: dict[Any, Callable] = {}
 
     @functools.wraps(function)
     def call(x, *others):
-        xp = array_module(x)
-        if not hasattr(xp, "fuse") or not isinstance(x, xp.ndarray):  # inside another fused formula, x only stands for an array
+        xp = get_array_module(x)
+        # within another fused formula x is not an array but a placeholder
+        if not hasattr(xp, "fuse") or not isinstance(x, xp.ndarray):
             return function(x, *others)
         if xp not in kernels:
             kernels[xp] = xp.fuse(kernel_name=function.__name__)(function)
         return kernels[xp](x, *(x.dtype.type(a) if isinstance(a, float) else a for a in others))
+
     return call
 
 
-def to_host(x):
-    """x as a NumPy array; from a device it is copied, and the host waits for that."""
+def asnumpy(x: Array) -> np.ndarray:
+    """x as a NumPy array; an array on a device is copied, and the host waits for the copy."""
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
-def keep_memory():
-    """Tell the C library to keep memory that is freed; True if it is one that can (Linux's glibc).
-
-    Each step takes the same large arrays and lets them go. Left alone, the library gives them back to the
-    system, which hands out fresh pages, wiped, at the next step: for convolutions a third of the time.
-    """
-    MMAP_MAX, TRIM_THRESHOLD = -4, -1  # names and numbers of mallopt(3)
-    try:
-        library = ctypes.CDLL(None)
-        return bool(library.mallopt(MMAP_MAX, 0) and library.mallopt(TRIM_THRESHOLD, 2 ** 31 - 1))
-    except (AttributeError, OSError, TypeError):
-        return False
-
-
-def blas_threads():
-    """How many threads NumPy's matrix products take: all cores, or what OPENBLAS_NUM_THREADS says; 1 if we cannot tell."""
-    import threadpoolctl  # here, so that a machine that only computes on its GPU can do without
-
-    return max((lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"), default=1)
-
-
-def blas_advice():
-    """One line on how NumPy's matrix products could be faster on this machine; "" if there is none.
-
-    They are the work of a library, the BLAS. Nothing is changed here: both settings are read
-    when Python starts, and are the user's to make.
-    """
-    import threadpoolctl  # here, so that a machine that only computes on its GPU can do without
-
-    libraries = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    try:
-        processor = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        processor = ""
-    return advice(libraries, cores, load, processor)
-
-
-def advice(libraries, cores, load, processor):
-    """What blas_advice says, given what it found: OpenBLAS as threadpoolctl describes it, the cores
-    that we may use, how many of them were busy of late, and Linux's description of the processor."""
-    for lib in libraries:
-        threads = lib["num_threads"]
-        free = max(1, cores - round(load))
-        if lib["internal_api"] == "openblas" and threads > free:
-            return (f"NumPy's BLAS takes {threads} threads, but only {free} of {cores} cores seem to be free, which can make it"
-                    f" slower than with fewer: OPENBLAS_NUM_THREADS={free} python demo.py ...")
-        if lib["internal_api"] == "openblas" and lib.get("architecture") in ("Haswell", "Zen") and "avx512f" in processor:
-            return (f"NumPy's BLAS runs its {lib['architecture']} kernels, but this processor has AVX-512, with which it may"
-                    " be much faster: OPENBLAS_CORETYPE=SkylakeX python demo.py ...")
-    return ""
-
-
-def load_backend(name):
-    """The module numpy or cupy, tried out; raises BackendError if it cannot work here."""
+def load_backend(name: str) -> Any:
+    """The module numpy or cupy, after a test that it works; raises BackendError if it does not."""
     if name == "numpy":
         return np
     if name != "cupy":
@@ -143,51 +99,76 @@ def load_backend(name):
         cupy = importlib.import_module("cupy")
     except ModuleNotFoundError as error:
         if error.name == "cupy":
-            raise BackendError("CuPy is not installed: pip install -e \".[cuda12]\" or \".[cuda13]\","
-                               " whichever CUDA version nvidia-smi shows") from None
+            raise BackendError(
+                'CuPy is not installed: pip install -e ".[cuda12]" or ".[cuda13]",'
+                " whichever CUDA version nvidia-smi shows"
+            ) from None
         raise BackendError(f"CuPy cannot be imported ({error}): install it again") from None
     except ImportError:
-        raise BackendError("CuPy is installed but broken: remove every cupy package that `pip list` shows,"
-                           " then pip install -e \".[cuda12]\" or \".[cuda13]\"") from None
+        raise BackendError(
+            "CuPy is installed but broken: remove every cupy package that `pip list` shows,"
+            ' then pip install -e ".[cuda12]" or ".[cuda13]"'
+        ) from None
     return try_cupy(cupy)
 
 
-def try_cupy(cupy):
-    """Importing CuPy proves nothing: use the card, step by step, to say what is missing."""
+def try_cupy(cupy: Any) -> Any:
+    """The module cupy, after a test that it can use the card; raises BackendError if it cannot.
+
+    CuPy can be imported without a working card, so each thing that it needs is tried separately.
+    """
     runtime = cupy.cuda.runtime
     try:
         count = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         driver, built = runtime.driverGetVersion(), runtime.runtimeGetVersion()
         if driver == 0:
-            raise BackendError("there is no NVIDIA driver on this machine: --backend cupy needs"
-                               " an NVIDIA graphics card and its driver") from None
+            raise BackendError(
+                "there is no NVIDIA driver on this machine: --backend cupy needs"
+                " an NVIDIA graphics card and its driver"
+            ) from None
         if driver < built:
-            raise BackendError(f"the NVIDIA driver is too old: it supports CUDA {version(driver)}, but this CuPy is"
-                               f" built for CUDA {version(built)}; update the driver or install an older CuPy") from None
+            raise BackendError(
+                f"the NVIDIA driver is too old: it supports CUDA {cuda_version(driver)}, but this"
+                f" CuPy was built for CUDA {cuda_version(built)}; update the driver or install an"
+                " older CuPy"
+            ) from None
         if "NoDevice" in str(error):
             count = 0
         else:
             raise BackendError(f"CUDA does not start: {first_line(error)}") from None
     if count == 0:
-        raise BackendError("there is an NVIDIA driver but no graphics card that it can see:"
-                           " look at nvidia-smi and CUDA_VISIBLE_DEVICES")
-    try:  # random numbers, a matrix product and a compiled kernel: every library that we need
-        a = cupy.random.Generator(cupy.random.XORWOW(0, size=256)).standard_normal((2, 2), dtype="float32")
+        raise BackendError(
+            "the NVIDIA driver finds no graphics card: check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        )
+    try:  # random numbers, a matrix product and a compiled kernel use every library that we need
+        a = cupy.random.Generator(cupy.random.XORWOW(0, size=256)).standard_normal(
+            (2, 2), dtype="float32"
+        )
         float((a @ a + 1).sum())
     except cupy.cuda.memory.OutOfMemoryError:
-        raise BackendError("the graphics card is out of memory: nvidia-smi shows who uses it") from None
+        raise BackendError(
+            "the graphics card is out of memory: nvidia-smi shows which processes use it"
+        ) from None
     except Exception as error:
-        raise BackendError(f"CuPy finds the graphics card but not all CUDA libraries ({first_line(error)}):"
-                           " pip install -e \".[cuda12]\" or \".[cuda13]\" brings them") from None
+        raise BackendError(
+            f"CuPy finds the graphics card but not all CUDA libraries ({first_line(error)}):"
+            ' pip install -e ".[cuda12]" or ".[cuda13]" installs them'
+        ) from None
     return cupy
 
 
-def version(number):
+def cuda_version(number: int) -> str:
     """CUDA's 12040 is version 12.4."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def first_line(error):
-    """The first line of an error's message that says anything."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip(" =")), type(error).__name__)
+def first_line(error: object) -> str:
+    """The first line of an error's message that is not empty or a rule of = signs."""
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip(" =")), type(error).__name__
+    )
+
+
+def __getattr__(name: str) -> Any:
+    return moved.member("backend", name)

@@ -1,0 +1,96 @@
+"""Arguments: parse the options of the commands, and report an invalid one in one sentence."""
+
+import argparse
+import difflib
+import io
+import math
+from pathlib import Path
+
+from minigan.gan.recipes import RECIPES, Recipe
+from minigan.training.run_folder import RunError, write_atomically
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports an error in one sentence."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def positive_int(text: str) -> int:
+    """An integer from 1 to 999999999."""
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not an integer from 1 to 999999999")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """An integer of at least 0, with at most 18 digits."""
+    if not text.isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is not an integer of at least 0, with at most 18 digits"
+        )
+    return int(text)
+
+
+def seeds(text: str) -> list[int]:
+    """Seeds separated by commas."""
+    return [seed(one.strip()) for one in text.split(",")]
+
+
+def positive_float(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number above 0")
+    return value
+
+
+def recipe(text: str) -> Recipe:
+    """A recipe, by its name."""
+    if text not in RECIPES:
+        near = difflib.get_close_matches(text, RECIPES, 1, 0)
+        raise argparse.ArgumentTypeError(
+            f"there is no recipe {text[:40]!r}; did you mean {near[0]}? The recipes are"
+            f" {', '.join(RECIPES)}"
+        )
+    return RECIPES[text]
+
+
+def classes(text: str) -> str:
+    """Names separated by commas, sorted so that the same classes always give the same text."""
+    names = sorted({name.strip() for name in text.split(",")} - {""})
+    if not names:
+        raise argparse.ArgumentTypeError("it is empty: name classes, such as 3,8")
+    return ",".join(names)
+
+
+def path(text: str) -> Path:
+    """A path that is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a file or folder")
+    return Path(text)
+
+
+def check_out(file: Path, *suffixes: str) -> None:
+    """Refuse an --out that has the wrong suffix or exists already, before any work is done.
+
+    Raises RunError.
+    """
+    if file.suffix not in suffixes:
+        raise RunError(f"--out {file} should end in {' or '.join(suffixes)}")
+    if file.exists() or file.is_symlink():
+        raise RunError(f"{file} exists: choose another --out; nothing was overwritten")
+
+
+def write_out(file: Path, content: io.BytesIO) -> None:
+    """Write the content to a file. Raises RunError."""
+    try:
+        write_atomically(file, lambda opened: opened.write(content.getbuffer()))
+    except OSError as error:
+        raise RunError(
+            f"cannot write {file} ({error.strerror or error}): choose another --out"
+        ) from None

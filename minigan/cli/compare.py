@@ -1,0 +1,37 @@
+"""Compare several runs in one table and one figure; they need not be finished."""
+
+import io
+from pathlib import Path
+
+from minigan.cli import arguments
+from minigan.cli.arguments import check_out, write_out
+from minigan.evaluation.compare import format_comparison, plot_comparison, read_run
+
+
+def add_arguments(parser):
+    """The options of `demo.py compare`."""
+    parser.add_argument(
+        "runs",
+        type=arguments.path,
+        nargs="+",
+        metavar="RUN_DIR",
+        help="the folders of training runs",
+    )
+    parser.add_argument(
+        "--out",
+        type=arguments.path,
+        default=Path("comparison.png"),
+        metavar="FILE",
+        help="the file for the figure, a PNG (default comparison.png)",
+    )
+
+
+def run(args):
+    """Print the table and write the figure."""
+    check_out(args.out, ".png")
+    runs, content = {str(folder): read_run(folder) for folder in args.runs}, io.BytesIO()
+    plot_comparison(runs).savefig(content, format="png")
+    write_out(args.out, content)
+    print(format_comparison(runs))
+    print(f"curves in {args.out}")
+    return 0

@@ -1,0 +1,45 @@
+"""Export the generator of a trained run for use without minigan."""
+
+import io
+from pathlib import Path
+
+from minigan.cli import arguments
+from minigan.cli.arguments import check_out, write_out
+from minigan.export.run import EXPORT_SUFFIXES, export_run
+
+
+def add_arguments(parser):
+    """The options of `demo.py export`."""
+    parser.add_argument(
+        "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
+    )
+    parser.add_argument(
+        "--to",
+        choices=EXPORT_SUFFIXES,
+        required=True,
+        help="html: a web page that generates images on its own; torch: a state dict for PyTorch"
+        " and a script that loads it; onnx: a graph (the last two need pip install"
+        ' -e ".[export]")',
+    )
+    parser.add_argument(
+        "--out",
+        type=arguments.path,
+        metavar="FILE",
+        help="the file to write, ending in .html, .safetensors or .onnx (default: the name of the"
+        " run, in the current folder)",
+    )
+
+
+def run(args):
+    """Write the file, or the two files."""
+    out = args.out or Path(args.run.resolve().name + EXPORT_SUFFIXES[args.to])
+    check_out(out, EXPORT_SUFFIXES[args.to])
+    files = export_run(args.run, args.to, out)
+    for file in files:
+        check_out(file, file.suffix)
+    for file, content in files.items():
+        write_out(file, io.BytesIO(content))
+    print(
+        f"written: {' and '.join(map(str, files))} ({sum(map(len, files.values())) / 1e6:.1f} MB)"
+    )
+    return 0

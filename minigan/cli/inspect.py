@@ -1,0 +1,25 @@
+"""Save figures of what each layer of a trained run does to its folder, and count dead units."""
+
+from minigan.cli import arguments
+from minigan.evaluation.layer_stats import PICTURES, format_layer_stats, inspect_layers
+
+
+def add_arguments(parser):
+    """The options of `demo.py inspect`."""
+    parser.add_argument(
+        "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
+    )
+    parser.add_argument(
+        "--steps",
+        type=arguments.positive_int,
+        default=100,
+        metavar="N",
+        help="how many of the first training steps to repeat (default 100; the first change most)",
+    )
+
+
+def run(args):
+    """Save the figures and print the table of dead units."""
+    print(format_layer_stats(inspect_layers(args.run, args.steps)))
+    print(f"written to {args.run}: {', '.join(PICTURES)}")
+    return 0

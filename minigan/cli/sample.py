@@ -1,0 +1,56 @@
+"""Generate new images from a trained run."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from minigan.cli import arguments
+from minigan.cli.arguments import check_out, write_out
+from minigan.figures.plots import save_grid
+from minigan.training.sampling import sample_images
+
+
+def add_arguments(parser):
+    """The options of `demo.py sample`."""
+    add = parser.add_argument
+    add("run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run")
+    add(
+        "--count",
+        type=arguments.positive_int,
+        default=100,
+        metavar="N",
+        help="how many images to generate (default 100: a grid of 10 x 10)",
+    )
+    add(
+        "--digit",
+        metavar="NAME",
+        help="generate only this digit, or the class of this name, with a run trained with"
+        " --conditional",
+    )
+    add(
+        "--out",
+        type=arguments.path,
+        default=Path("samples.png"),
+        metavar="FILE",
+        help="FILE.png: a grid; FILE.npy: a float32 array (N, height, width), or"
+        " (N, height, width, 3) in colour, in [0, 1] (default samples.png)",
+    )
+    add(
+        "--seed",
+        type=arguments.seed,
+        default=0,
+        metavar="N",
+        help="seed of the latents (default 0: the same images every time)",
+    )
+
+
+def run(args):
+    """Generate the images, and write the grid or the array."""
+    check_out(args.out, ".png", ".npy")
+    images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit)
+    content = io.BytesIO()
+    np.save(content, images) if args.out.suffix == ".npy" else save_grid(images, content)
+    write_out(args.out, content)
+    print(f"{args.count} new images in {args.out}")
+    return 0

@@ -1,0 +1,52 @@
+"""Train a GAN on data with a known density, and save an animation of it."""
+
+import io
+from pathlib import Path
+
+from minigan.cli import arguments
+from minigan.cli.arguments import check_out, write_out
+from minigan.figures.toy_animation import animate_toy
+from minigan.figures.toys import TOYS
+
+
+def add_arguments(parser):
+    """The options of `demo.py toy`."""
+    add = parser.add_argument
+    add(
+        "--shape",
+        choices=TOYS,
+        default="line",
+        help="line: numbers, shown with all densities; ring and grid: points, shown on a map of the"
+        " discriminator's output (default line)",
+    )
+    add(
+        "--out",
+        type=arguments.path,
+        default=Path("toy.gif"),
+        metavar="FILE",
+        help="the file for the animation, a GIF (default toy.gif)",
+    )
+    add(
+        "--seed",
+        type=arguments.seed,
+        default=0,
+        metavar="N",
+        help="determines all random numbers (default 0)",
+    )
+    add(
+        "--steps",
+        type=arguments.positive_int,
+        metavar="N",
+        help="generator steps (default"
+        f" {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())})",
+    )
+
+
+def run(args):
+    """Train on the toy and write the animation."""
+    check_out(args.out, ".gif")
+    content = io.BytesIO()
+    animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content)
+    write_out(args.out, content)
+    print(f"animation in {args.out}")
+    return 0

@@ -1,0 +1,301 @@
+"""Train on images: turn the options of the command line into TrainingOptions."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from minigan.cli import arguments
+from minigan.datasets.idx import SHIPPED
+from minigan.gan.gradient_penalty import PENALTIES
+from minigan.gan.losses import GAN_LOSSES
+from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
+from minigan.training.checkpoint import load_run
+from minigan.training.run import TrainingOptions
+from minigan.training.run_folder import FORMAT, RunError, read_recipe
+
+DEFAULT = RECIPES["default"]
+RECIPE_OPTIONS = (
+    "epochs",
+    "batch_size",
+    "latent_dim",
+    "learning_rate",
+    "loss",
+    "penalty",
+    "penalty_weight",
+    "spectral",
+    "conditional",
+)
+
+
+def add_arguments(parser):
+    """The options of training."""
+    add = parser.add_argument
+    add(
+        "--recipe",
+        type=arguments.recipe,
+        metavar="NAME",
+        help="a complete set of settings; the options below change single values (default:"
+        " default; see demo.py recipes)",
+    )
+    add(
+        "--backend",
+        metavar="numpy|cupy",
+        help="array library (default numpy; cupy computes on an NVIDIA GPU)",
+    )
+    add(
+        "--epochs",
+        type=arguments.positive_int,
+        metavar="N",
+        help=f"passes over all images (default {DEFAULT.epochs}: about two minutes on two cores;"
+        " docs/recipe.md shows the effect of more)",
+    )
+    add(
+        "--batch-size",
+        type=arguments.positive_int,
+        metavar="N",
+        help=f"real images, and fakes, per step (default {DEFAULT.batch_size}; with 64 training"
+        " progresses about equally per minute, in noisier steps)",
+    )
+    add(
+        "--seed",
+        type=arguments.seed,
+        metavar="N",
+        help="determines all random numbers (default 0: the same run every time, on the same"
+        " machine with the same number of threads)",
+    )
+    add(
+        "--data",
+        type=arguments.path,
+        metavar="PATH",
+        help="your own images: a folder of pictures, a .npy or .npz file, an IDX file, or a folder"
+        " of IDX files named like MNIST's (default: the MNIST in data/)",
+    )
+    add(
+        "--classes",
+        type=arguments.classes,
+        metavar="A,B",
+        help="train on images with these labels only, such as 3,8 (default: all)",
+    )
+    add(
+        "--conditional",
+        action="store_true",
+        default=None,
+        help="give both networks the class of each image, so that sample --digit 7 generates sevens"
+        " (needs labels)",
+    )
+    add(
+        "--size",
+        type=arguments.positive_int,
+        metavar="N",
+        help="scale and crop the images to N x N pixels (default: unchanged, but see docs/usage.md"
+        " for pictures that are large or of different sizes)",
+    )
+    add(
+        "--strict",
+        action="store_true",
+        help="refuse a folder with an unreadable picture (default: report and skip the picture)",
+    )
+    add(
+        "--out",
+        type=arguments.path,
+        metavar="DIR",
+        help="the run folder, new or empty (default runs/<time>-<recipe>, so that no run overwrites"
+        " another)",
+    )
+    add(
+        "--latent-dim",
+        type=arguments.positive_int,
+        metavar="N",
+        help="number of random numbers from which each image is generated (default"
+        f" {DEFAULT.latent_dim}: ample for digits)",
+    )
+    add(
+        "--learning-rate",
+        type=arguments.positive_float,
+        metavar="X",
+        help=f"learning rate of the optimizers (default {DEFAULT.learning_rate}: fast but still"
+        " stable; see docs/recipe.md)",
+    )
+    add(
+        "--loss",
+        choices=list(GAN_LOSSES),
+        help="what the two networks minimise (default non-saturating, with which even a poor"
+        " generator learns; see docs/losses.md)",
+    )
+    add(
+        "--penalty",
+        choices=["none", *PENALTIES],
+        help="penalty on the gradient of the discriminator (default none: a penalty makes a step"
+        " 1.4 times as long; see docs/losses.md)",
+    )
+    add(
+        "--penalty-weight",
+        type=arguments.positive_float,
+        metavar="X",
+        help=f"weight of the penalty (default: the recipe's, or {DEFAULT.penalty_weight:g}, as in"
+        " both papers)",
+    )
+    add(
+        "--spectral",
+        action="store_true",
+        default=None,
+        help="divide each weight matrix of the discriminator by its largest singular value"
+        " (default: no; see docs/losses.md)",
+    )
+    add(
+        "--resume",
+        type=arguments.path,
+        metavar="RUN_DIR",
+        help="continue an interrupted run, or train a run for more --epochs; its settings are kept"
+        " (default: start a new run)",
+    )
+    add(
+        "--checkpoint-every",
+        type=arguments.positive_float,
+        default=30,
+        metavar="S",
+        help="save a checkpoint every S seconds (default 30; a power cut loses about that much"
+        " training)",
+    )
+
+
+def training_options(args: Any) -> TrainingOptions:
+    """TrainingOptions for parsed options.
+
+    Raises RunError if they contradict each other or the run that is resumed.
+    """
+    if args.resume:
+        return resume_options(args)
+    recipe, notes = args.recipe or DEFAULT, []
+    if args.conditional and recipe.dropout:
+        notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
+    return TrainingOptions(
+        recipe=changed_recipe(recipe, args),
+        data=args.data or SHIPPED,
+        folder=args.out,
+        seed=args.seed or 0,
+        backend=args.backend or "numpy",
+        classes=args.classes or "",
+        size=args.size or 0,
+        strict=args.strict,
+        checkpoint_every=args.checkpoint_every,
+        epochs_given=bool(args.epochs),
+        notes=notes,
+    )
+
+
+def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
+    """The recipe with the given values; values that depend on them are adapted."""
+    new = {name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None}
+    if args.penalty not in (
+        None,
+        recipe.penalty,
+    ):  # the weight of one penalty has no meaning for another
+        new = {
+            "penalty_weight": DEFAULT.penalty_weight,
+            "penalty_every": DEFAULT.penalty_every,
+            **new,
+        }
+    if args.penalty == "none":
+        new["penalty"] = ""
+    if args.penalty_weight and not new.get("penalty", recipe.penalty):
+        raise RunError(
+            f"--penalty-weight {args.penalty_weight:g} without a penalty: add --penalty"
+            f" {' or '.join(PENALTIES)}"
+        )
+    if "batch_size" in new:
+        factor = new["batch_size"] / recipe.batch_size
+        new |= {
+            "batch_size_G": math.ceil(recipe.batch_size_G * factor),
+            "steps_per_epoch": math.ceil(recipe.steps_per_epoch / factor),
+        }
+    if "conditional" in new:
+        new["dropout"] = 0.0  # dropout harms conditional training: docs/recipe.md
+    if "learning_rate" in new:
+        new["learning_rate_D"] = (
+            recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
+        )
+    recipe = replace(recipe, **new)
+    try:
+        validate_recipe(recipe)
+    except ValueError as error:
+        raise RunError(error) from None
+    return recipe
+
+
+def resume_options(args: Any) -> TrainingOptions:
+    """The options of a resumed run; only its number of epochs and its data path may change."""
+    folder = args.resume
+    settings, checkpoint, complaints = load_run(folder)
+    for complaint in complaints:
+        print(f"note: {complaint}")
+    recipe = read_recipe(settings)
+    refuse_contradictions(args, settings, recipe)
+    if args.epochs:
+        recipe = replace(recipe, epochs=args.epochs)
+    done = len(checkpoint[1]["history"])
+    if recipe.epochs < done:
+        raise RunError(
+            f"{folder} has {done} epochs already: use --epochs {done + 1} or more to continue"
+        )
+    if recipe.epochs == done:  # it may have been interrupted while its figures were plotted
+        print(
+            f"{folder} has all of its {done} epochs: only its figures are plotted again (use"
+            f" --epochs {done + 1} or more to continue training)"
+        )
+    notes = []
+    if settings["format"] < 3 and recipe.conditional and recipe.networks == "maxout":
+        notes.append(
+            "until version 0.2.0 the discriminator of this conditional run had dropout at its"
+            " input; it is trained without dropout from here on"
+        )
+    settings |= {"recipe": asdict(recipe), "format": FORMAT}
+    # the folder of the data may have been moved
+    data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])
+    return TrainingOptions(
+        recipe=recipe,
+        data=data,
+        folder=folder,
+        seed=settings["seed"],
+        backend=settings["backend"],
+        classes=settings.get("classes", ""),
+        size=settings.get("size", 0),
+        strict=args.strict,
+        checkpoint_every=args.checkpoint_every,
+        epochs_given=bool(args.epochs),
+        settings=settings,
+        checkpoint=checkpoint,
+        notes=notes,
+    )
+
+
+def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
+    """Raise RunError if an option contradicts the run that is resumed."""
+    given = {"recipe": args.recipe and args.recipe.name, "out": args.out} | {
+        name: getattr(args, name)
+        for name in ("seed", "backend", "classes", "size", *RECIPE_OPTIONS)
+        if name != "epochs"
+    }
+    made_with = {
+        "classes": "",
+        "size": 0,
+        **settings,
+        **asdict(recipe),
+        "recipe": recipe.name,
+        "out": args.resume,
+        "penalty": recipe.penalty or "none",
+    }
+    for name, value in given.items():
+        flag, was = f"--{name.replace('_', '-')}", made_with[name]
+        if value in (None, was):
+            continue
+        if value is True:
+            raise RunError(
+                f"{flag} contradicts {args.resume}, which was started without it: omit it, or start"
+                " a new run"
+            )
+        was = {"classes": was or "all", "size": was or "none"}.get(name, was)
+        raise RunError(
+            f"{flag} {value} contradicts {args.resume}, which was started with {was}: omit it, or"
+            " start a new run"
+        )

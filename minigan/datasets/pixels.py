@@ -1,0 +1,87 @@
+"""Pixels: permitted image sizes, and the scaling of bytes to floating-point numbers.
+
+Scaling
+    A generator that ends with tanh produces numbers in [-1, 1]. The discriminator must receive real
+    images in the same range. Otherwise it can distinguish real from generated images by brightness
+    alone, and its gradient carries no information about shapes. Pixels are stored as bytes, which
+    need a quarter of the memory of float32, and are scaled batch by batch:
+
+        scale:    x = byte / 127.5 - 1          0 ... 255  ->  -1 ... 1
+        unscale:  (x + 1) / 2                  -1 ... 1    ->   0 ... 1
+
+    A generator that ends with a sigmoid produces numbers in [0, 1], so black must then be 0.
+    `pixel_min` is the value of black, -1 or 0.
+
+Shapes
+    Images (N, H, W), or (N, H, W, 3) in colour, uint8; scaled images have the same shape.
+
+>>> scale(np.uint8([0, 51, 255]), "float64").round(3).tolist()
+[-1.0, -0.6, 1.0]
+>>> unscale(np.float32([-1, 0, 1])).tolist()
+[0.0, 0.5, 1.0]
+"""
+
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from minigan.backend import Array
+
+MAX_SIDE, MAX_PIXELS = 1024, 128 * 128 * 3  # per image; a pixel in colour counts as three
+MAX_BYTES = 1 << 32  # for all images together: 4 GB
+DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    ArithmeticError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    tokenize.TokenError,
+)  # exceptions that NumPy may raise for a damaged file
+
+
+class DataError(ValueError):
+    """A file or folder of data cannot be used; the message names it and says why."""
+
+
+def scale(images: Array, dtype: str | np.dtype = "float32", pixel_min: float = -1.0) -> Array:
+    """Scale bytes 0 ... 255, of any shape, to [pixel_min, 1]; pixel_min is -1 or 0."""
+    return images.astype(dtype) / (255 / (1 - pixel_min)) + pixel_min
+
+
+def unscale(x: Array, pixel_min: float = -1.0) -> Array:
+    """Scale numbers in [pixel_min, 1], of any shape, to [0, 1]; values outside are clipped."""
+    return ((x - pixel_min) / (1 - pixel_min)).clip(0, 1)
+
+
+def size_fits(height: int, width: int, channels: int = 1) -> bool:
+    """Whether minigan can train on images of this size."""
+    return (
+        1 <= height <= MAX_SIDE
+        and 1 <= width <= MAX_SIDE
+        and channels in (1, 3)
+        and height * width * channels <= MAX_PIXELS
+    )
+
+
+def format_shape(shape: tuple[int, ...]) -> str:
+    """The shape of an image, (H, W) or (H, W, 3), in words."""
+    return f"{shape[0]} x {shape[1]}{' in colour' if len(shape) == 3 else ''}"
+
+
+def shorten_list(things: Iterable, most: int) -> str:
+    """The first `most` items of a list, separated by commas."""
+    things = list(things)
+    return ", ".join(str(thing) for thing in things[:most]) + (
+        ", ..." if len(things) > most else ""
+    )

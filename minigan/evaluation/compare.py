@@ -1,0 +1,162 @@
+"""Comparison: several runs in one table and one figure.
+
+The idea
+    Which learning rate is better, and which recipe is faster? Each run has recorded its progress
+    (history.csv), its settings (settings.json) and, if it was evaluated, its metrics
+    (metrics.json). The Fréchet distance is plotted against training time, because an epoch of some
+    recipes takes ten times as long as one of others. Losses and scores are plotted against epochs.
+    They do not show which run is better: a small discriminator loss may mean that the discriminator
+    has won or that the generator has collapsed. Losses of different recipes, and scores of
+    different adversarial losses, cannot be compared at all.
+
+    A run need not be finished: one epoch is enough.
+
+>>> import tempfile
+>>> folder = Path(tempfile.mkdtemp())
+>>> read_run(folder)  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+    ...
+minigan.training.run_folder.RunError: ... has no history.csv: name folders of runs ...
+"""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from minigan.figures.plots import new_figure, set_log_scale
+from minigan.training.run_folder import RunError
+
+HISTORY_COLUMNS = (  # required columns of history.csv
+    "epoch",
+    "elapsed",
+    "fd",
+    "loss_D",
+    "loss_G",
+    "score_real",
+    "score_fake",
+)
+COMPARED_METRICS = {  # name in metrics.json: column heading
+    "fd": "FD",
+    "precision": "precision",
+    "coverage": "coverage",
+    "recall": "recall",
+    "agreement": "agreement",
+}
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read the results of a run as a dict.
+
+    "recipe" is the name of its recipe, "seed" a number, "data" a tuple that identifies the training
+    images, "history" {column: list of numbers}, and "metrics" {name: number}, which is empty if the
+    run was not evaluated. If it was, "measured" says how the metrics were computed.
+
+    Raises RunError if a file is missing or was not written by training.
+    """
+    folder = Path(folder)
+    run: dict[str, Any] = {"metrics": {}}
+    path = folder / "history.csv"
+    if not path.is_file():
+        raise RunError(
+            f"{folder} has no history.csv: name folders of runs that have trained for an epoch or"
+            " more"
+        )
+    try:
+        run["history"] = read_history(path)
+        path = folder / "settings.json"
+        settings = json.loads(path.read_text())
+        run["data"] = tuple(settings.get(name) for name in ("data", "classes", "size", "n_images"))
+        run["recipe"], run["seed"] = str(settings["recipe"]["name"]), int(settings["seed"])
+        path = folder / "metrics.json"
+        if path.is_file():
+            content = json.loads(path.read_text())
+            metrics = content["run"]
+            run["metrics"] = {
+                name: float(metrics[name]) for name in COMPARED_METRICS if name in metrics
+            }
+            run["measured"] = f"{content['count']} images, compared with {content['against']}"
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error)[:80] or type(error).__name__
+        raise RunError(f"{path} is damaged, or was not written by training ({reason})") from None
+    return run
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """{column: its numbers} of a history.csv; raises ValueError, KeyError or TypeError."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    history = {name: [float(row[name]) for row in rows] for name in HISTORY_COLUMNS}
+    if not rows:
+        raise ValueError("it holds no epoch")
+    if not all(math.isfinite(value) for values in history.values() for value in values):
+        raise ValueError("it holds NaN or infinity")
+    return history
+
+
+def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
+    """Format {name: result of read_run} as a table with a line for each run, and notes below it.
+
+    `last FD` and `best FD` are computed from 2,000 samples, and the other metrics from those of
+    `evaluate`, 10,000 by default.
+    """
+    shown = [name for name in COMPARED_METRICS if any(name in r["metrics"] for r in runs.values())]
+    width = max(len(name) for name in ["run", *runs])
+    lines = [
+        f"{'run':{width}}  {'recipe':15} {'seed':>4} {'epochs':>6} {'seconds':>7} {'last FD':>8}"
+        f" {'best FD':>8}" + "".join(f"{COMPARED_METRICS[name]:>10}" for name in shown)
+    ]
+    for name, run in runs.items():
+        history, metrics = run["history"], run["metrics"]
+        fd, seconds = history["fd"], history["elapsed"][-1]
+        lines.append(
+            f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {len(fd):6} {seconds:7.0f}"
+            f" {fd[-1]:8.2f} {min(fd):8.2f}"
+            + "".join(f"{metrics[m]:10.3f}" if m in metrics else f"{'-':>10}" for m in shown)
+        )
+    if len({run["data"] for run in runs.values()}) > 1:
+        lines.append(
+            "note: the runs were trained on different images, so their FDs cannot be compared"
+        )
+    measured = sorted({run["measured"] for run in runs.values() if run["metrics"]})
+    if len(measured) > 1:
+        lines.append(
+            "note: the runs were evaluated differently, so the metrics on the right cannot be"
+            f" compared: {'; '.join(measured)}"
+        )
+    missing = [name for name, run in runs.items() if not run["metrics"]]
+    if missing:
+        more = " ..." if len(missing) > 1 else ""
+        lines.append(
+            f"not evaluated with 10,000 images yet: python demo.py evaluate {missing[0]}{more}"
+        )
+    return "\n".join(lines)
+
+
+def plot_comparison(runs: dict[str, dict[str, Any]]) -> Any:
+    """A figure of FD against seconds, and losses and scores against epochs; one colour per run."""
+    figure = new_figure(13, 4)
+    distance, losses, scores = figure.subplots(1, 3)
+    for i, (name, run) in enumerate(runs.items()):
+        history, style = run["history"], {"color": f"C{i % 10}", "marker": "o", "markersize": 2.5}
+        distance.plot(history["elapsed"], history["fd"], label=name, **style)
+        for axes, solid, dashed in (
+            (losses, "loss_D", "loss_G"),
+            (scores, "score_real", "score_fake"),
+        ):
+            axes.plot(history["epoch"], history[solid], **style)
+            axes.plot(history["epoch"], history[dashed], linestyle="--", **style)
+    distance.set(xlabel="seconds of training", xlim=(0, None))
+    distance.set(ylabel="Fréchet distance (0 is best)")
+    set_log_scale(distance)
+    losses.set(xlabel="epoch", ylabel="losses: D solid, G dashed")
+    scores.set(xlabel="epoch", ylabel="D(x) solid, D(G(z)) dashed")
+    for axes in losses, scores:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axes in distance, losses, scores:
+        axes.grid(alpha=0.2)
+    distance.legend(frameon=False)
+    return figure

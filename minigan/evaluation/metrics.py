@@ -1,0 +1,246 @@
+"""Metrics: the quality of generated images.
+
+The idea
+    The two losses show how D and G compare, not how good the images are. We therefore generate many
+    images and compare them with test images, on which the generator was not trained. Every metric
+    misses some faults, so there are several. None of them can be interpreted without two reference
+    values: that of real images, which is the best that can be expected, and that of noise.
+
+Fréchet distance, FD: are the two distributions alike?
+    Each image is described by numbers called features (for digits, the 128 of classifier.py). The
+    real images are then one cloud of points, and the generated images another. Let m be the mean of
+    a cloud and C its covariance matrix, which holds the variances of the features on its diagonal
+    and the covariances of pairs of features elsewhere.
+
+        FD = |m_r - m_g|² + trace(C_r) + trace(C_g) - 2 trace((C_r C_g)^(1/2))
+
+    for real images (r) and generated ones (g). A trace is the sum of a diagonal. For a single
+    feature of variance s² this is (m_r - m_g)² + (s_r - s_g)², which is 0 if both clouds have the
+    same mean and width. This is equation 6 of Heusel et al. 2017, who use the features of another
+    network. FDs that use features of different networks cannot be compared, nor can FDs of
+    different numbers of images, because FD falls as that number grows.
+
+    The last trace is computed from eigenvalues. If Av = c v for a matrix A and a vector v other
+    than 0, then c is an eigenvalue of A. The trace of A is the sum of its eigenvalues, and those of
+    A^(1/2) are their square roots. We need the eigenvalues of C_r C_g. Let R = C_r^(1/2), so that
+    C_r C_g v = R R C_g v = c v, and let w = R C_g v. This gives
+    R C_g R w = R C_g (R R C_g v) = c w, so R C_g R has the same eigenvalues. It is symmetric, so
+    they are computed as real numbers, whatever the rounding errors.
+
+The classifier's probabilities p
+    classes      the share s of each digit among the generated images
+    class KL     sum of s log(s / r), with the shares r among the real test images: the
+                 Kullback-Leibler divergence, 0 if they agree
+    confidence   the mean of the largest probability: do the images look like digits at all?
+    score        exp of the mean over images of the KL of p to the mean p: high if each image is
+                 recognised and all ten digits occur; at most 10.  Salimans et al. 2016, section 4,
+                 with our classifier
+
+    `spread` needs no classifier. It is the standard deviation of the pixels from image to image,
+    relative to that of real images. Near 0, all images look alike.
+
+Nearest neighbours, k = 3: do the two sets of images occupy the same space?
+    Around each image we take the ball whose radius is the distance to its k-th nearest neighbour
+    in its own set, real or generated.
+
+    precision    the share of generated images inside the ball of some real image: are few bad?
+    coverage     the share of real images whose ball contains a generated image: is nothing missing?
+    recall       the share of real images inside the ball of some generated image
+
+    Precision and recall: Kynkäänniemi et al. 2019; coverage: Naeem et al. 2020, "Density and
+    Coverage". Precision and coverage compare pixels. With the classifier's features, precision
+    would be high for noise: an image that resembles no digit activates no feature strongly, and
+    therefore lies among the real images in feature space. Recall compares features.
+
+Shapes
+    images (N, H, W) or (N, H, W, 3), or (N, pixels), in [0, 1]; features (N, F); p (N, 10); shares
+    (10,). The rows of x, real and generated (N, F) hold the pixels or features of an image.
+
+>>> a = np.random.default_rng(0).standard_normal((5000, 2))
+>>> frechet_distance(moments(a), moments(a + [3, 4])).round(6).item()          # 3² + 4²
+25.0
+>>> class_shares(np.eye(10)[[1, 1, 1, 7]])[[1, 7]].tolist()
+[0.75, 0.25]
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+NEIGHBOURS = 3  # k
+ROWS_AT_ONCE = 1000  # rows of a distance matrix computed at once
+Moments = tuple[np.ndarray, np.ndarray]  # mean (F,), covariance (F, F)
+
+
+def moments(features: np.ndarray) -> Moments:
+    """(mean (F,), covariance (F, F)) in float64 of features (N, F)."""
+    features = features.astype("float64")
+    n, n_features = features.shape
+    if n == 1:  # a single image does not vary
+        return features[0], np.zeros((n_features, n_features))
+    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
+
+
+def frechet_distance(real: Moments, generated: Moments) -> float:
+    """The FD between two results of `moments`."""
+    (m_r, C_r), (m_g, C_g) = real, generated
+    values, vectors = np.linalg.eigh(C_r)
+    R = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    roots = np.sqrt(np.linalg.eigvalsh(R @ C_g @ R).clip(0))
+    return ((m_r - m_g) ** 2).sum() + np.trace(C_r) + np.trace(C_g) - 2 * roots.sum()
+
+
+def pixel_features(images: np.ndarray, shape: tuple[int, ...], *, size: int = 8) -> np.ndarray:
+    """Features for images that are not digits: each image averaged down to size x size pixels.
+
+    `shape` is that of an image, (H, W) or (H, W, 3). Returns (N, size * size), or three times as
+    many columns in colour; a side shorter than `size` is kept.
+    """
+    height, width, channels = (*shape, 1)[:3]
+    planes = images.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+    small = averaging_matrix(height, size) @ planes @ averaging_matrix(width, size).T
+    return small.reshape(len(images), -1)
+
+
+def averaging_matrix(n: int, size: int) -> np.ndarray:
+    """A matrix (min(size, n), n) whose rows average adjacent intervals of n pixels."""
+    edges = np.linspace(0, n, min(size, n) + 1).round().astype(int)
+    rows = np.zeros((len(edges) - 1, n), "float32")
+    for row, start, end in zip(rows, edges, edges[1:]):
+        row[start:end] = 1 / (end - start)
+    return rows
+
+
+def class_shares(p: np.ndarray) -> np.ndarray:
+    """For each class, the share of images for which it is the most probable class, (10,)."""
+    return np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
+
+
+def kl_divergence(s: np.ndarray, r: np.ndarray) -> float:
+    """The KL divergence of shares s from shares r, in nats; terms with s = 0 are 0."""
+    positive = s > 0
+    return float((s[positive] * np.log(s[positive] / r[positive])).sum())
+
+
+def classifier_score(p: np.ndarray) -> float:
+    """exp of the mean KL divergence of the rows of p from their mean."""
+    p = p.astype("float64").clip(1e-30)
+    return float(np.exp((p * np.log(p / p.mean(axis=0))).sum(axis=1).mean()))
+
+
+def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (rows, squared distances of these rows of a to all rows of b, (rows, len(b))).
+
+    Since |x - y|² = |x|² - 2 x·y + |y|², most of the computation is a matrix product.
+    """
+    b_norms = (b * b).sum(axis=1)
+    for start in range(0, len(a), ROWS_AT_ONCE):
+        block = a[start : start + ROWS_AT_ONCE]
+        distances = (block @ b.T) * -2
+        distances += b_norms
+        distances += (block * block).sum(axis=1)[:, None]
+        yield slice(start, start + len(block)), distances
+
+
+def knn_radii(x: np.ndarray) -> np.ndarray:
+    """For each row of x, the squared distance to its k-th nearest other row, (N,)."""
+    radii = np.empty(len(x), x.dtype)
+    for rows, distances in squared_distances(x, x):
+        themselves = np.arange(len(distances)), np.arange(rows.start, rows.stop)
+        distances[themselves] = math.inf
+        radii[rows] = np.partition(distances, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1]
+    return radii
+
+
+def precision_and_coverage(
+    real: np.ndarray, radii: np.ndarray, generated: np.ndarray
+) -> tuple[float, float]:
+    """(precision, coverage) of generated rows, for real rows and their squared radii (N,)."""
+    inside, covered = 0, np.zeros(len(real), bool)
+    for _, distances in squared_distances(generated, real):
+        within = distances <= radii
+        inside += within.any(axis=1).sum()
+        covered |= within.any(axis=0)
+    return float(inside / len(generated)), float(covered.mean())
+
+
+def recall(real: np.ndarray, generated: np.ndarray) -> float:
+    """The share of real rows inside the ball of some generated row."""
+    radii, count = knn_radii(generated), 0
+    for _, distances in squared_distances(real, generated):
+        count += (distances <= radii).any(axis=1).sum()
+    return float(count / len(real))
+
+
+def nearest_neighbours(x: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """For each row of x, the index of the nearest row of others, (N,)."""
+    return np.concatenate(
+        [distances.argmin(axis=1) for _, distances in squared_distances(x, others)]
+    )
+
+
+class Evaluator:
+    """Compares generated images with real ones, uint8 (N, H, W) or (N, H, W, 3).
+
+    `classifier` is a Classifier, or None for images that are not digits. Without a classifier, the
+    features are `pixel_features`, and the metrics that need class probabilities are omitted.
+    `reference` describes the real images in words.
+    """
+
+    def __init__(self, real: np.ndarray, classifier: Any, *, reference: str = "test images"):
+        self.classifier, self.shape, self.reference = classifier, real.shape[1:], reference
+        self.images = real.reshape(len(real), -1).astype("float32") / 255  # (N, pixels)
+        self.real_features, p = self.predict(self.images)
+        self.moments = moments(self.real_features)
+        self.shares = None
+        if p is not None:  # no share may be 0, because class KL divides by it
+            self.shares = class_shares(p).clip(0.5 / len(real))
+        self.radii: np.ndarray | None = None  # computed when first needed, because it takes seconds
+
+    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """(features (N, F), probabilities (N, 10), or None without a classifier)."""
+        images = images.reshape(len(images), -1)
+        if self.classifier:
+            return self.classifier.predict(images)
+        return pixel_features(images, self.shape), None
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """The features alone, (N, F)."""
+        return self.predict(images)[0]
+
+    def quick(self, images: np.ndarray) -> dict[str, float]:
+        """{"fd": ..., "spread": ..., "share_0": ..., ...}: the metrics for each epoch."""
+        images = images.reshape(len(images), -1)
+        features, p = self.predict(images)
+        real_spread = max(float(self.images.std(axis=0).mean()), 1e-30)
+        metrics = {
+            "fd": float(frechet_distance(self.moments, moments(features))),
+            "spread": float(images.std(axis=0).mean()) / real_spread,
+        }
+        if p is not None and self.shares is not None:
+            metrics |= {f"share_{i}": float(share) for i, share in enumerate(class_shares(p))}
+        return metrics
+
+    def evaluate(self, images: np.ndarray) -> dict[str, Any]:
+        """All metrics of this module except `spread`, by name."""
+        images = images.reshape(len(images), -1)
+        features, p = self.predict(images)
+        if self.radii is None:
+            self.radii = knn_radii(self.images)
+        precision, coverage = precision_and_coverage(self.images, self.radii, images)
+        metrics: dict[str, Any] = {
+            "fd": float(frechet_distance(self.moments, moments(features))),
+            "precision": precision,
+            "coverage": coverage,
+            "recall": recall(self.real_features, features),
+        }
+        if p is not None and self.shares is not None:
+            metrics |= {
+                "score": classifier_score(p),
+                "confidence": float(p.max(axis=1).mean()),
+                "class_kl": kl_divergence(class_shares(p), self.shares),
+                "classes": class_shares(p).tolist(),
+            }
+        return metrics

@@ -1,0 +1,215 @@
+"""The report: all metrics of one run, with figures.
+
+The idea
+    A metric can only be interpreted beside its values for real images and for noise. For this
+    reason three sets of images are evaluated: images from the run's generator, training images
+    ("real"), and uniform noise. Each is compared with the test images, on which no run was trained.
+    (A data set without test images is compared with its training images instead, and "real" then
+    says little.)
+
+    The figures are written to the run folder:
+
+        classes.png         the share of each digit
+        real-and-fake.png   real images above, generated images below
+        neighbours.png      generated images, and below each the training image that is closest to
+                            it in pixels, then in features; if the generator had memorised training
+                            images, they would be equal (Goodfellow et al. 2014, figure 2)
+        walk.png, walk.gif  interpolations between generated images
+        gradient.png        the gradient that G receives from D (see `pixel_gradient`)
+
+    A conditional run on digits has one more metric, `agreement`: how often the classifier
+    recognises the digit that was requested. Classes are requested with the frequencies of the
+    training images.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan.datasets.idx import SHIPPED
+from minigan.datasets.load import Dataset, load_dataset
+from minigan.datasets.pixels import DataError, format_shape, scale
+from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.metrics import Evaluator, nearest_neighbours
+from minigan.figures import plots
+from minigan.gan.latents import latent_grid, latent_walk, sample_latents
+from minigan.gan.steps import with_labels
+from minigan.nn.losses import bce_with_logits
+from minigan.nn.sequential import Sequential
+from minigan.training.run_folder import class_names, image_shape, write_atomically
+from minigan.training.sampling import (
+    conditional_latents,
+    generate,
+    latents_and_labels,
+    load_networks,
+)
+
+METRIC_LABELS = {  # name in metrics.json: printed label
+    "fd": "Fréchet distance, 0 is best",
+    "score": "classifier score, 1 to 10",
+    "confidence": "classifier's confidence",
+    "class_kl": "class KL, 0 is best",
+    "precision": "precision, in pixels",
+    "coverage": "coverage, in pixels",
+    "recall": "recall, in features",
+    "agreement": "digit as requested",
+}
+OLD_PARTS = {"real": "floor", "noise": "ceiling"}  # their names in metrics.json before 0.2.0
+MAX_REFERENCES = 10_000  # largest number of real images to compare with, except for MNIST
+
+
+def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
+    """The Evaluator for a Dataset; `digits` says that it is MNIST, which has a classifier."""
+    if digits and dataset.test is not None:
+        return Evaluator(dataset.test, load_classifier(), reference="MNIST's test images")
+    if dataset.test is not None:
+        return Evaluator(dataset.test[:MAX_REFERENCES], None)
+    return Evaluator(
+        dataset.images[:MAX_REFERENCES],
+        None,
+        reference="training images, because there are no test images",
+    )
+
+
+def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, Any]:
+    """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
+
+    Raises RunError or DataError if the run or its data cannot be used.
+    """
+    folder = Path(folder)
+    settings, recipe, G, D = load_networks(folder)
+    path = SHIPPED if settings["digits"] else Path(settings["data"])
+    classes, shape = settings.get("classes", ""), image_shape(settings)
+    data = load_dataset(path, classes=classes, size=settings.get("size", 0))
+    if data.images.shape[1:] != shape:
+        raise DataError(
+            f"{path} holds other images than those of {format_shape(shape)} that {folder} was"
+            " trained on"
+        )
+    evaluator = make_evaluator(data, settings["digits"])
+    if min(len(data.images), len(evaluator.images)) < 10:
+        raise DataError(f"{path} holds too few images to compare with: at least 10 are needed")
+
+    real = scale(data.images, pixel_min=0.0)
+    n_classes = len(class_names(settings))
+    z, labels = latents_and_labels(settings, recipe, count, seed=seed)
+    generated = generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min)
+    generated = generated.astype("float32")
+    rng = np.random.default_rng(seed)
+    noise = rng.random(generated.shape, dtype="float32")
+    metrics: dict[str, Any] = {
+        "run": evaluator.evaluate(generated),
+        "real": evaluator.evaluate(real[:count]),
+        "noise": evaluator.evaluate(noise),
+        "count": count,
+        "seed": seed,
+        "against": f"{len(evaluator.images)} {evaluator.reference}"
+        + (f" of the classes {classes}" if classes else ""),
+        "features": describe_features(evaluator),
+    }
+    if evaluator.classifier and labels is not None and data.labels is not None:
+        digits = np.array([int(name) for name in class_names(settings)])
+        for part, images, requested in (
+            ("run", generated, labels),
+            ("real", real[:count], data.labels[:count]),
+            ("noise", noise, labels),
+        ):
+            recognised = evaluator.classifier.predict(images)[1].argmax(axis=1)
+            metrics[part]["agreement"] = float((recognised == digits[requested]).mean())
+
+    if evaluator.shares is not None:
+        plots.save_classes(metrics["run"]["classes"], evaluator.shares, folder / "classes.png")
+    save_comparison(generated, real, evaluator, folder, rng=rng)
+
+    z = sample_latents(recipe, rng, 14)
+    labels = None if labels is None else labels[:14]
+
+    def generate_first_class(z):  # (n, Z) -> images (n, H, W[, 3]), all of the same class
+        same = None if labels is None else np.full(len(z), labels[0])
+        return generate(G, conditional_latents(z, same, n_classes), recipe.pixel_min)
+
+    plots.save_grid(generate_first_class(latent_grid(z[:4], 10)), folder / "walk.png")
+    plots.save_walk(generate_first_class(latent_walk(z[:4], 20)), folder / "walk.gif")
+    latents = conditional_latents(z, labels, n_classes)
+    plots.save_gradient(
+        generate(G, latents, recipe.pixel_min),
+        pixel_gradient(G, D, latents),
+        folder / "gradient.png",
+    )
+    text = json.dumps(metrics, indent=2) + "\n"
+    write_atomically(folder / "metrics.json", lambda file: file.write(text.encode()))
+    return metrics
+
+
+def describe_features(evaluator: Evaluator) -> dict[str, Any] | str:
+    """How the features were computed, for metrics.json: by which classifier, or from pixels."""
+    if not evaluator.classifier:
+        return "images reduced to 8 x 8 pixels, because there is no classifier for them"
+    _, accuracy, sha256, command = evaluator.classifier
+    return {
+        "classifier_accuracy": accuracy,
+        "classifier_sha256": sha256,
+        "classifier_command": command,
+    }
+
+
+def save_comparison(
+    generated: np.ndarray,
+    real: np.ndarray,
+    evaluator: Evaluator,
+    folder: Path,
+    *,
+    rng: np.random.Generator,
+) -> None:
+    """Save real-and-fake.png and neighbours.png, from images (N, H, W[, 3]) in [0, 1]."""
+    chosen = real[rng.choice(len(real), 20, replace=len(real) < 20)]
+    picture = plots.stack_rows(chosen[:10], chosen[10:], generated[:10], generated[10:20])
+    plots.save_picture(picture, folder / "real-and-fake.png")
+    some = generated[:14]
+    by_pixels = nearest_neighbours(some.reshape(14, -1), real.reshape(len(real), -1))
+    by_features = nearest_neighbours(evaluator.features(some), evaluator.features(real))
+    picture = plots.stack_rows(some, real[by_pixels], real[by_features])
+    plots.save_picture(picture, folder / "neighbours.png")
+
+
+def pixel_gradient(G: Sequential, D: Sequential, latents: Any) -> np.ndarray:
+    """The change of each pixel that makes G's images look more real to D, (N, H, W[, 3]).
+
+    This is the negative gradient of -log D(G(z)) with respect to the pixels, whatever the loss of
+    the run. With the non-saturating loss, this gradient is all that the generator learns from.
+    `latents` is the input of G: z (N, Z), or (z, labels).
+    """
+    labels = latents[1] if isinstance(latents, tuple) else None
+    images = G.forward(latents)[0]
+    logits, cache = D.forward(with_labels(images, labels))
+    _, dlogits = bce_with_logits(logits, 1.0)
+    return -D.backward(dlogits, cache, need_dparams=False)
+
+
+def format_report(metrics: dict[str, Any]) -> str:
+    """The content of a metrics.json as a table of the run, real images and noise."""
+    parts = [metrics["run"]] + [metrics.get(new) or metrics[old] for new, old in OLD_PARTS.items()]
+    lines = [f"{'':30}{'this run':>10}{'real images':>13}{'noise':>10}"]
+    for name, label in METRIC_LABELS.items():
+        if name in metrics["run"]:
+            run, real, noise = (part[name] for part in parts)
+            lines.append(f"{label:30}{run:10.3f}{real:13.3f}{noise:10.3f}")
+    if "classes" in metrics["run"]:
+        shares = enumerate(metrics["run"]["classes"])
+        lines.append("digits, in %: " + "  ".join(f"{i}: {100 * s:.1f}" for i, s in shares))
+    lines.append(f"{metrics['count']} images, compared with {metrics['against']}")
+    features = metrics["features"]
+    if isinstance(features, dict):
+        lines.append(
+            f"features of a classifier with an accuracy of {features['classifier_accuracy']:.2%} on"
+            " the test images,"
+        )
+        lines.append(
+            f"weights {features['classifier_sha256'][:16]}..., made by"
+            f" {features['classifier_command']}"
+        )
+    else:
+        lines.append(f"features: {features}")
+    return "\n".join(lines)

@@ -1,0 +1,270 @@
+"""Plots: every figure that a run writes.
+
+The idea
+    A grid of images generated from the same latents after every epoch shows progress better than
+    any number, and together the grids form an animation. The plots of losses and scores have
+    reference lines at the values that belong to a discriminator that cannot distinguish real images
+    from fakes. Such a discriminator outputs `real_label` / 2 for every image, which is 1/2 unless
+    the labels of real images are smoothed (see gan/steps.py).
+
+Shapes
+    Images (N, H, W), or (N, H, W, 3) in colour, from 0 (black) to 1 (white). A picture is a single
+    uint8 array, (height, width) or (height, width, 3).
+
+>>> make_grid(np.zeros((6, 28, 28), "float32")).shape    # 2 rows of 3, with a margin of 2 pixels
+(62, 92)
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from minigan.gan.losses import GAN_LOSSES
+
+MARGIN = 2  # pixels between the images of a grid
+NAMES_OF_LOSSES = {1.386294: "2 log 2", 0.693147: "log 2", -0.693147: "-log 2"}
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """Convert images of any shape in [0, 1] to bytes; values outside that range are clipped."""
+    return np.rint(255 * images.clip(0, 1)).astype(np.uint8)
+
+
+def make_grid(images: np.ndarray, *, columns: int | None = None, background: int = 0) -> np.ndarray:
+    """Arrange images (N, H, W[, 3]) in [0, 1] in one picture, by default nearly square."""
+    n, height, width, *channels = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    height, width = height + MARGIN, width + MARGIN
+    shape = (rows * height + MARGIN, columns * width + MARGIN, *channels)
+    picture = np.full(shape, background, np.uint8)
+    for i, image in enumerate(to_bytes(images)):
+        top, left = i // columns * height + MARGIN, i % columns * width + MARGIN
+        picture[top : top + height - MARGIN, left : left + width - MARGIN] = image
+    return picture
+
+
+def stack_rows(*rows: np.ndarray) -> np.ndarray:
+    """Stack rows of images, each (n, H, W[, 3]) in [0, 1], in one picture."""
+    return make_grid(np.concatenate(rows), columns=len(rows[0]))
+
+
+def enlarge(picture: np.ndarray, zoom: int) -> np.ndarray:
+    """Enlarge a picture: each pixel becomes a square of zoom x zoom pixels."""
+    return picture.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def save_picture(picture: np.ndarray, path: Path | BinaryIO, *, zoom: int = 3) -> None:
+    """Save an enlarged picture as a PNG file."""
+    Image.fromarray(enlarge(picture, zoom)).save(path, "PNG")
+
+
+def save_grid(images: np.ndarray, path: Path | BinaryIO, *, zoom: int = 2) -> None:
+    """Save an enlarged grid of images (N, H, W[, 3]) as a PNG file."""
+    save_picture(make_grid(images), path, zoom=zoom)
+
+
+def to_gif_frame(picture: Image.Image) -> Image.Image:
+    """Reduce a picture to at most 256 colours, the limit of a GIF."""
+    if picture.mode == "RGB":
+        return picture.quantize(method=Image.Quantize.FASTOCTREE)
+    return picture.copy()
+
+
+def save_animation(paths: Iterable[Path], path: Path, *, seconds: float = 0.4) -> None:
+    """Save a sequence of picture files as a GIF that pauses at the last one."""
+    frames = []
+    for p in paths:
+        with Image.open(p) as picture:
+            frames.append(to_gif_frame(picture))
+    durations = [int(1000 * seconds)] * (len(frames) - 1) + [2500]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def save_walk(images: np.ndarray, path: Path | BinaryIO, *, zoom: int = 5) -> None:
+    """Save a sequence of images (N, H, W[, 3]) as a GIF that loops without a pause."""
+    frames = [to_gif_frame(Image.fromarray(enlarge(image, zoom))) for image in to_bytes(images)]
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=80, loop=0)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A matplotlib figure of that size in inches; figure.canvas.print_png(path) writes it."""
+    # imported here, because matplotlib is slow to import and not every command needs it
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # becomes figure.canvas
+    return figure
+
+
+def save_curves(
+    history: list[dict],
+    path: Path,
+    *,
+    columns: dict[str, str],
+    lines: dict[float, str],
+    ylabel: str,
+    yscale: str = "linear",
+) -> None:
+    """Plot columns of a history against epochs.
+
+    `columns` maps the names of the columns to labels, and `lines` maps the heights of horizontal
+    reference lines to labels.
+    """
+    figure = new_figure(7, 4)
+    axes = figure.add_subplot()
+    epochs = [row["epoch"] for row in history]
+    for name, label in columns.items():
+        axes.plot(epochs, [row[name] for row in history], marker="o", markersize=3, label=label)
+    for height, label in lines.items():
+        axes.axhline(height, color="grey", linewidth=1, linestyle="--")
+        axes.annotate(
+            label,
+            (1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            color="grey",
+            fontsize=9,
+        )
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    if yscale == "log":
+        set_log_scale(axes)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.2)
+    figure.canvas.print_png(path)
+
+
+def set_log_scale(axes: Any) -> None:
+    """Make the y axis logarithmic, with plain numbers as labels: 1, 2, 5, 10, ..."""
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter("")
+
+
+def save_fd(history: list[dict], path: Path) -> None:
+    """Save fd.png: the Fréchet distance between generated and real images.
+
+    See evaluation/metrics.py for its definition.
+    """
+    save_curves(
+        history,
+        path,
+        columns={"fd": "generated and real images"},
+        lines={},
+        ylabel="Fréchet distance (0 is best)",
+        yscale="log",
+    )
+
+
+def save_losses(
+    history: list[dict], path: Path, *, real_label: float = 1.0, loss: str = "non-saturating"
+) -> None:
+    """Save losses.png: the losses, with their values if D cannot distinguish real from fake."""
+    functions = GAN_LOSSES[loss]
+    equilibrium = functions.equilibrium_logit
+    known = equilibrium is not None
+    a = np.array(equilibrium(real_label) if equilibrium is not None else 0.0)
+    loss_real = float(functions.discriminator_loss(a, real_label)[0])
+    loss_fake = float(functions.discriminator_loss(a, 0.0)[0])
+    loss_G = float(functions.generator_loss(a)[0])
+    lines = {
+        loss_real + loss_fake: f"{format_loss(loss_real + loss_fake)}: D, if it cannot distinguish"
+    }
+    if known:  # otherwise D may output any constant, and the loss of G depends on that
+        lines[loss_G] = f"{format_loss(loss_G)}: G, if D cannot distinguish"
+    save_curves(
+        history,
+        path,
+        columns={"loss_D": "discriminator", "loss_G": "generator"},
+        lines=lines,
+        ylabel="loss, mean over the epoch",
+    )
+
+
+def format_loss(loss: float) -> str:
+    """A loss as a formula if it is one of NAMES_OF_LOSSES, otherwise with three decimals."""
+    return NAMES_OF_LOSSES.get(round(loss, 6), f"{round(loss, 3):g}")
+
+
+def save_scores(history: list[dict], path: Path, *, real_label: float = 1.0) -> None:
+    """Save scores.png: the mean output of the discriminator for real images and for fakes."""
+    p = real_label / 2
+    save_curves(
+        history,
+        path,
+        columns={"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
+        lines={p: f"{'1/2' if p == 0.5 else p}: both, if D cannot distinguish"},
+        ylabel="mean output of D",
+    )
+
+
+def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path) -> None:
+    """Save classes.png: the share of each digit, (10,), among generated and among test images."""
+    figure, digits = new_figure(7, 3.5), np.arange(10)
+    axes = figure.add_subplot()
+    axes.bar(digits - 0.2, generated, 0.4, label="generated images")
+    axes.bar(digits + 0.2, real, 0.4, label="real test images", color="lightgrey")
+    axes.set(xlabel="digit, as classified", ylabel="share of the images", xticks=digits)
+    axes.legend(frameon=False)
+    figure.canvas.print_png(path)
+
+
+def red_and_blue(values: np.ndarray) -> np.ndarray:
+    """Map numbers (N, H, W) to colours (N, H, W, 3): 0 to white, positive to red, negative to blue.
+
+    Values for images in colour, (N, H, W, 3), become deviations from grey. The largest absolute
+    value in each image has the full colour.
+    """
+    if values.ndim == 4:
+        return 0.5 + values / np.maximum(abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-30) / 2
+    strength = values / np.maximum(abs(values).max(axis=(1, 2), keepdims=True), 1e-30)
+    colour = np.ones((*values.shape, 3))
+    colour[..., 1] -= abs(strength)
+    colour[..., 0] -= (-strength).clip(0)
+    colour[..., 2] -= strength.clip(0)
+    return colour
+
+
+def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path) -> None:
+    """Save gradient.png: generated images above `gradient`, both (N, H, W[, 3]).
+
+    To look more real to D, red pixels should be brighter and blue pixels darker. For images in
+    colour, the plotted colour is the change itself, and grey means no change.
+    """
+    if images.ndim == 3:
+        images = images[..., None].repeat(3, -1)
+    both = np.concatenate([images, red_and_blue(gradient)])
+    save_picture(make_grid(both, columns=len(images), background=90), path)
+
+
+def save_weights(panels: list[tuple[str, np.ndarray, str]], path: Path) -> None:
+    """Save inspect-weights.png: the weights of some units as images, eight in a row.
+
+    A panel is (title, weights (units, H, W), caption).
+    """
+    figure = new_figure(11, 6.4)
+    for axes, (title, weights, caption) in zip(figure.subplots(1, len(panels)), panels):
+        n, height, width = weights.shape
+        missing, margins = -n % 8, (max(1, height // 14), max(1, width // 14))
+        tiles = np.pad(
+            red_and_blue(weights), ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=1
+        )
+        tiles = np.pad(
+            tiles, ((0, 0), (0, margins[0]), (0, margins[1]), (0, 0)), constant_values=0.6
+        )
+        _, height, width, _ = tiles.shape
+        rows = tiles.reshape(-1, 8, height, width, 3).swapaxes(1, 2)
+        axes.imshow(rows.reshape(-1, 8 * width, 3))
+        axes.set(title=title, xlabel=caption, xticks=[], yticks=[])
+    figure.canvas.print_png(path)

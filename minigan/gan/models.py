@@ -1,0 +1,333 @@
+"""Models: the generator and the discriminator of a recipe.
+
+The idea
+    A recipe (recipes.py) names an architecture and gives its sizes. The functions here make a
+    generator and a discriminator from them, using the layers in minigan.nn. The output of a
+    generator and the input of a discriminator are images (N, H, W), or (N, H, W, 3) in colour. In a
+    conditional recipe the first layer of each network also takes the labels.
+
+Architectures
+    dense       G and D have a Dense and a LeakyReLU layer for each width of the recipe, and D also
+                has Dropout.
+    maxout      Goodfellow et al. 2014. D has Maxout units, each the largest of five sums, and its
+                dropout also sets a fifth of the input to zero. G ends with a sigmoid.
+    dcgan       G has a Dense layer to an image of a quarter of the height and width, then two
+                transposed convolutions of 4 x 4 with stride 2. D is the same in reverse. There is
+                batch norm everywhere except next to the pixels (Radford et al. 2016, section 3).
+    conv        Our own. G is dcgan's G with one more Dense layer at the beginning. D has two
+                convolutions and a hidden Dense layer, without batch norm, so that its gradient can
+                be penalised (gradient_penalty.py).
+    auto-write  G has a Dense layer to an image of twice the height and width, then three
+                convolutions with stride 2, each but the last followed by upsampling. D has two
+                5 x 5 convolutions, each followed by pooling, and two Dense layers.
+
+    To add an architecture, write a function like the ones below and enter it in ARCHITECTURES. The
+    command line, the checks, parameter counts, exports and data-parallel training read everything
+    else from its layers.
+
+Shapes
+    z (N, Z), or (z, labels) with labels (N, C); images (N, H, W) or (N, H, W, 3); logits (N, 1).
+
+>>> import numpy as np
+>>> from minigan.gan.recipes import RECIPES
+>>> for name in "pytorch-mlp", "dcgan":
+...     G, D = make_networks(RECIPES[name], (28, 28), rng=np.random.default_rng(0))
+...     print(name, G.theta.size, D.theta.size)
+pytorch-mlp 283920 267009
+dcgan 350241 36641
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from minigan.nn.activations import LeakyReLU, Sigmoid, Tanh
+from minigan.nn.batchnorm import BatchNorm2d
+from minigan.nn.conv import Conv2d, ConvTranspose2d
+from minigan.nn.dense import Dense
+from minigan.nn.dropout import Dropout
+from minigan.nn.layer import Layer
+from minigan.nn.maxout import Maxout
+from minigan.nn.pooling import AvgPool2d, Upsample
+from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.sequential import Sequential
+from minigan.nn.spectral_norm import SpectralNorm
+
+MAXOUT_PIECES = 5
+ImageShape = tuple[int, ...]  # (H, W), or (H, W, 3) in colour
+
+
+def make_networks(
+    recipe: Any, shape: ImageShape, *, n_classes: int = 0, rng: Any
+) -> tuple[Sequential, Sequential]:
+    """(G, D) of a recipe on the host, for images of that shape; rng is a numpy.random.Generator.
+
+    With n_classes, the inputs of the networks are the pairs (z, labels) and (images, labels).
+    """
+    G, D = ARCHITECTURES[recipe.networks].make(recipe, shape, n_classes, rng)
+    if recipe.spectral:
+        D = Sequential(
+            [
+                SpectralNorm(layer, rng=rng) if "W" in layer.param_names else layer
+                for layer in D.layers
+            ]
+        )
+    return G, D
+
+
+def make_generator(
+    latent_dim: int,
+    widths: tuple | list,
+    shape: ImageShape | int,
+    *,
+    n_classes: int = 0,
+    negative_slope: float = 0.2,
+    init: str = "glorot",
+    dtype: str = "float32",
+    rng: Any,
+) -> Sequential:
+    """z (N, Z) -> images (N, *shape) in [-1, 1]: a Dense and a LeakyReLU layer for each width, then
+    Dense and Tanh.
+
+    If shape is a single number, the images are vectors.
+    """
+    n_pixels, image = (
+        (shape, []) if isinstance(shape, int) else (math.prod(shape), [Reshape(*shape)])
+    )
+    sizes, layers = [latent_dim + n_classes, *widths], label_layers(n_classes)
+    for in_features, out_features in zip(sizes, sizes[1:]):
+        layers += [
+            Dense(in_features, out_features, init=init, dtype=dtype, rng=rng),
+            LeakyReLU(negative_slope),
+        ]
+    return Sequential(
+        [*layers, Dense(sizes[-1], n_pixels, init=init, dtype=dtype, rng=rng), Tanh(), *image]
+    )
+
+
+def make_discriminator(
+    shape: ImageShape | int,
+    widths: tuple | list,
+    *,
+    n_classes: int = 0,
+    negative_slope: float = 0.2,
+    dropout: float = 0.0,
+    init: str = "glorot",
+    dtype: str = "float32",
+    rng: Any,
+) -> Sequential:
+    """Images (N, *shape) -> logits (N, 1): a Dense, a LeakyReLU and a Dropout layer for each width,
+    then one Dense layer.
+    """
+    n_pixels = shape if isinstance(shape, int) else math.prod(shape)
+    layers = label_layers(n_classes) or ([] if isinstance(shape, int) else [Reshape(n_pixels)])
+    sizes = [n_pixels + n_classes, *widths]
+    for in_features, out_features in zip(sizes, sizes[1:]):
+        layers += [
+            Dense(in_features, out_features, init=init, dtype=dtype, rng=rng),
+            LeakyReLU(negative_slope),
+        ]
+        layers += dropout_layers(dropout)
+    return Sequential([*layers, Dense(sizes[-1], 1, init=init, dtype=dtype, rng=rng)])
+
+
+def label_layers(n_classes: int) -> list[Layer]:
+    """The first layer of a conditional network that flattens its input; [] without classes."""
+    return [ConcatLabels(n_classes)] if n_classes else []
+
+
+def dropout_layers(p: float) -> list[Layer]:
+    """[a Dropout layer], or [] if p is 0."""
+    return [Dropout(p)] if p else []
+
+
+Networks = tuple[Sequential, Sequential]
+
+
+def dense_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
+    """(G, D) made of Dense layers; r is the recipe."""
+    G = make_generator(
+        r.latent_dim,
+        r.widths_G,
+        shape,
+        n_classes=n_classes,
+        negative_slope=r.negative_slope_G,
+        init=r.init,
+        dtype=r.dtype,
+        rng=rng,
+    )
+    D = make_discriminator(
+        shape,
+        r.widths_D,
+        n_classes=n_classes,
+        negative_slope=r.negative_slope_D,
+        dropout=r.dropout,
+        init=r.init_D or r.init,
+        dtype=r.dtype,
+        rng=rng,
+    )
+    return G, D
+
+
+def maxout_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
+    """(G, D) of the 2014 paper, with Maxout units in D."""
+    dense_G, dense_D = layer_makers(Dense, r, rng)
+    n_pixels = math.prod(shape)
+    G = label_layers(n_classes)
+    D = label_layers(n_classes) or [Reshape(n_pixels)]
+    D += dropout_layers(0.2 if r.dropout else 0.0)
+    sizes = [r.latent_dim + n_classes, *r.widths_G]
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        G += [dense_G(n_in, n_out), LeakyReLU(r.negative_slope_G)]
+    sizes = [n_pixels + n_classes, *r.widths_D]
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        D += [dense_D(n_in, MAXOUT_PIECES * n_out), Maxout(MAXOUT_PIECES)]
+        D += dropout_layers(r.dropout)
+    G += [dense_G(r.widths_G[-1], n_pixels), Sigmoid(), Reshape(*shape)]
+    D += [dense_D(r.widths_D[-1], 1)]
+    return Sequential(G), Sequential(D)
+
+
+def dcgan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
+    """(G, D) made of convolutions with batch norm."""
+    (dense_G, dense_D), (_, conv_D) = layer_makers(Dense, r, rng), layer_makers(Conv2d, r, rng)
+    (a, _), (c, d) = r.widths_G, r.widths_D
+    quarter, channels = shape[0] // 4 * (shape[1] // 4), math.prod(shape[2:]) + n_classes
+    G = [
+        *label_layers(n_classes),
+        dense_G(r.latent_dim + n_classes, quarter * a),
+        *upsampling_layers(r, shape, rng),
+    ]
+    D = [
+        image_layer(shape, n_classes),
+        conv_D(channels, c, 4, stride=2, padding=1),
+        *activation_D(r),
+        conv_D(c, d, 4, stride=2, padding=1),
+        BatchNorm2d(d, dtype=r.dtype),
+        *activation_D(r),
+        Reshape(quarter * d),
+        dense_D(quarter * d, 1),
+    ]
+    return Sequential(G), Sequential(D)
+
+
+def conv_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
+    """(G, D) made of convolutions and Dense layers, with batch norm in G only."""
+    (dense_G, dense_D), (_, conv_D) = layer_makers(Dense, r, rng), layer_makers(Conv2d, r, rng)
+    (units_G, a, _), (c, d, units_D) = r.widths_G, r.widths_D
+    quarter, channels = shape[0] // 4 * (shape[1] // 4), math.prod(shape[2:]) + n_classes
+    G = [
+        *label_layers(n_classes),
+        dense_G(r.latent_dim + n_classes, units_G),
+        LeakyReLU(r.negative_slope_G),
+        dense_G(units_G, quarter * a),
+        *upsampling_layers(r, shape, rng),
+    ]
+    D = [
+        image_layer(shape, n_classes),
+        conv_D(channels, c, 4, stride=2, padding=1),
+        *activation_D(r),
+        conv_D(c, d, 4, stride=2, padding=1),
+        *activation_D(r),
+        Reshape(quarter * d),
+        dense_D(quarter * d, units_D),
+        *activation_D(r),
+        dense_D(units_D, 1),
+    ]
+    return Sequential(G), Sequential(D)
+
+
+def auto_write_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
+    """(G, D) made of convolutions, with upsampling in G and pooling in D."""
+    (dense_G, dense_D), (conv_G, conv_D) = layer_makers(Dense, r, rng), layer_makers(Conv2d, r, rng)
+    (a, b), (c, d, units), (height, width) = r.widths_G, r.widths_D, shape[:2]
+    quarter, channels = height // 4 * (width // 4), math.prod(shape[2:])
+
+    def activation_G(channels):
+        return [BatchNorm2d(channels, dtype=r.dtype), LeakyReLU(r.negative_slope_G)]
+
+    G = [
+        *label_layers(n_classes),
+        dense_G(r.latent_dim + n_classes, 4 * height * width),
+        Reshape(2 * height, 2 * width, 1),
+        *activation_G(1),
+        conv_G(1, a, 3, stride=2, padding=1),
+        *activation_G(a),
+        Upsample(2),
+        conv_G(a, b, 3, stride=2, padding=1),
+        *activation_G(b),
+        Upsample(2),
+        conv_G(b, channels, 1, stride=2),
+        Reshape(*shape),
+        Sigmoid(),
+    ]
+    D = [
+        image_layer(shape, n_classes),
+        conv_D(channels + n_classes, c, 5, padding=2),
+        *activation_D(r),
+        AvgPool2d(2),
+        conv_D(c, d, 5, padding=2),
+        *activation_D(r),
+        AvgPool2d(2),
+        Reshape(quarter * d),
+        dense_D(quarter * d, units),
+        *activation_D(r),
+        dense_D(units, 1),
+    ]
+    return Sequential(G), Sequential(D)
+
+
+def layer_makers(kind: Callable, r: Any, rng: Any) -> tuple[Callable, Callable]:
+    """Two functions that make a layer of that kind, for G and for D, with their initializers."""
+    return tuple(
+        partial(kind, init=init, dtype=r.dtype, rng=rng) for init in (r.init, r.init_D or r.init)
+    )  # type: ignore[return-value]
+
+
+def upsampling_layers(r: Any, shape: ImageShape, rng: Any) -> list[Layer]:
+    """The layers from h·w·a numbers to an image of 4h x 4w pixels, with b channels in between."""
+    (height, width), channels, (a, b) = shape[:2], math.prod(shape[2:]), r.widths_G[-2:]
+    transpose = layer_makers(ConvTranspose2d, r, rng)[0]
+    return [
+        Reshape(height // 4, width // 4, a),
+        BatchNorm2d(a, dtype=r.dtype),
+        LeakyReLU(r.negative_slope_G),
+        transpose(a, b, 4, stride=2, padding=1),
+        BatchNorm2d(b, dtype=r.dtype),
+        LeakyReLU(r.negative_slope_G),
+        transpose(b, channels, 4, stride=2, padding=1),
+        Reshape(*shape),
+        Tanh(),
+    ]
+
+
+def image_layer(shape: ImageShape, n_classes: int) -> Layer:
+    """The first layer of a convolutional D: adds a channel axis, and the labels as channels."""
+    return ConcatLabelMaps(n_classes) if n_classes else Reshape(*(*shape, 1)[:3])
+
+
+def activation_D(r: Any) -> list[Layer]:
+    """The layers after each hidden layer of a convolutional D."""
+    return [LeakyReLU(r.negative_slope_D), *dropout_layers(r.dropout)]
+
+
+class Architecture(NamedTuple):
+    """How to make the two networks, and what they require of a recipe."""
+
+    make: Callable  # (recipe, image shape, n_classes, rng) -> (G, D)
+    widths: tuple = (None, None)  # numbers of widths_G and widths_D; None: one or more
+    size_multiple: int = 1  # height and width must be multiples of this
+    unused: tuple = ()  # options of a recipe that these networks do not use
+    # whether two adjacent widths have at least one weight per pair of units, so that the settings
+    # of a damaged file can be refused before absurdly large networks are built
+    connects_widths: bool = False
+
+
+ARCHITECTURES = {
+    "dense": Architecture(dense_gan, connects_widths=True),
+    "maxout": Architecture(maxout_gan, unused=("negative_slope_D",), connects_widths=True),
+    "dcgan": Architecture(dcgan, (2, 2), size_multiple=4, connects_widths=True),
+    "conv": Architecture(conv_gan, (3, 3), size_multiple=4, connects_widths=True),
+    "auto-write": Architecture(auto_write_gan, (2, 3), size_multiple=4, connects_widths=True),
+}

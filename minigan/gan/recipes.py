@@ -1,0 +1,330 @@
+"""Recipes: complete settings of a training run, by name.
+
+The idea
+    A recipe is a small record of all settings that determine a run, except the seed and the data.
+    Options on the command line change values in a copy of the recipe, and the copy is saved with
+    the run.
+
+    docs/recipe.md describes how our own recipe `default` was found, and docs/recipes.md compares
+    the recipes. All except `default`, `default-conv` and `keras-mlp-fixed` follow well-known
+    publications and tutorials. Where a published value is not available here, a comment beside the
+    recipe says so.
+
+>>> recipe = RECIPES["default"]
+>>> recipe.widths_G, recipe.beta1
+((256, 512), 0.0)
+>>> replace(recipe, epochs=3).epochs
+3
+"""
+
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from minigan.gan.gradient_penalty import PENALTIES
+from minigan.gan.losses import GAN_LOSSES
+from minigan.gan.models import ARCHITECTURES, make_networks
+from minigan.nn.initializers import INITIALIZERS
+from minigan.nn.sequential import Sequential
+
+__all__ = ["RECIPES", "Recipe", "asdict", "recipe_from_dict", "replace", "validate_recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run except the seed and the data."""
+
+    name: str
+    source: str  # where it comes from, in one line
+    latent_dim: int  # Z, the dimension of the latents
+    widths_G: tuple  # units, or channels, of the generator's hidden layers, from first to last
+    widths_D: tuple  # the same for the discriminator
+    batch_size: int  # N real images and N fakes per step
+    epochs: int
+    learning_rate: float  # at the first step
+    networks: str = "dense"  # one of ARCHITECTURES
+    negative_slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
+    negative_slope_D: float = 0.2  # the same for the discriminator
+    dropout: float = 0.0  # its probability, after each hidden layer of the discriminator
+    init: str = "glorot"  # initializer of the weights
+    init_D: str = ""  # initializer for the discriminator, if different
+    noise: str = "normal"  # distribution of the latents: normal or uniform, both with variance 1
+    pixel_min: float = -1.0  # the value of a black pixel, -1 or 0; a white pixel is 1
+    batch_size_G: int = 0  # number of latents in the generator step; 0: batch_size
+    steps_per_epoch: int = 0  # 0: as many as it takes to show each image once
+    with_replacement: bool = False  # sample images at random instead of each once per epoch
+    d_warmup_steps: int = 0  # discriminator steps before the first generator step
+    optimizer: str = "adam"  # or "sgd"
+    learning_rate_D: float = 0.0  # for the discriminator; 0: the same
+    final_lr_factor: float = 1.0  # the learning rate falls linearly to this fraction of itself
+    lr_decay: float = 1.0  # each step divides the learning rate by this
+    momentum: tuple = (0.0, 0.0, 1)  # of SGD: first value, last value, epochs between the two
+    beta1: float = 0.9  # decay rate of Adam's average of the gradient
+    beta2: float = 0.999  # decay rate of Adam's average of the squared gradient
+    weight_decay_G: float = 0.0  # for the generator; see AdamW in nn/optim.py
+    conditional: bool = False  # whether both networks receive the label of each image
+    real_label: float = 1.0  # the discriminator's target for real images
+    loss: str = "non-saturating"  # one of GAN_LOSSES
+    penalty: str = ""  # on the discriminator's gradient: one of PENALTIES, or none
+    penalty_weight: float = 10.0  # gamma of r1, lambda of wgan-gp; both papers use 10
+    penalty_every: int = 1  # steps from one penalty to the next; its weight is multiplied by this
+    spectral: bool = False  # spectral normalisation of each layer of the discriminator
+    ema_decay: float = 0.0  # decay of the moving average of the generator's weights; 0: none
+    dtype: str = "float32"
+
+
+CHOICES = {
+    "dtype": ("float32", "float64"),
+    "noise": ("normal", "uniform"),
+    "pixel_min": (-1, 0),
+    "optimizer": ("adam", "sgd"),
+}
+# tables of allowed values, and further allowed values; the tables are read only when a recipe is
+# checked, so entries that were added in the meantime are also allowed
+REGISTRIES: dict[str, tuple[dict[str, Any], tuple]] = {
+    "networks": (ARCHITECTURES, ()),
+    "init": (INITIALIZERS, ()),
+    "init_D": (INITIALIZERS, ("",)),
+    "loss": (GAN_LOSSES, ()),
+    "penalty": (PENALTIES, ("",)),
+}
+KINDS = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}
+MAY_BE_ZERO = ("batch_size_G", "steps_per_epoch", "d_warmup_steps")  # other integers may not
+OLD_FIELDS = {  # names before 0.2.0, in the settings of old runs
+    "slope_G": "negative_slope_G",
+    "slope_D": "negative_slope_D",
+    "rule": "init",
+    "rule_D": "init_D",
+    "low": "pixel_min",
+    "batch_G": "batch_size_G",
+    "steps": "steps_per_epoch",
+    "head_start": "d_warmup_steps",
+    "final_rate": "final_lr_factor",
+    "divisor": "lr_decay",
+    "decay_G": "weight_decay_G",
+    "average": "ema_decay",
+}
+OLD_INITIALIZERS = {"uniform .05": "uniform(0.05)", "uniform .005": "uniform(0.005)"}
+
+
+def with_current_names(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values, with current names for fields and initializers from before 0.2.0."""
+    values = {OLD_FIELDS.get(name, name): value for name, value in values.items()}
+    for name in "init", "init_D":
+        if isinstance(values.get(name), str):
+            values[name] = OLD_INITIALIZERS.get(values[name], values[name])
+    return values
+
+
+def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+    """The Recipe with these values, which come from asdict or from the settings of a run.
+
+    Raises ValueError for a value that is not allowed.
+    """
+    values = {"source": "an earlier minigan", **with_current_names(values)}
+    for field in fields(Recipe):
+        name = field.name
+        # recipes of earlier versions have fewer fields
+        value = values[name] if field.default is MISSING else values.setdefault(name, field.default)
+        kinds: Any = KINDS[field.type]  # type: ignore[index]
+        good = isinstance(value, kinds) and (field.type is bool or not isinstance(value, bool))
+        if good and field.type is int:
+            good = value >= (0 if name in MAY_BE_ZERO else 1)
+        if good and field.type is tuple:
+            values[name] = tuple(value)
+            good = (
+                all(type(v) is int and v >= 1 for v in value)
+                or name == "momentum"
+                and len(value) == 3
+                and all(type(v) in (int, float) and v >= 0 for v in value)
+            )
+        if good and name in ("negative_slope_G", "negative_slope_D", "dropout"):
+            good = 0 <= value <= 1 and (name, value) != ("dropout", 1)
+        registry, others = REGISTRIES.get(name, (None, ()))
+        if (
+            not good
+            or name in CHOICES
+            and value not in CHOICES[name]
+            or registry is not None
+            and value not in (*registry, *others)
+        ):
+            raise ValueError(f"{name} is {value!r}")
+    validate_recipe(recipe := Recipe(**values))
+    return recipe
+
+
+def validate_recipe(recipe: Recipe) -> None:
+    """Raise ValueError, with an explanation, if values of a recipe contradict each other."""
+    architecture = ARCHITECTURES[recipe.networks]
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    for name, count in zip(("widths_G", "widths_D"), architecture.widths):
+        if not (len(getattr(recipe, name)) == count if count else getattr(recipe, name)):
+            raise ValueError(
+                f"the networks {recipe.networks} need {count or 'one or more'} {name}, not"
+                f" {len(getattr(recipe, name))}"
+            )
+    for name in architecture.unused:
+        if getattr(recipe, name) != defaults[name]:
+            raise ValueError(
+                f"the networks {recipe.networks} do not use {name}, but the recipe {recipe.name}"
+                f" sets it to {getattr(recipe, name)!r}: leave it at {defaults[name]!r}"
+            )
+    if recipe.penalty and any(layer.mixes_examples for layer in tiny_discriminator(recipe).layers):
+        raise ValueError(
+            f"the penalty {recipe.penalty} needs a discriminator without batch norm, which mixes"
+            f" images (see gradient_penalty.py), but the discriminator of the recipe {recipe.name}"
+            " has batch norm: choose another recipe, or no penalty"
+        )
+    if recipe.real_label != 1 and not GAN_LOSSES[recipe.loss].equilibrium_logit:
+        raise ValueError(
+            f"the {recipe.loss} loss requires real_label to be 1, but the recipe {recipe.name} has"
+            f" {recipe.real_label}: choose another loss"
+        )
+
+
+def tiny_discriminator(recipe: Recipe) -> Sequential:
+    """The recipe's D with one unit per layer, to inspect its layers without making large ones."""
+    tiny = replace(
+        recipe,
+        latent_dim=1,
+        widths_G=(1,) * len(recipe.widths_G),
+        widths_D=(1,) * len(recipe.widths_D),
+    )
+    size = ARCHITECTURES[recipe.networks].size_multiple
+    return make_networks(tiny, (size, size), rng=np.random.default_rng(0))[1]
+
+
+KERAS = Recipe(
+    "keras-mlp",
+    "Great Learning's Keras article, as printed: real images in [0, 1], fakes in [-1, 1]",
+    latent_dim=100,
+    widths_G=(256, 512, 1024),
+    widths_D=(1024, 512, 256),
+    dropout=0.3,
+    batch_size=128,
+    batch_size_G=256,
+    steps_per_epoch=234,
+    with_replacement=True,
+    epochs=200,
+    learning_rate=2e-4,
+    beta1=0.5,
+    pixel_min=0.0,
+)
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in [
+        Recipe(
+            "default",
+            "our own: fully connected, found by a search (docs/recipe.md)",
+            latent_dim=64,
+            widths_G=(256, 512),
+            widths_D=(512, 256),
+            dropout=0.2,
+            batch_size=128,
+            epochs=16,  # about two minutes on two cores
+            learning_rate=1.4e-3,  # seven times the usual 2e-4: the highest that remains stable
+            beta1=0.0,  # the usual 0.9 averages gradients of a D that has changed since
+            beta2=0.99,  # the usual 0.999 reacts more slowly to a gradient that suddenly grows
+            weight_decay_G=0.07,  # with less, strokes become hard; with more, faint
+            ema_decay=0.9999,  # removes specks and most malformed digits; see ema.py
+        ),
+        Recipe(
+            "default-conv",
+            "our own: convolutions and a gradient penalty (docs/recipes.md)",
+            networks="conv",
+            latent_dim=64,
+            widths_G=(256, 32, 16),
+            widths_D=(8, 16, 256),  # twice as many channels gave no better results
+            batch_size=128,
+            epochs=32,  # about seven minutes on two cores
+            learning_rate=1.4e-3,
+            beta1=0.0,
+            beta2=0.99,
+            weight_decay_G=0.07,
+            penalty="r1",  # without it training fails: docs/recipes.md
+            penalty_weight=1.0,
+            penalty_every=4,  # to save time
+            ema_decay=0.9999,
+        ),
+        Recipe(
+            "goodfellow-2014",
+            "Goodfellow et al. 2014 and its published code: maxout, uniform noise, SGD",
+            # D's learning rate is half the published 0.1, because our loss is the sum of two means,
+            # and theirs is the mean over both. Their output biases start at the mean image, ours at
+            # 0. They train on the first 50,000 images and stop by a validation criterion.
+            networks="maxout",
+            latent_dim=100,
+            widths_G=(1200, 1200),
+            widths_D=(240, 240),
+            negative_slope_G=0.0,
+            dropout=0.5,
+            batch_size=100,
+            epochs=50,
+            learning_rate=0.1,
+            learning_rate_D=0.05,
+            optimizer="sgd",
+            lr_decay=1.000004,
+            momentum=(0.5, 0.7, 250),
+            noise="uniform",
+            pixel_min=0.0,
+            init="uniform(0.05)",
+            init_D="uniform(0.005)",
+        ),
+        Recipe(
+            "pytorch-mlp",
+            "the notebook Generative-Adverserial-Networks-in-PyTorch-for-1D-images, after yunjey's"
+            " tutorial",
+            latent_dim=64,
+            widths_G=(256, 256),
+            widths_D=(256, 256),
+            negative_slope_G=0.0,
+            batch_size=100,
+            epochs=300,
+            learning_rate=2e-4,
+            init="fan_in",
+        ),
+        KERAS,
+        replace(
+            KERAS,
+            name="keras-mlp-fixed",
+            source="the same with real images in [-1, 1], the range of its generator",
+            pixel_min=-1.0,
+        ),
+        Recipe(
+            "dcgan",
+            "Radford et al. 2016 (DCGAN) at 28 x 28, with 64 and 32 channels",
+            networks="dcgan",
+            latent_dim=100,
+            widths_G=(64, 32),
+            widths_D=(32, 64),
+            negative_slope_G=0.0,
+            batch_size=128,
+            epochs=25,
+            learning_rate=2e-4,
+            beta1=0.5,
+            init="normal",
+        ),
+        Recipe(
+            "auto-write",
+            "O'Reilly's TensorFlow 1 article: a discriminator of 5 x 5 convolutions with pooling,"
+            " and a generator that resizes",
+            # The article resizes bilinearly, and we repeat pixels. It has separate optimizers for
+            # D's real and fake images, and we have a single one for D.
+            networks="auto-write",
+            latent_dim=100,
+            widths_G=(50, 25),
+            widths_D=(32, 64, 1024),
+            negative_slope_G=0.0,
+            negative_slope_D=0.0,
+            batch_size=50,
+            epochs=83,
+            d_warmup_steps=300,
+            learning_rate=1e-4,
+            learning_rate_D=3e-4,
+            init="normal",
+            pixel_min=0.0,
+        ),
+    ]
+}

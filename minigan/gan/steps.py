@@ -1,0 +1,212 @@
+"""The two training steps of a GAN: one of the discriminator, one of the generator.
+
+The idea
+    G turns random numbers z into an image G(z). D receives an image x and outputs D(x), the
+    probability that it is real. D learns to distinguish real images from generated ones, and G
+    learns to generate images that D considers real. Neither network is given a rule for what a
+    seven looks like. If both were perfect, G(z) would have the distribution of the real images, and
+    D would output 1/2 everywhere.
+
+        min over G, max over D:  mean log D(x) + mean log(1 - D(G(z)))
+                                                      Goodfellow et al. 2014, equation 1
+
+    Training follows their algorithm 1: k steps of D (here one), then a step of G. However, G
+    minimises a different loss (see below), and by default both networks are trained with Adam.
+
+Forward and backward of the discriminator step
+    Maximising the sum above is the same as minimising the cross-entropy of x with the target "real"
+    plus the cross-entropy of G(z) with the target "fake". One batch holds both, N real images and N
+    fakes, with targets 1 and 0. The loss is the sum of two means over N, so each derivative is
+    divided by N, and the loss equals twice the mean over all 2N.
+
+    One pass with a batch of 2N is faster than two passes with N. `discriminator_step_two_passes` is
+    the plainer form, and a test checks that the two agree. A discriminator with a layer that mixes
+    the examples of a batch, such as batch norm, needs two passes, because real images and fakes
+    should not be mixed.
+
+    The fakes are constants here, so no gradient flows into G. (In an autograd framework this must
+    be requested by detaching the fakes.)
+
+The losses at equilibrium
+    If D cannot distinguish real images from fakes, it outputs 1/2 everywhere, and its loss is log 2
+    for a real image plus log 2 for a fake, 1.386 in total. `real_label` is the target t for real
+    images. It is 1, or slightly less, such as 0.9, so that ever larger logits do not reduce D's
+    loss further (one-sided label smoothing, Salimans et al. 2016, section 3.4). With t = 0.9, a D
+    that cannot distinguish the two outputs t / 2 = 0.45 (see losses.py):
+
+        D's loss for a real image   -0.9 log 0.45 - 0.1 log 0.55 = 0.778
+        D's loss for a fake         -log 0.55 = 0.598, so 1.376 in total
+        G's loss for a fake         -log 0.45 = 0.799
+
+Forward and backward of the generator step
+    G generates images and D classifies them. The loss is the cross-entropy of fakes with the target
+    "real", -log D(G(z)). In the backward pass, D turns the gradient with respect to its logit into
+    a gradient with respect to the pixels, which says, for example, "this image would look more real
+    if this pixel were darker". This gradient is the only information from which G learns:
+
+        dfake = D.backward(dlogits);   G.backward(dfake)
+
+    D's weights are used for this but not changed, and their gradients are not computed. (An
+    autograd framework computes them unless D is frozen, and they must be zeroed before D's own
+    step. If the fakes were detached here, G would receive no gradient at all.)
+
+    -log D(G(z)) is not merely another form of log(1 - D(G(z))) in the 2014 formula. Both decrease
+    when G deceives D, but their gradients differ. They are the first two losses of losses.py, with
+    the derivatives sigmoid(a) - 1 and -sigmoid(a). While G is poor, sigmoid(a) = D(G(z)) is near 0,
+    so the derivative of log(1 - D(G(z))) vanishes, and that of -log D(G(z)) is at its largest.
+    Section 3 of the paper recommends the latter, the non-saturating loss, and it is the default
+    here. `loss` selects another.
+
+With labels  (Mirza & Osindero 2014)
+    If G is to generate a seven on request, both networks must also receive the class of each image.
+    The class is given by C further numbers, 1 for its class and 0 for the others ("one-hot"), which
+    accompany the noise and the image. G cannot ignore them, because D sees them as well, and a real
+    image never has the label of another class. D therefore recognises a good-looking three with the
+    label 7 as a fake. Each fake has the label of a real image in the same batch. The label is a
+    constant, so G receives only the gradient of the image.
+
+Shapes
+    real and fake (N, ...), within [-1, 1], in the shape that D takes; z (N, Z), with mean 0 and
+    variance 1; labels None or (N, C); logits (N, 1). Losses and scores, the means of D(x) and
+    D(G(z)), are arrays of shape () on the device; float() copies them to the host.
+
+>>> import numpy as np
+>>> from minigan.gan.models import make_discriminator, make_generator
+>>> from minigan.nn.optim import Adam
+>>> a = np.array([[NON_SATURATING.equilibrium_logit(0.9)]])    # the logit of a D that outputs 0.45
+>>> real_loss, fake_loss = (NON_SATURATING.discriminator_loss(a, t)[0].item() for t in (0.9, 0.0))
+>>> round(real_loss + fake_loss, 3), round(NON_SATURATING.generator_loss(a)[0].item(), 3)
+(1.376, 0.799)
+>>> rng = np.random.default_rng(0)
+>>> G, D = make_generator(2, [8], 4, rng=rng), make_discriminator(4, [8], rng=rng)
+>>> optimizer_G, optimizer_D = Adam(G.theta, lr=0.01), Adam(D.theta, lr=0.01)
+>>> real = np.tile(np.float32([[1, -1, 1, -1]]), (16, 1))      # all real images are equal
+>>> for step in range(300):
+...     z = rng.standard_normal((16, 2), dtype="float32")
+...     loss_D, score_real, score_fake = discriminator_step(G, D, optimizer_D, real, z, rng=rng)
+...     z = rng.standard_normal((16, 2), dtype="float32")
+...     loss_G = generator_step(G, D, optimizer_G, z, rng=rng)
+>>> G.forward(z)[0][0].round(1).tolist()                       # the fakes resemble real images
+[1.0, -1.0, 1.0, -1.0]
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from minigan.backend import Array, get_array_module
+from minigan.gan.losses import NON_SATURATING, AdversarialLoss
+from minigan.nn.sequential import Sequential
+
+
+def with_labels(x: Array, labels: Array | None) -> Any:
+    """The input of a conditional network, (x, labels); without labels, x alone."""
+    return x if labels is None else (x, labels)
+
+
+def discriminator_step(
+    G: Sequential,
+    D: Sequential,
+    optimizer: Any,
+    real: Array,
+    z: Array,
+    *,
+    labels: Array | None = None,
+    real_label: float = 1.0,
+    loss: AdversarialLoss = NON_SATURATING,
+    penalty: Callable | None = None,
+    rng: Any,
+) -> tuple[Array, Array, Array]:
+    """Train D on N real images (N, ...) and N fakes.
+
+    Returns (loss, mean D(x), mean D(G(z))), each of shape (). A penalty is a further loss of D (see
+    gradient_penalty.py): `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with its
+    gradient. The returned loss does not include it.
+    """
+    xp, n = get_array_module(real), len(real)
+    # the cache is discarded, so no gradient can flow back into G
+    fake = G.forward(with_labels(z, labels), train=True, rng=rng)[0]
+    targets = xp.zeros((2 * n, 1), dtype=real.dtype)
+    targets[:n] = real_label
+
+    both = with_labels(
+        xp.concatenate([real, fake]), None if labels is None else xp.concatenate([labels, labels])
+    )
+    logits, cache = D.forward(both, train=True, rng=rng)
+    losses, dlogits = loss.discriminator_loss(logits, targets)
+    D.backward(dlogits / n, cache, need_dx=False)
+    if penalty:
+        add_penalty_gradient(penalty, D, real, fake, labels=labels, rng=rng)
+    optimizer.step(D.dtheta)
+
+    scores = loss.score(logits)
+    return 2 * losses.mean(), scores[:n].mean(), scores[n:].mean()
+
+
+def generator_step(
+    G: Sequential,
+    D: Sequential,
+    optimizer: Any,
+    z: Array,
+    *,
+    labels: Array | None = None,
+    loss: AdversarialLoss = NON_SATURATING,
+    rng: Any,
+) -> Array:
+    """Train G to generate images that D considers real, from noise z (N, Z).
+
+    Returns the loss, of shape ().
+    """
+    fake, cache_G = G.forward(with_labels(z, labels), train=True, rng=rng)
+    logits, cache_D = D.forward(with_labels(fake, labels), train=True, rng=rng)
+    losses, dlogits = loss.generator_loss(logits)
+    dfake = D.backward(dlogits / len(z), cache_D, need_dparams=False)
+    G.backward(dfake, cache_G, need_dx=False)
+    optimizer.step(G.dtheta)
+    return losses.mean()
+
+
+def discriminator_step_two_passes(
+    G: Sequential,
+    D: Sequential,
+    optimizer: Any,
+    real: Array,
+    z: Array,
+    *,
+    labels: Array | None = None,
+    real_label: float = 1.0,
+    loss: AdversarialLoss = NON_SATURATING,
+    penalty: Callable | None = None,
+    rng: Any,
+) -> tuple[Array, Array, Array]:
+    """discriminator_step with one pass over the N real images (N, ...) and one over the N fakes.
+
+    This is the form in the paper.
+    """
+    fake = G.forward(with_labels(z, labels), train=True, rng=rng)[0]
+    logits_real, cache = D.forward(with_labels(real, labels), train=True, rng=rng)
+    losses_real, dlogits = loss.discriminator_loss(logits_real, real_label)
+    D.backward(dlogits / len(real), cache, need_dx=False)
+    dtheta_real = D.dtheta.copy()  # the next backward replaces it
+    del cache  # so that the next pass can reuse its memory
+    logits_fake, cache = D.forward(with_labels(fake, labels), train=True, rng=rng)
+    losses_fake, dlogits = loss.discriminator_loss(logits_fake, 0.0)
+    D.backward(dlogits / len(fake), cache, need_dx=False)
+    D.dtheta += dtheta_real  # the gradient of a sum is the sum of the gradients
+    if penalty:
+        add_penalty_gradient(penalty, D, real, fake, labels=labels, rng=rng)
+    optimizer.step(D.dtheta)
+    scores = loss.score(get_array_module(real).concatenate([logits_real, logits_fake]))
+    return (
+        losses_real.mean() + losses_fake.mean(),
+        scores[: len(real)].mean(),
+        scores[len(real) :].mean(),
+    )
+
+
+def add_penalty_gradient(
+    penalty: Callable, D: Sequential, real: Array, fake: Array, *, labels: Array | None, rng: Any
+) -> None:
+    """Add the gradient of a penalty to D.dtheta; real and fake (N, ...)."""
+    dtheta = D.dtheta.copy()  # the penalty's backward replaces it
+    penalty(D, real, fake, labels=labels, rng=rng)
+    D.dtheta += dtheta

@@ -1,0 +1,71 @@
+"""Diagnosis: what the metrics of one epoch say about training, in words.
+
+The idea
+    The two losses of a GAN do not show whether training is going well. Some common failures can,
+    however, be recognised from the metrics of each epoch's samples (see evaluation/metrics.py) and
+    from the mean outputs of D:
+
+        diverged      a loss is NaN or infinite
+        won           D is confident and correct on average, and G no longer learns
+        scribbling    the samples are not digits yet, but neither network has won
+        collapsed     far too many samples are the same digit, or all samples look alike
+        cannot tell   D gives real and generated images the same mean score
+        hardly any    one digit is almost missing from the samples
+
+    The thresholds are our own. They were chosen so that deliberately broken runs are recognised and
+    healthy runs are not reported (see tests/training/test_diagnosis.py).
+
+>>> diagnose({"score_real": 0.99, "score_fake": 0.01})[:49]
+'the discriminator has won: D(x) = 0.99, D(G(z)) ='
+"""
+
+import math
+from collections.abc import Mapping
+
+from minigan.gan.losses import GAN_LOSSES
+
+DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
+
+
+def diagnose(row: Mapping[str, float], *, classes: str = "", loss: str = "non-saturating") -> str:
+    """Describe an epoch in one sentence, given its row of history.csv.
+
+    `classes`, such as "3,8", are the digits that the run is trained on, or "" for all of them;
+    `loss` is the name of its adversarial loss.
+    """
+    if not all(math.isfinite(value) for value in row.values()):
+        return "diverged: a loss is NaN or infinite; try a lower --learning-rate"
+    real, fake = row["score_real"], row["score_fake"]
+    if GAN_LOSSES[loss].score_is_probability and real > 0.95 and fake < 0.05:
+        return (
+            f"the discriminator has won: D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, and the generator"
+            " no longer learns; try a lower --learning-rate"
+        )
+    if "share_0" in row and row["fd"] > 60 and real - fake < 0.5 and row["spread"] > 0.5:
+        return "still scribbling: no digits yet, but neither network has won; wait for a few epochs"
+    by_share = sorted(
+        (row[f"share_{i}"], name)
+        for i, name in enumerate(DIGITS)
+        if f"share_{i}" in row and (not classes or str(i) in classes.split(","))
+    )
+    equal_share = 1 / max(1, len(by_share))
+    if by_share and by_share[-1][0] > equal_share + 0.3:
+        share, name = by_share[-1]
+        return (
+            f"collapsed: {share:.0%} of the samples are {name}; try a lower --learning-rate"
+            " or another --seed"
+        )
+    if "spread" in row and row["spread"] < 0.5:
+        return (
+            f"collapsed: the samples differ from each other only {row['spread']:.0%} as much as"
+            " real images do; try a lower --learning-rate or another --seed"
+        )
+    if real - fake < 0.01:
+        return (
+            "the discriminator cannot tell real from generated images: either the samples are"
+            " perfect, or it has stopped learning"
+        )
+    if by_share and by_share[0][0] < equal_share / 10:
+        share, name = by_share[0]
+        return f"hardly any {name}: {share:.1%} of the samples, instead of about {equal_share:.0%}"
+    return "healthy"

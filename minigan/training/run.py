@@ -1,0 +1,488 @@
+"""A run: everything around the training loop, such as data, folder, checkpoints and interruptions.
+
+The idea
+    The loop (loop.py) only takes training steps. The class Run does the rest in four methods:
+    `epochs` and `steps` yield the epochs and steps that remain, `record` collects losses, and
+    `end_epoch` evaluates the samples and saves the results.
+
+    Losses and scores stay on the device and are copied to the host once in FETCH_EVERY steps.
+    Copying them at every step would make the host wait for the device.
+
+    Ctrl-C or SIGTERM ends the run after the current step and saves its state. A resumed run takes
+    exactly the steps that it would have taken without the interruption.
+"""
+
+import csv
+import io
+import math
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from minigan.accel.cpu import blas_advice
+from minigan.backend import Array, asnumpy
+from minigan.datasets.idx import SHIPPED
+from minigan.datasets.load import Dataset, load_dataset
+from minigan.datasets.pixels import format_shape
+from minigan.figures import plots
+from minigan.gan.models import ARCHITECTURES
+from minigan.gan.recipes import Recipe
+from minigan.training.checkpoint import lock_folder, save_checkpoint
+from minigan.training.diagnosis import diagnose
+from minigan.training.run_folder import (
+    FORMAT,
+    MAX_CLASSES,
+    VECTORS,
+    RunError,
+    default_run_folder,
+    fingerprint,
+    image_shape,
+    make_run_folder,
+    make_settings,
+    save_model,
+    save_settings,
+    write_atomically,
+)
+from minigan.training.state import GAN
+
+FETCH_EVERY = 50  # steps between two copies of the losses to the host
+STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")  # the arguments of `record`
+MAX_LATENT_DIM = 4096
+
+
+@dataclass
+class TrainingOptions:
+    """The settings that a user gives, and for a resumed run its settings and checkpoint."""
+
+    recipe: Recipe
+    data: Path = SHIPPED
+    folder: Path | None = None  # the run folder; None: runs/<time>-<recipe>
+    seed: int = 0
+    backend: str = "numpy"
+    classes: str = ""  # train on images with these labels only, such as "3,8"
+    size: int = 0  # scale images to size x size
+    strict: bool = False  # refuse a folder with an unreadable picture
+    checkpoint_every: float = 30.0  # seconds
+    epochs_given: bool = False  # whether the user chose the number of epochs
+    notes: list[str] = field(default_factory=list)  # printed before training starts
+    command: str = "python demo.py"  # the command as the user types it, for hints
+    settings: dict | None = None  # settings of the resumed run; None for a new run
+    checkpoint: tuple[dict, dict] | None = None  # (arrays, words) to resume from
+
+
+class TrainingData(NamedTuple):
+    """The training images, uint8, and their labels in a conditional run."""
+
+    images: np.ndarray  # (n, H, W), or (n, H, W, 3) in colour
+    labels: np.ndarray | None  # (n,), from 0 to n_classes - 1; None in an unconditional run
+    n_classes: int  # 0 in an unconditional run
+    dataset: Dataset
+    digits: bool  # whether this is the MNIST in data/
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(H, W), or (H, W, 3) in colour."""
+        return self.images.shape[1:]
+
+
+def load_training_data(options: TrainingOptions) -> TrainingData:
+    """Load the training images and check that the recipe can be trained on them.
+
+    Raises DataError or RunError.
+    """
+    recipe, data, settings, folder = options.recipe, options.data, options.settings, options.folder
+    if recipe.latent_dim > MAX_LATENT_DIM:
+        raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
+    dataset = load_dataset(data, classes=options.classes, size=options.size, strict=options.strict)
+    images, labels = dataset.images, dataset.labels if recipe.conditional else None
+    shape = images.shape[1:]
+    if settings:
+        restore = "restore them to resume"
+        if images.shape != (settings["n_images"], *image_shape(settings)):
+            raise RunError(
+                f"{data} holds other images than those that {folder} was started with: {restore}"
+            )
+        if settings.get("fingerprint") not in (None, fingerprint(images, labels)):
+            raise RunError(
+                f"{data} holds other images or labels than those that {folder} was started with:"
+                f" {restore}"
+            )
+        if recipe.conditional and dataset.names != settings["names"]:
+            raise RunError(
+                f"{data} has other class names than when {folder} was started"
+                f" ({', '.join(settings['names'])}): {restore}"
+            )
+    if recipe.batch_size > len(images):
+        raise RunError(
+            f"there are only {len(images)} images{' of these classes' if options.classes else ''}"
+            f" in {data}:"
+            f" use --batch-size {len(images)} or less, not {recipe.batch_size}"
+        )
+    multiple = ARCHITECTURES[recipe.networks].size_multiple
+    if shape[0] % multiple or shape[1] % multiple:
+        raise RunError(
+            f"{data} holds images of {format_shape(shape)}, and the recipe {recipe.name} needs"
+            f" multiples of {multiple}: use"
+            f" --size {min(shape[:2]) // multiple * multiple or multiple}, or a fully connected"
+            " recipe, such as --recipe default"
+        )
+    if recipe.conditional and labels is None:
+        why = "".join(f"; {note}" for note in dataset.notes if "no classes" in note)
+        raise RunError(
+            f"{data} has no labels, which --conditional needs: pictures get labels from"
+            f" sub-folders, and arrays from `labels` beside `images`{why}"
+        )
+    if recipe.conditional and len(dataset.names) > MAX_CLASSES:
+        raise RunError(
+            f"{len(dataset.names):,} classes are too many for --conditional: at most {MAX_CLASSES}"
+        )
+    return TrainingData(
+        images,
+        labels,
+        len(dataset.names) if recipe.conditional else 0,
+        dataset,
+        data.resolve() == SHIPPED and shape == (28, 28),
+    )
+
+
+class Run:
+    """A training run of a GAN, used as `with Run(...) as run:` around the loop."""
+
+    def __init__(
+        self, options: TrainingOptions, data: TrainingData, gan: GAN, make_evaluator: Callable
+    ):
+        self.options, self.recipe, self.gan = options, options.recipe, gan
+        self.evaluator = make_evaluator(data.dataset, data.digits)
+        self.history: list[dict] = []  # one row per epoch
+        self.losses: list[list] = []  # one row per step of the current epoch, on the host
+        self.pending: list[Array] = []  # losses that are still on the device
+        self.seconds_before = self.epoch_seconds = (
+            0.0  # time spent on the run and on its current epoch before this process
+        )
+        self.restore()
+        if options.settings:
+            assert options.folder is not None
+            self.folder, self.settings = options.folder, options.settings
+        else:
+            self.folder = make_run_folder(options.folder or default_run_folder(self.recipe.name))
+            self.settings = make_settings(
+                self.recipe,
+                data.dataset,
+                options.data,
+                seed=options.seed,
+                backend=gan.xp.__name__,
+                digits=data.digits,
+                classes=options.classes,
+                size=options.size,
+            )
+        self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
+        self.interruption = Interruption()
+        self.status = 0
+
+    def restore(self) -> None:
+        """Continue from the checkpoint, if there is one.
+
+        Raises RunError if it belongs to another run.
+        """
+        if self.options.checkpoint:
+            arrays, words = self.options.checkpoint
+            try:
+                self.gan.restore(arrays, words["counts"])
+            except (KeyError, ValueError, TypeError, IndexError) as error:
+                raise RunError(
+                    f"the checkpoint in {self.options.folder} does not belong to this run"
+                    f" ({error}): start a new run"
+                ) from None
+            self.history, self.losses = words["history"], words["losses"]
+            self.seconds_before, self.epoch_seconds = words["seconds"], words["epoch_seconds"]
+
+    def __enter__(self) -> "Run":
+        self.stack = ExitStack()
+        self.stack.enter_context(lock_folder(self.folder))
+        try:
+            self.announce()
+            self.started = self.last_checkpoint = time.perf_counter()
+            self.epoch_started = self.started - self.epoch_seconds
+            self.stack.enter_context(self.interruption)
+            self.stack.enter_context(np.errstate(all="ignore"))
+            for partial in self.folder.glob("*.partial"):  # left by an interrupted write
+                partial.unlink()
+            if self.options.checkpoint:
+                self.save_checkpoint()  # with the new number of epochs, if it was increased
+            else:
+                self.save_samples(0)
+            save_settings(self.folder, self.settings)
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        with self.stack:
+            if kind is None:
+                self.save_checkpoint()  # first, because it raises an error if a weight is NaN
+                self.save()
+                self.save_figures()
+        if kind is None:
+            self.status = (
+                0 if len(self.history) == self.recipe.epochs else 128 + self.interruption.signal
+            )
+            self.say_goodbye()
+
+    def epochs(self) -> Iterator[int]:
+        """Yield the numbers of the remaining epochs; stops after an interruption."""
+        for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
+            if self.interruption:
+                return
+            yield epoch
+
+    def steps(self, epoch: int) -> Iterator[int]:
+        """Yield the numbers of the remaining steps of an epoch, with a progress bar; stops after an
+        interruption.
+        """
+        gan, steps = self.gan, self.gan.steps_per_epoch
+        self.epoch_started = time.perf_counter() - self.epoch_seconds
+        self.epoch_seconds, first = 0.0, gan.t - (epoch - 1) * steps
+        show = sys.stderr is not None and sys.stderr.isatty()
+        for i in tqdm(
+            range(first, steps),
+            f"epoch {epoch}/{self.recipe.epochs}",
+            steps,
+            False,
+            initial=first,
+            unit=" steps",
+            disable=not show,
+        ):
+            yield i
+            if len(self.pending) == len(STEP_COLUMNS) * FETCH_EVERY or i == steps - 1:
+                self.fetch_losses()
+            if self.interruption:
+                return
+            if time.perf_counter() - self.last_checkpoint > self.options.checkpoint_every:
+                self.save_checkpoint()
+                self.last_checkpoint = time.perf_counter()
+
+    def record(self, *losses: Array) -> None:
+        """Collect the losses and scores of a step, in the order of STEP_COLUMNS, each of shape (),
+        on the device.
+        """
+        self.pending += losses
+
+    def end_epoch(self, epoch: int) -> None:
+        """Evaluate and save the samples of a complete epoch, and print a line about it."""
+        gan, recipe = self.gan, self.recipe
+        if gan.t < epoch * gan.steps_per_epoch:
+            return
+        seconds = time.perf_counter() - self.epoch_started
+        self.check_weights()
+        try:
+            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
+        except (
+            np.linalg.LinAlgError
+        ):  # the weights are finite, but so large that the images are not
+            raise self.diverged("a metric") from None
+        self.history.append(
+            {
+                "epoch": epoch,
+                **dict(zip(STEP_COLUMNS, np.mean(self.losses, axis=0).tolist())),
+                **metrics,
+                "seconds": seconds,
+                "images_per_second": gan.steps_per_epoch * recipe.batch_size / seconds,
+                "elapsed": self.elapsed(),
+            }
+        )
+        self.losses.clear()
+        write_history(self.history, self.folder)
+        self.save_samples(epoch)
+        self.save()
+        print(
+            format_epoch(
+                self.history[-1],
+                recipe.epochs,
+                classes=self.settings.get("classes", ""),
+                loss=recipe.loss,
+            ),
+            flush=True,
+        )
+
+    def elapsed(self) -> float:
+        """Seconds of the run so far, including the time before an interruption."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def fetch_losses(self) -> None:
+        """Copy the pending losses to the host. Raises RunError if one of them is not finite."""
+        if self.pending:
+            self.losses.extend(
+                asnumpy(self.gan.xp.stack(self.pending)).reshape(-1, len(STEP_COLUMNS)).tolist()
+            )
+            self.pending = []
+            if not np.isfinite(self.losses[-FETCH_EVERY:]).all():
+                raise self.diverged("a loss")
+
+    def check_weights(self) -> None:
+        """Raise RunError if a weight is not finite."""
+        if not all(np.isfinite(asnumpy(array)).all() for array in self.gan.arrays().values()):
+            raise self.diverged("a weight")
+
+    def diverged(self, what: str) -> RunError:
+        """The error for a run that has diverged."""
+        flags = "--learning-rate" + (" or --penalty-weight" if self.recipe.penalty else "")
+        saved = (self.folder / "model.npz").exists()
+        return RunError(
+            f"step {self.gan.t}: {what} is NaN or infinite: training has diverged; try a smaller"
+            f" {flags} ({self.folder} holds"
+            f" {'the results before that' if saved else 'nothing worth keeping'})"
+        )
+
+    def save_samples(self, epoch: int) -> None:
+        """Save the sample grid of an epoch."""
+        plots.save_grid(
+            self.gan.generate(self.gan.grid_latents),
+            self.folder / "samples" / f"epoch-{epoch:04}.png",
+        )
+
+    def save(self) -> None:
+        """Save model.npz."""
+        gan = self.gan
+        vectors = [
+            asnumpy(vector)
+            for net in (gan.G, gan.D, gan.G_ema)
+            for vector in (net.theta, net.buffers)
+        ]
+        save_model(self.folder, self.settings, **dict(zip(VECTORS, vectors)))
+
+    def save_checkpoint(self) -> None:
+        """Save everything needed to resume from here."""
+        self.fetch_losses()
+        self.check_weights()
+        arrays, counts = self.gan.save()
+        complete = self.gan.t == len(self.history) * self.gan.steps_per_epoch
+        save_checkpoint(
+            self.folder,
+            self.gan.t,
+            arrays,
+            {
+                "format": FORMAT,
+                "settings": self.settings,
+                "counts": counts,
+                "history": self.history,
+                "losses": self.losses,
+                "seconds": self.elapsed(),
+                "epoch_seconds": 0.0 if complete else time.perf_counter() - self.epoch_started,
+            },
+        )
+
+    def save_figures(self) -> None:
+        """Save the animation of the sample grids, and the plots of the history."""
+        history, folder, recipe = self.history, self.folder, self.recipe
+        every_nth = 1 + len(history) // 200  # an animation of 200 frames is long enough
+        shown = [*range(0, len(history), every_nth), len(history)]
+        plots.save_animation(
+            [folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown],
+            folder / "progress.gif",
+        )
+        if history:
+            plots.save_losses(
+                history, folder / "losses.png", real_label=recipe.real_label, loss=recipe.loss
+            )
+            plots.save_scores(history, folder / "scores.png", real_label=recipe.real_label)
+            plots.save_fd(history, folder / "fd.png")
+
+    def announce(self) -> None:
+        """Print which data is used and where the results are saved, with notes and hints."""
+        options, recipe, n = self.options, self.recipe, len(self.gan.images)
+        for note in self.notes:
+            print(f"note: {note}")
+        print(
+            f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
+            f" {format_shape(self.shape)}"
+            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; everything goes to"
+            f" {self.folder}",
+            flush=True,
+        )
+        if self.gan.xp is np and (advice := blas_advice()):
+            print(f"hint: {advice}", flush=True)
+        if not (options.settings or options.epochs_given or recipe.steps_per_epoch) and n < 15_000:
+            print(
+                f"hint: with so few images {recipe.epochs} epochs are only"
+                f" {n // recipe.batch_size * recipe.epochs:,} steps;"
+                f" --epochs {math.ceil(recipe.epochs * 60_000 / n)} trains as long as this recipe"
+                " does on MNIST",
+                flush=True,
+            )
+
+    def say_goodbye(self) -> None:
+        """Print how long the run took, and the command to continue with."""
+        seconds, folder = time.perf_counter() - self.started, str(self.folder)
+        print(
+            f"{'interrupted, and saved' if self.status else 'done'} after {seconds // 60:.0f} min"
+            f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
+        )
+        name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
+        if self.status:
+            print(f"{self.options.command} --resume {name} resumes it")
+            return
+        if self.recipe.conditional:
+            name += f" --digit {shlex.quote(self.settings['names'][-1])}"
+        print(f"{self.options.command} sample {name} --out digits.png generates new images")
+
+
+def write_history(history: list[dict], folder: Path) -> None:
+    """Write history.csv; it is rewritten after every epoch."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, history[0])
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomically(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))
+
+
+def format_epoch(row: dict, epochs: int, *, classes: str = "", loss: str = "non-saturating") -> str:
+    """The results of an epoch in one line."""
+    return (
+        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D {row['loss_D']:.2f}  G"
+        f" {row['loss_G']:.2f}"
+        f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
+        f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s  "
+        f" {diagnose(row, classes=classes, loss=loss)}"
+    )
+
+
+class Interruption:
+    """A context in which the first Ctrl-C or SIGTERM only makes this object true.
+
+    A second signal stops the process immediately.
+    """
+
+    def __init__(self):
+        self.signal = 0
+
+    def __bool__(self):
+        return self.signal != 0
+
+    def __enter__(self):
+        def handle(number, frame):
+            if self.signal:
+                raise KeyboardInterrupt
+            self.signal = number
+
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:  # only the main thread may install signal handlers
+            self.before = {
+                number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
+            }
+        return self
+
+    def __exit__(self, *error):
+        if self.main:
+            for number, handler in self.before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,295 @@
+"""The run folder: the files that a training run writes.
+
+The idea
+    A run folder documents the run and holds the trained networks. The history, the samples and the
+    model are written after each epoch:
+
+        settings.json      everything needed to repeat the run, including versions
+        history.csv        one row per epoch: losses, scores, metrics of 2,000 samples, seconds
+        samples/           epoch-0000.png, before training, then one per epoch, always from the
+                           same latents
+        progress.gif       these as an animation; and losses.png, scores.png, fd.png
+        model.npz          the weights: NumPy alone can load them, and nothing in the file is
+                           executed
+
+    model.npz holds flat vectors (see nn/sequential.py): `generator`, `discriminator` and `average`,
+    the moving average of the generator's weights. For each of them, the array with the suffix
+    `_state` holds the buffers. The networks are rebuilt from `settings`.
+
+>>> import tempfile
+>>> folder = make_run_folder(Path(tempfile.mkdtemp()) / "mine")
+>>> (folder / "note").write_text("a run was here") and make_run_folder(folder)  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+    ...
+minigan.training.run_folder.RunError: ...mine is not empty: choose another --out; nothing ...
+"""
+
+import hashlib
+import json
+import os
+import platform
+import zipfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+import minigan
+from minigan.datasets.pixels import DAMAGE, format_shape, size_fits
+from minigan.gan.models import ARCHITECTURES, make_networks
+from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
+
+MAX_CLASSES = 1000  # in a conditional run
+FORMAT = (
+    3  # of settings.json, model.npz and checkpoints; 3 has the names of 0.2.0, and 1 had no buffers
+)
+VECTORS = [
+    network + part
+    for network in ("generator", "discriminator", "average")
+    for part in ("", "_state")
+]
+
+
+class RunError(ValueError):
+    """A run folder or a model cannot be used; the message names it and says why."""
+
+
+def make_run_folder(path: Path) -> Path:
+    """Make the folder of a new run, with its samples/.
+
+    Raises RunError unless it is new or empty.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(
+                f"{path} is {'not empty' if path.is_dir() else 'a file'}: choose another --out;"
+                " nothing was overwritten"
+            )
+        (path / "samples").mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {path} ({error.strerror}): choose another --out") from None
+    return path
+
+
+def default_run_folder(recipe_name: str) -> Path:
+    """runs/<time>-<recipe> in the current folder."""
+    return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
+
+
+def make_settings(
+    recipe: Recipe,
+    dataset: Any,
+    path: Path,
+    *,
+    seed: int,
+    backend: str,
+    digits: bool = False,
+    classes: str = "",
+    size: int = 0,
+) -> dict[str, Any]:
+    """The content of settings.json for a run on a Dataset loaded from `path`.
+
+    `digits` says that the data is the MNIST in data/; classes and size are as in load_dataset. A
+    conditional run stores the names of its classes and their `shares` of the images.
+    """
+    images, labels, names = dataset.images, dataset.labels, dataset.names
+    conditional = {}
+    if recipe.conditional:
+        conditional = {
+            "names": list(names),
+            "shares": (np.bincount(labels, minlength=len(names)) / len(labels)).tolist(),
+        }
+    return {
+        "format": FORMAT,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "backend": backend,
+        "data": str(Path(path).resolve()),
+        "digits": digits,
+        "n_images": len(images),
+        "height": images.shape[1],
+        "width": images.shape[2],
+        "channels": 3 if images.ndim == 4 else 1,
+        "classes": classes,
+        "size": size,
+        "fingerprint": fingerprint(images, labels if recipe.conditional else None),
+        **conditional,
+        "versions": {
+            "minigan": minigan.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+            "system": platform.system(),
+        },
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def fingerprint(images: np.ndarray, labels: np.ndarray | None = None) -> str:
+    """The first 16 hex digits of a SHA-256 of the images and, if given, of their labels."""
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    if labels is not None:
+        digest.update(np.ascontiguousarray(labels, "int64").data)
+    return digest.hexdigest()[:16]
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file under a temporary name and then rename it, so that it is never incomplete."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            write(file)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_model(folder: Path, settings: dict, **vectors: np.ndarray) -> None:
+    """Save the flat vectors (P,) and the settings in model.npz."""
+    content: dict[str, Any] = {"settings": json.dumps(settings), **vectors}
+    write_atomically(folder / "model.npz", lambda file: np.savez(file, **content))
+
+
+def save_settings(folder: Path, settings: dict) -> None:
+    """Save settings.json, indented for human readers."""
+    write_atomically(
+        folder / "settings.json",
+        lambda file: file.write(json.dumps(settings, indent=2).encode() + b"\n"),
+    )
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read {name: array} from one of minigan's .npz files; raises OSError or one of DAMAGE.
+
+    Nothing in the file is executed (no pickle). Compressed files are refused, so a small file
+    cannot contain a huge array.
+    """
+    with open(path, "rb") as opened:
+        with zipfile.ZipFile(opened) as parts:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
+                raise ValueError("it is compressed, but minigan's files are not")
+        opened.seek(0)
+        with np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}  # reading a part checks its checksum
+
+
+def load_model(folder: Path) -> tuple[dict, Recipe, dict[str, np.ndarray]]:
+    """Load (settings, recipe, {name: vector} for each of VECTORS) from a run folder.
+
+    Raises RunError if model.npz is missing, damaged, or was not written by training.
+    """
+    path = Path(folder) / "model.npz"
+    if not path.is_file():
+        raise RunError(
+            f"{folder} has no model.npz: name the folder of a run, such as runs/<time>-default"
+        )
+    try:
+        file = read_npz(path)
+        settings = json.loads(str(file["settings"]))
+        recipe = read_recipe(settings)
+        if settings["format"] == 1:  # this format had no buffers
+            file = {name: np.empty(0, recipe.dtype) for name in VECTORS} | file
+        vectors = {name: file[name] for name in VECTORS}
+        sizes = count_parameters(recipe, settings, vectors)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from None
+    except DAMAGE as error:
+        reason = (
+            f"{error} is missing"
+            if isinstance(error, KeyError)
+            else str(error).partition("\n")[0] or type(error).__name__
+        )
+        raise RunError(f"{path} is damaged, or is not a minigan model ({reason})") from None
+    for name, size in sizes.items():
+        vector = vectors[name]
+        if vector.shape != (size,) or vector.dtype != recipe.dtype:
+            raise RunError(
+                f"{path} is damaged: its settings require {recipe.dtype} of shape ({size},)"
+                f" for the {name}, but it holds {vector.dtype} of shape {vector.shape}"
+            )
+        if not np.isfinite(vector).all():
+            raise RunError(
+                f"{path} contains NaN or infinity: training diverged; train again with a smaller"
+                " --learning-rate"
+            )
+    return settings, recipe, vectors
+
+
+def read_recipe(settings: dict) -> Recipe:
+    """The Recipe in settings, after checking the type of every value. Raises ValueError."""
+    if settings["format"] not in range(1, FORMAT + 1):
+        raise ValueError(
+            f"its format is {settings['format']}, and this minigan reads formats up to {FORMAT}"
+        )
+    values = {
+        "channels": 1,
+        "classes": "",
+        "size": 0,
+        **settings,
+    }  # runs of earlier versions lack these
+    for name, kind in dict(
+        height=int, width=int, channels=int, data=str, digits=bool, classes=str, size=int
+    ).items():
+        if type(values[name]) is not kind:
+            raise ValueError(f"{name} is {values[name]!r}")
+    recipe, shape = recipe_from_dict(settings["recipe"]), image_shape(settings)
+    names: Any = class_names(settings)
+    shares: Any = settings.get("shares")
+    if recipe.conditional and not (
+        type(names) is type(shares) is list
+        and 0 < len(names) == len(shares) <= MAX_CLASSES
+        and all(type(name) is str for name in names)
+        and all(type(s) is float and 0 <= s <= 1 for s in shares)
+        and abs(sum(shares) - 1) < 1e-6
+    ):
+        raise ValueError("its classes have no names, or no shares")
+    if not size_fits(shape[0], shape[1], values["channels"]):
+        raise ValueError(f"its images are {format_shape(shape)} with {values['channels']} channels")
+    multiple = ARCHITECTURES[recipe.networks].size_multiple
+    if shape[0] % multiple or shape[1] % multiple:
+        raise ValueError(
+            f"its images are {format_shape(shape)}, and its networks need multiples of {multiple}"
+        )
+    return recipe
+
+
+def class_names(settings: dict) -> list[str]:
+    """The names of the classes of a conditional run; an empty list for an unconditional one."""
+    return settings.get("names", []) if settings.get("recipe", {}).get("conditional") else []
+
+
+def image_shape(settings: dict) -> tuple[int, ...]:
+    """(H, W), or (H, W, 3) in colour, of the images in settings."""
+    return (settings["height"], settings["width"], 3)[: 3 if settings.get("channels") == 3 else 2]
+
+
+def count_parameters(
+    recipe: Recipe, settings: dict, vectors: dict[str, np.ndarray] | None = None
+) -> dict[str, int]:
+    """The required length of each vector of a model.
+
+    If two adjacent layer widths alone would need more weights than the vectors hold, ValueError is
+    raised before any network is built.
+    """
+    architecture = ARCHITECTURES[recipe.networks]
+    for name, widths in (
+        ("generator", (recipe.latent_dim, *recipe.widths_G)),
+        ("discriminator", recipe.widths_D),
+    ):
+        pairs = zip((1, *widths), widths) if architecture.connects_widths else ()
+        if vectors and max((a * b for a, b in pairs), default=0) > vectors[name].size:
+            raise ValueError(
+                f"its settings require more weights than the {vectors[name].size} of its {name}"
+            )
+    G, D = make_networks(
+        recipe,
+        image_shape(settings),
+        n_classes=len(class_names(settings)),
+        rng=np.random.default_rng(0),
+    )
+    return dict(
+        zip(VECTORS, [vector.size for net in (G, D, G) for vector in (net.theta, net.buffers)])
+    )

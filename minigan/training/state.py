@@ -1,0 +1,396 @@
+"""The training state: both networks, and everything else that changes during training.
+
+The idea
+    gan/steps.py defines the two training steps. This module holds everything else that a step needs
+    or changes: the optimizers, the moving average of the generator's weights, the random streams,
+    and which images have been shown. The loop around it (loop.py) counts steps, evaluates samples
+    and saves the run.
+
+    One training step takes a batch of N real images, trains D on them and on N fakes, trains G on
+    new noise, and updates the moving average.
+
+Where the random numbers come from
+    One seed initialises six independent random streams, one for each of
+
+        the initial weights
+        the order of the images
+        the noise for training
+        dropout masks, and the points where wgan-gp measures the gradient
+        the noise of the sample grids
+        the noise of the samples that are evaluated
+
+    The grids are therefore generated from the same noise in every run with the same seed,
+    latent_dim and noise distribution. On the same machine, with the same number of threads, the
+    whole run is reproducible bit for bit. On other machines the matrix products may add in a
+    different order, and the resulting rounding differences grow from step to step.
+
+Where the arrays are
+    The networks and the images, as bytes, are on the device from the start. The noise for training
+    is generated there, and the losses and scores of a step stay there.
+
+>>> from minigan.gan.recipes import RECIPES, replace
+>>> images = np.zeros((8, 6, 5), "uint8")
+>>> gan = GAN(replace(RECIPES["default"], batch_size=4), images)
+>>> [loss_D, loss_G, score_real, score_fake] = gan.train_step()
+>>> gan.steps_per_epoch, gan.t, gan.generate(gan.grid_latents).shape
+(2, 1, (100, 6, 5))
+"""
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigan.accel.data_parallel import data_parallel
+from minigan.accel.fused_steps import fused_steps
+from minigan.backend import Array, asnumpy
+from minigan.datasets.pixels import scale
+from minigan.gan.gradient_penalty import make_penalty
+from minigan.gan.latents import latents_for_each_class, one_hot, sample_latents
+from minigan.gan.losses import GAN_LOSSES
+from minigan.gan.models import make_networks
+from minigan.gan.recipes import Recipe
+from minigan.gan.steps import (
+    discriminator_step,
+    discriminator_step_two_passes,
+    generator_step,
+)
+from minigan.nn.ema import ExponentialMovingAverage
+from minigan.nn.sequential import Sequential
+from minigan.rng import get_rng_state, make_rng, set_rng_state
+from minigan.training.sampling import generate
+from minigan.training.schedule import make_optimizers, set_learning_rates
+
+GRID_SIZE = 100  # images in a sample grid
+EVALUATED_SAMPLES = 2000  # images evaluated after every epoch
+STREAMS = ("weights", "order", "noise", "dropout", "grid", "evaluation")
+OLD_ARRAYS = {"drawer": "G_ema"}  # names in checkpoints from before 0.2.0
+
+
+class Batch(NamedTuple):
+    """N real images, as positions in the data set, and their labels."""
+
+    indices: Array  # (N,)
+    labels: Array | None  # (N, C), one-hot; None in an unconditional run
+
+
+def seed_of(seed: int, stream: str) -> np.random.SeedSequence:
+    """The seed of one of the STREAMS, derived from the seed of the run."""
+    return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(stream)]
+
+
+def make_initial_networks(
+    recipe: Recipe, shape: tuple[int, ...], *, n_classes: int = 0, seed: int = 0, xp: Any = np
+) -> tuple[Sequential, Sequential]:
+    """(G, D) with the initial weights of a run with this seed, on the backend xp.
+
+    `shape` is the shape of an image.
+    """
+    G, D = make_networks(
+        recipe, shape, n_classes=n_classes, rng=np.random.default_rng(seed_of(seed, "weights"))
+    )
+    return G.to(xp), D.to(xp)
+
+
+class GAN:
+    """The state of a training run on images (n, H, W) or (n, H, W, 3), uint8, on a backend xp.
+
+    t counts the training steps so far; an epoch has `steps_per_epoch` of them. G_ema is the network
+    that generates images: G with the moving average of its weights, or G itself if the recipe uses
+    no average. A conditional recipe needs labels (n,), from 0 to n_classes - 1; its grid is sorted
+    by class, and all classes use the same noise.
+
+    `networks` (G, D) and `optimizers` (of G, of D) are made from the recipe unless they are given.
+    On a device both steps are computed by accel/fused_steps.py where possible, and otherwise, or
+    with fused=False, by gan/steps.py as on NumPy. On NumPy, networks with convolutions are trained
+    on up to `cores` cores in parallel where possible (see accel/data_parallel.py).
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        images: np.ndarray,
+        *,
+        labels: np.ndarray | None = None,
+        n_classes: int = 0,
+        seed: int = 0,
+        xp: Any = np,
+        networks: tuple[Sequential, Sequential] | None = None,
+        optimizers: tuple[Any, Any] | None = None,
+        fused: bool = True,
+        cores: int = 1,
+    ):
+        check_training_data(recipe, images, labels, n_classes)
+        n, *shape = images.shape
+        self.recipe, self.xp, self.seed, self.n_classes, self.t = recipe, xp, seed, n_classes, 0
+        self.steps_per_epoch = recipe.steps_per_epoch or n // recipe.batch_size
+        self.loss, self.images = GAN_LOSSES[recipe.loss], xp.asarray(images)
+        self.labels = (
+            None if labels is None else xp.asarray(one_hot(labels, n_classes, recipe.dtype))
+        )
+        self.G, self.D = networks or make_initial_networks(
+            recipe, tuple(shape), n_classes=n_classes, seed=seed, xp=xp
+        )
+        self.optimizer_G, self.optimizer_D = optimizers or make_optimizers(recipe, self.G, self.D)
+        self.G_ema = copy.deepcopy(self.G) if recipe.ema_decay else self.G
+        self.averages = [
+            ExponentialMovingAverage(vector, recipe.ema_decay)
+            for vector in (self.G_ema.theta, self.G_ema.buffers)
+        ]
+        self.order = np.random.default_rng(seed_of(seed, "order"))
+        self.indices: Any = None  # positions of this epoch's images, in the order of training
+        self.shown = 0  # number of batches of them that have been shown
+        self.noise, self.dropout = (
+            make_rng(xp, seed_of(seed, stream)) for stream in ("noise", "dropout")
+        )
+        self.grid_latents, self.evaluation_latents = self.fixed_latents(labels)
+        self.fused = (
+            fused_steps(
+                self.G,
+                self.D,
+                self.loss,
+                n=recipe.batch_size,
+                n_G=recipe.batch_size_G or recipe.batch_size,
+                real_label=recipe.real_label,
+                pixel_min=recipe.pixel_min,
+            )
+            if fused and not recipe.penalty
+            else None
+        )
+        # wgan-gp uses random numbers, and some scores depend on the whole batch
+        whole = recipe.penalty == "wgan-gp" or self.loss.score_over_batch
+        self.parallel = data_parallel(self.G, self.D, cores) if xp is np and not whole else None
+
+    def fixed_latents(self, labels: np.ndarray | None) -> tuple[Any, Any]:
+        """The latents of the sample grids and of the evaluated samples, with labels in a
+        conditional run.
+        """
+        recipe, rng = self.recipe, np.random.default_rng(seed_of(self.seed, "evaluation"))
+        grid = sample_latents(recipe, np.random.default_rng(seed_of(self.seed, "grid")), GRID_SIZE)
+        evaluated = sample_latents(recipe, rng, EVALUATED_SAMPLES)
+        if labels is None:
+            return self.xp.asarray(grid), self.xp.asarray(evaluated)
+        grid, grid_labels = latents_for_each_class(grid, GRID_SIZE, self.n_classes)
+        pairs = (grid, grid_labels), (evaluated, rng.choice(labels, EVALUATED_SAMPLES))
+        on_device = [
+            (self.xp.asarray(z), self.xp.asarray(one_hot(classes, self.n_classes, recipe.dtype)))
+            for z, classes in pairs
+        ]
+        return on_device[0], on_device[1]
+
+    def train_step(self) -> tuple[Array, Array, Array, Array]:
+        """One training step: (loss of D, loss of G, mean D(x), mean D(G(z))), each of shape (), on
+        the device.
+        """
+        self.set_learning_rates()
+        batch = self.next_batch()
+        loss_D, score_real, score_fake = self.discriminator_step(batch)
+        loss_G = self.generator_step(batch)
+        self.update_average()
+        return loss_D, loss_G, score_real, score_fake
+
+    def set_learning_rates(self) -> None:
+        """Set the learning rates of both optimizers to those of step t."""
+        set_learning_rates(
+            self.recipe, self.optimizer_G, self.optimizer_D, self.t, self.steps_per_epoch
+        )
+
+    def next_batch(self) -> Batch:
+        """The next N images, in a new order in each epoch.
+
+        D's warm-up steps are taken before the first batch is returned.
+        """
+        if self.t == 0 and self.indices is None:
+            for _ in range(self.recipe.d_warmup_steps):
+                self.plain_discriminator_step(self.choose_images(), penalised=False)
+            self.indices = None  # the first epoch begins here
+        return self.choose_images()
+
+    def choose_images(self) -> Batch:
+        """The next N images, without warm-up steps."""
+        N, n = self.recipe.batch_size, len(self.images)
+        if self.indices is None or self.shown == self.steps_per_epoch:  # a new epoch, a new order
+            self.shown, count = 0, self.steps_per_epoch * N
+            chosen = (
+                self.order.integers(0, n, count)
+                if self.recipe.with_replacement
+                else np.resize(self.order.permutation(n), count)
+            )
+            self.indices = self.xp.asarray(chosen)
+        indices = self.indices[self.shown * N : (self.shown + 1) * N]
+        self.shown += 1
+        return Batch(indices, None if self.labels is None else self.labels[indices])
+
+    def discriminator_step(self, batch: Batch) -> tuple[Array, Array, Array]:
+        """Train D on a batch and on N fakes; returns (loss, mean D(x), mean D(G(z)))."""
+        if not self.fused:
+            return self.plain_discriminator_step(batch)
+        n, n_G = self.recipe.batch_size, self.recipe.batch_size_G or self.recipe.batch_size
+        z = sample_latents(self.recipe, self.noise, n + n_G)
+        return self.fused.discriminator_step(
+            self.images,
+            batch.indices,
+            z,
+            self.optimizer_D,
+            labels=self.repeat_labels(batch, 2 * n + n_G),
+            rng=self.dropout,
+        )
+
+    def plain_discriminator_step(
+        self, batch: Batch, penalised: bool = True
+    ) -> tuple[Array, Array, Array]:
+        """The same with gan/steps.py; a penalty is added every `penalty_every` training steps."""
+        recipe, penalty = self.recipe, None
+        real, z = self.real_images(batch), sample_latents(recipe, self.noise, recipe.batch_size)
+        if recipe.penalty and penalised and self.t % recipe.penalty_every == 0:
+            penalty = make_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
+        mixing = any(layer.mixes_examples for layer in self.D.layers)
+        step = discriminator_step_two_passes if mixing else discriminator_step
+        options: dict[str, Any] = dict(
+            real_label=recipe.real_label, loss=self.loss, penalty=penalty, rng=self.dropout
+        )
+        if self.parallel:
+            return tuple(
+                self.parallel.run(
+                    step, self.D, self.optimizer_D, real, z, labels=batch.labels, **options
+                )
+            )
+        return step(self.G, self.D, self.optimizer_D, real, z, labels=batch.labels, **options)
+
+    def generator_step(self, batch: Batch) -> Array:
+        """Train G on new noise, with the labels of the batch if there are any; returns the loss."""
+        if self.fused:
+            return self.fused.generator_step(self.optimizer_G)
+        z = sample_latents(
+            self.recipe, self.noise, self.recipe.batch_size_G or self.recipe.batch_size
+        )
+        options = dict(labels=self.repeat_labels(batch, len(z)), loss=self.loss, rng=self.dropout)
+        if self.parallel:
+            return self.parallel.run(generator_step, self.G, self.optimizer_G, z, **options)
+        return generator_step(self.G, self.D, self.optimizer_G, z, **options)
+
+    def update_average(self) -> None:
+        """Update the moving average of G's weights and buffers; this ends training step t."""
+        if self.recipe.ema_decay:
+            for average, vector in zip(self.averages, (self.G.theta, self.G.buffers)):
+                average.step(vector)
+        self.t += 1
+
+    def real_images(self, batch: Batch) -> Array:
+        """The images of a batch, (N, H, W[, 3]), scaled as the networks expect them."""
+        return scale(self.images[batch.indices], self.recipe.dtype, self.recipe.pixel_min)
+
+    def repeat_labels(self, batch: Batch, n: int) -> Array | None:
+        """The labels of a batch, repeated or cut to length n; None in an unconditional run."""
+        labels = batch.labels
+        return (
+            labels
+            if labels is None or n == len(labels)
+            else self.xp.concatenate([labels] * -(-n // len(labels)))[:n]
+        )
+
+    def generate(self, latents: Any) -> np.ndarray:
+        """Images (n, H, W[, 3]) on the host, float32 in [0, 1], from latents (n, Z), or
+        (latents, labels), on the device.
+        """
+        return generate(self.G_ema, latents, self.recipe.pixel_min, chunk=500).astype("float32")
+
+    def arrays(self) -> dict[str, Array]:
+        """{name: vector} for every vector that changes in place during training."""
+        nets = {
+            "G": self.G,
+            "D": self.D,
+            **({"G_ema": self.G_ema} if self.G_ema is not self.G else {}),
+        }
+        found = {
+            f"{name}.{part}": getattr(net, part)
+            for name, net in nets.items()
+            for part in ("theta", "buffers")
+        }
+        for name, optimizer in ("G", self.optimizer_G), ("D", self.optimizer_D):
+            found |= {
+                f"{name}.{part}": getattr(optimizer, part)
+                for part in ("s", "q", "velocity")
+                if hasattr(optimizer, part)
+            }
+        return found
+
+    def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays on the host, a dict for JSON), from which `restore` recovers this state."""
+        counts = {
+            "t": self.t,
+            "shown": self.shown,
+            "averaged": [average.n for average in self.averages],
+            "optimized": [
+                getattr(optimizer, "t", 0) for optimizer in (self.optimizer_G, self.optimizer_D)
+            ],
+            "streams": [get_rng_state(stream) for stream in (self.order, self.noise, self.dropout)],
+        }
+        arrays = {name: asnumpy(array) for name, array in self.arrays().items()}
+        return {
+            **arrays,
+            "indices": asnumpy(self.indices),
+        } if self.indices is not None else arrays, counts
+
+    def restore(self, arrays: dict[str, np.ndarray], counts: dict[str, Any]) -> None:
+        """Restore the state that `save` returned.
+
+        Raises ValueError or KeyError if it belongs to another run.
+        """
+        arrays = {current_name(name): array for name, array in arrays.items()}
+        for name, array in self.arrays().items():
+            if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
+                raise ValueError(
+                    f"{name} is {arrays[name].dtype} of shape {arrays[name].shape}, not"
+                    f" {array.dtype} of shape {array.shape}"
+                )
+            array[...] = self.xp.asarray(arrays[name])
+        self.t, self.shown = counts["t"], counts["shown"]
+        self.indices = self.xp.asarray(arrays["indices"]) if "indices" in arrays else None
+        for average, n in zip(self.averages, counts["averaged"]):
+            average.n = n
+        for optimizer, t in zip((self.optimizer_G, self.optimizer_D), counts["optimized"]):
+            optimizer.t = t
+        for stream, state in zip((self.order, self.noise, self.dropout), counts["streams"]):
+            set_rng_state(stream, state)
+        if (
+            None in counts["streams"]
+        ):  # a stream that cannot be restored gets a new seed, so that it does not repeat itself
+            seeds = [seed_of(self.seed, stream) for stream in ("noise", "dropout")]
+            self.noise, self.dropout = (
+                make_rng(
+                    self.xp,
+                    np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, self.t)),
+                )
+                for seed in seeds
+            )
+
+
+def check_training_data(
+    recipe: Recipe, images: np.ndarray, labels: np.ndarray | None, n_classes: int
+) -> None:
+    """Raise ValueError if a recipe cannot be trained on images (n, ...) with labels (n,)."""
+    if len(images) < recipe.batch_size:
+        raise ValueError(f"{len(images)} images are fewer than the batch_size, {recipe.batch_size}")
+    if recipe.conditional != (labels is not None):
+        raise ValueError(
+            f"the recipe {recipe.name} is {'' if recipe.conditional else 'not '}conditional, so"
+            f" labels must {'' if recipe.conditional else 'not '}be given"
+        )
+    if labels is not None and (
+        labels.shape != (len(images),)
+        or labels.dtype.kind not in "iu"
+        or not 0 <= labels.min() <= labels.max() < n_classes
+    ):
+        raise ValueError(
+            f"labels must be {len(images)} integers from 0 to {n_classes - 1}, not {labels.dtype}"
+            f" of shape {labels.shape}"
+        )
+
+
+def current_name(name: str) -> str:
+    """The current name of an array in a checkpoint, whose name may be from before 0.2.0."""
+    net, _, part = name.partition(".")
+    return ".".join(
+        [OLD_ARRAYS.get(net, net), *([{"state": "buffers"}.get(part, part)] if part else [])]
+    )
