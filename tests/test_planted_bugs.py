@@ -1,201 +1,598 @@
 """The tests are tested: bugs of the kind found in published NumPy GANs, each planted once.
 
-Each is written into a copy of the package, and the tests that are named with it must then fail.
+A bug is a few lines of Python that replace a function or a method. They are appended to a module in
+a copy of the package, and the tests that are named with the bug must then fail.
 
     python -m pytest tests/test_planted_bugs.py -v
 """
+
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[1]
+GRADIENTS = "nn/test_layers.py::test_gradients_against_central_differences"
+DOUBLE = "gan/test_gradient_penalty.py::test_double_backward_against_central_differences"
+FORWARD = "nn/test_layers.py::test_forward_against_a_second_formula"
 
-BUGS = {  # name: page, {right: wrong}, the tests that must fail
-    "stale cache between real and fake": ("dense.py", {
-        "        return y, x\n": "        self.x = x\n        return y, x\n",
-        "        check_dy(self, dy, (x": "        x = self.x\n        check_dy(self, dy, (x",
-    }, ["test_layers.py::test_two_forwards_then_two_backwards[Dense]"]),
-    "update inside backward": ("dense.py", {
-        "            dy.sum(axis=0, out=self.db)": "            dy.sum(axis=0, out=self.db); self.W -= 0.01 * self.dW",
-    }, ["test_layers.py::test_nothing_is_written_into_what_was_given[Dense]",
-        "test_gan.py::test_the_discriminator_s_step_moves_the_discriminator_only[discriminator_step]"]),
-    "sigmoid slope applied twice": ("losses.py", {
-        "- t * z, sigmoid(z) - t": "- t * z, (sigmoid(z) - t) * sigmoid(z) * (1 - sigmoid(z))",
-    }, ["test_losses.py::test_gradient_against_central_differences[hard-logits]",
-        "test_gan.py::test_the_generator_s_gradient_against_central_differences"]),
-    "mask from the gradient's sign": ("activations.py", {
-        "dy * (slope + (1 - slope) * (y > 0)": "dy * (slope + (1 - slope) * (dy > 0)",
-        "return dy * (y > 0)": "return dy * (dy > 0)",
-    }, ["test_layers.py::test_gradients_against_central_differences[LeakyReLU]",
-        "test_layers.py::test_gradients_against_central_differences[ReLU]"]),
-    "transposed weight gradient": ("dense.py", {
-        "array_module(x).matmul(x.T, dy, out=self.dW)": "self.dW[...] = (dy.T @ x).reshape(self.dW.shape)",
-    }, ["test_layers.py::test_gradients_against_central_differences[Dense]",
-        "test_layers.py::test_gradients_against_central_differences[Dense, square]"]),
-    "missing mean over the batch": ("losses.py", {
-        "slope / z.size": "slope",
-    }, ["test_losses.py::test_gradient_against_central_differences[hard-logits]"]),
-    "missing mean over the batch of a step": ("gan.py", {
-        "D.backward(slope / n, cache": "D.backward(slope, cache",
-    }, ["test_gan.py::test_one_batch_of_both_is_two_passes[1.0]",
-        "test_gan.py::test_the_discriminator_s_gradient_against_central_differences[1.0]"]),
-    "Adam without bias correction": ("optim.py", {
-        "math.sqrt((1 - self.beta2) / (1 - self.beta2 ** self.t))": "math.sqrt(1 - self.beta2)",
-        "self.lr * (1 - self.beta1) / (1 - self.beta1 ** self.t) / r": "self.lr * (1 - self.beta1) / r",
-    }, ["test_optim.py::test_adam_by_hand",
-        "test_optim.py::test_adam_moves_by_lr_at_first_whatever_the_gradient"]),
-    "epsilon inside the root": ("optim.py", {
-        "(array_module(q).sqrt(q) + eps)": "array_module(q).sqrt(q + eps * eps)",
-    }, ["test_optim.py::test_epsilon_stands_outside_of_the_root",
-        "test_optim.py::test_adam_by_hand"]),
-    "dropout without rescale": ("dropout.py", {
-        "round(self.rate * 2 ** 16), 1 / (1 - self.rate))": "round(self.rate * 2 ** 16), 1.0)",
-    }, ["test_layers.py::test_forward_against_a_second_formula[Dropout, training]"]),
-    "generator step that moves the discriminator": ("gan.py", {
-        "D.backward(slope / len(z), cache_D, need_dparams=False)[:, :fake.shape[1]]\n":
-            "D.backward(slope / len(z), cache_D)[:, :fake.shape[1]]; D.theta -= 1e-3 * D.dtheta\n",
-    }, ["test_gan.py::test_the_generator_s_step_moves_the_generator_only"]),
-    "the same fakes for both, with a way back into G": ("gan.py", {
-        "    D.backward(slope / n, cache, need_dx=False)\n":
-            "    G.backward(D.backward(slope / n, cache)[n:], _); G.theta -= 1e-3 * G.dtheta\n",
-    }, ["test_gan.py::test_the_discriminator_s_step_moves_the_discriminator_only[discriminator_step]"]),
-    "fakes that are shown with another's label": ("gan.py", {
-        "both = xp.concatenate([join(real, labels), join(fake, labels)])":
-            "both = xp.concatenate([join(real, labels), join(fake, labels if labels is None else labels[::-1])])",
-    }, ["test_gan.py::test_with_labels_the_discriminator_s_gradient_against_central_differences[discriminator_step]"]),
-    "labels of other images": ("game.py", {
-        "labels = self.labels[self.rows()]": "labels = self.labels[self.rows() - 1]",
-    }, ["test_game.py::test_each_image_comes_with_its_own_label"]),
-    "float64 leaks in": ("activations.py", {
-        "(1 - slope) * (y > 0).astype(y.dtype))": "(1 - slope) * (y > 0))",
-    }, ["test_layers.py::test_shapes_and_dtype[float32-numpy-LeakyReLU]",
-        "test_layers.py::test_shapes_and_dtype[float32-numpy-LeakyReLU, flat x]"]),
-    "gradients that add up from step to step": ("dense.py", {
-        "array_module(x).matmul(x.T, dy, out=self.dW)": "self.dW += x.T @ dy",
-    }, ["test_layers.py::test_two_forwards_then_two_backwards[Dense]",
-        "test_layers.py::test_gradients_against_central_differences[Dense]"]),
-    "batch norm whose mean does not depend on x": ("batchnorm.py", {
-        "        dx -= dbeta / R  ": "        # ",
-    }, ["test_layers.py::test_gradients_against_central_differences[BatchNorm, training]",
-        "test_layers.py::test_gradients_against_central_differences[BatchNorm, images]"]),
-    "batch norm that samples with the batch's mean": ("batchnorm.py", {
-        "        if train:\n            R, m = ": "        if True:\n            R, m = ",
-    }, ["test_layers.py::test_forward_against_a_second_formula[BatchNorm, sampling]"]),
-    "batch norm over one's own part of the batch": ("workers.py", {
-        "[sum(parts) for parts in zip(*told)]": "[n * part for part in sums]",
-    }, ["test_workers.py::test_parts_are_the_whole[dcgan-2]",
-        "test_workers.py::test_parts_are_the_whole[default-conv-3]"]),
-    "only the first worker's gradient": ("workers.py", {
-        "self.players[:n]:\n            net.dtheta +=": "self.players[:1]:\n            net.dtheta +=",
-    }, ["test_workers.py::test_parts_are_the_whole[dcgan-2]"]),
-    "running averages kept by the last worker": ("workers.py", {
-        "net.state if first else net.state.copy()": "net.state.copy() if first else net.state",
-    }, ["test_workers.py::test_a_worker_s_parameters_are_the_network_s_own"]),
-    "a worker that fails without a word": ("workers.py", {
-        "                    queue.put(error)  # who waits": "                    pass  # who waits",
-    }, ["test_workers.py::test_a_worker_that_fails_is_heard_and_nobody_waits[1]"]),
-    "a penalty whose norm is taken over the wrong axis": ("penalties.py", {  # Zeleni9/pytorch-wgan#40
-        "rows).sum(axis=1).reshape(-1, 1)": "rows).sum(axis=0)",
-    }, ["test_penalties.py::test_the_price_by_its_definition[convolutions-wgan-gp]",
-        "test_penalties.py::test_the_gradient_against_central_differences[dropout-wgan-gp]"]),
-    "a penalty on the slope of the sigmoid": ("penalties.py", {  # hwalsuklee/tensorflow-generative-model-collections#14
-        "    dx, dys = D.input_gradient(xp.ones_like(logits), caches)\n":
-            "    from minigan.activations import sigmoid; p = sigmoid(logits)\n    dx, dys = D.input_gradient(p * (1 - p), caches)\n",
-    }, ["test_penalties.py::test_the_price_by_its_definition[bends-r1]",
-        "test_penalties.py::test_the_price_by_its_definition[convolutions-wgan-gp]",
-        "test_penalties.py::test_the_masked_forward_of_the_page"]),
-    "a penalty that lost its square": ("penalties.py", {  # wiseodd/generative-models#31
-        "(over / xp.maximum(length, 1e-12) * (2 / len(g)))": "(xp.ones_like(over) / xp.maximum(length, 1e-12) / len(g))",
-        "(over * over).mean()": "over.mean()",
-    }, ["test_penalties.py::test_the_price_by_its_definition[convolutions-wgan-gp]",
-        "test_penalties.py::test_the_gradient_against_central_differences[dropout-wgan-gp]"]),
-    "a penalty that is priced but has no backward": ("penalties.py", {  # mlpack#2891, #3063
-        "    D.double_backward(ddx, dys, caches)\n": "",
-    }, ["test_penalties.py::test_the_gradient_against_central_differences[dropout-r1]",
-        "test_penalties.py::test_the_gradient_against_central_differences[convolutions-wgan-gp]",
-        "test_penalties.py::test_a_descent_along_it_makes_the_slope_what_it_should_be[r1]"]),
-    "a penalty on the labels' slope, too": ("penalties.py", {
-        "pixels = slice(0, dx.shape[1] - n_labels)": "pixels = slice(None)",
-    }, ["test_game.py::test_a_penalty_is_on_the_pixels_slope_not_on_the_labels"]),
-    "a double backward that forgets where the slope bends": ("network.py", {
-        "if any(more is not None for more in dxs)": "if False",
-    }, ["test_penalties.py::test_the_gradient_against_central_differences[bends-r1]",
-        "test_penalties.py::test_double_backward_against_central_differences[Sequential]"]),
-    "spectral norm whose sigma does not depend on W": ("spectral.py", {
-        "(self.matrix(dV) - (dV * V).sum() * v[:, None] * u) / sigma": "self.matrix(dV) / sigma",
-    }, ["test_layers.py::test_gradients_against_central_differences[SpectralNorm of Dense]",
-        "test_penalties.py::test_double_backward_against_central_differences[SpectralNorm of Conv2D]",
-        "test_spectral.py::test_a_penalty_through_it[r1]"]),
-    "spectral norm that turns u while it samples": ("spectral.py", {
-        "        if train:\n            self.u": "        if True:\n            self.u",
-    }, ["test_spectral.py::test_a_round_of_power_iteration_in_every_training_step_and_none_in_sampling"]),
-    "a hinge that never ends": ("adversarial.py", {
-        "-s * (missing > 0).astype(a.dtype)": "-s + 0 * a",
-    }, ["test_adversarial.py::test_slopes_against_central_differences[of_D-hinge]"]),
-    "a generator that lowers the price of the wrong side": ("adversarial.py", {
-        '"hinge": AdversarialLoss(hinge, lambda a: wasserstein(a, 1.0)': '"hinge": AdversarialLoss(hinge, lambda a: wasserstein(a, 0.0)',
-    }, ["test_adversarial.py::test_prices_against_the_papers[hinge]"]),
-    "a kernel that is turned around": ("conv.py", {
-        "patches_and_products(x, how, self.W.reshape": "patches_and_products(x, how, self.W[::-1, ::-1].reshape",
-    }, ["test_layers.py::test_forward_against_a_second_formula[Conv2D]",
-        "test_layers.py::test_gradients_against_central_differences[Conv2D]"]),
-    "a kernel that learns from the last few images only": ("patches.py", {
-        "dW += rows.T @ dy[part]": "dW[...] = rows.T @ dy[part]",
-    }, ["test_layers.py::test_products_of_patches_are_the_plain_way[7-1296-float64]"]),
-    "patches that overlap overwrite each other": ("patches.py", {
-        "+= rows[:, :, :, i, j]": "= rows[:, :, :, i, j]",
-        "+= rows[j].reshape(-1, height, run)": "= rows[j].reshape(-1, height, run)",
-    }, ["test_layers.py::test_gradients_against_central_differences[Conv2D]",
-        "test_layers.py::test_forward_against_a_second_formula[ConvTranspose2D]"]),
-    "weight decay that goes through Adam's moments": ("optim.py", {
-        "adam(theta, g, s, q, self.beta1": "adam(theta, g + self.decay * theta, s, q, self.beta1",
-    }, ["test_optim.py::test_decay_by_hand"]),
-    "a resumed run that forgets Adam": ("game.py", {
-        '("s", "q", "velocity")': '("velocity",)',
-    }, ["test_checkpoint.py::test_cut_off_after_any_step_it_goes_on_as_if_nothing_had_been[5]"]),
-    "a resumed run that draws the same noise again": ("game.py", {
-        "(self.order, self.noise, self.dropout), counts": "(self.order, self.dropout), counts",
-    }, ["test_checkpoint.py::test_cut_off_after_any_step_it_goes_on_as_if_nothing_had_been[5]"]),
-    "NumPy where the device should compute": ("activations.py", {
-        "y = array_module(x).tanh(x)": "import numpy; y = numpy.tanh(x)",
-    }, ["test_layers.py::test_the_same_on_every_backend[float32-double-Tanh]"]),
-    "the host waits in every step": ("gan.py", {
-        "    return 2 * price.mean(), scores": "    return 2 * float(price.mean()), scores",
-    }, ["test_gan.py::test_a_step_never_makes_the_host_wait[discriminator_step]"]),
+BUGS = {  # name: module, the lines that are appended to it, the tests that must fail
+    "stale cache between real and fake": (
+        "nn/dense.py",
+        """
+        forward_, backward_ = Dense.forward, Dense.backward
+        def forward(self, x, **options):
+            self.x = x
+            return forward_(self, x, **options)
+        def backward(self, dy, cache, **options):
+            return backward_(self, dy, self.x, **options)
+        Dense.forward, Dense.backward = forward, backward
+        """,
+        ["nn/test_layers.py::test_two_forwards_then_two_backwards[Dense]"],
+    ),
+    "update inside backward": (
+        "nn/dense.py",
+        """
+        backward_ = Dense.backward
+        def backward(self, dy, cache, **options):
+            dx = backward_(self, dy, cache, **options)
+            if options.get("need_dparams", True):
+                self.W -= 0.01 * self.dW
+            return dx
+        Dense.backward = backward
+        """,
+        [
+            "nn/test_layers.py::test_arguments_are_not_modified[Dense]",
+            "gan/test_steps.py::test_the_discriminator_step_changes_the_discriminator_only[discriminator_step]",
+        ],
+    ),
+    "sigmoid's derivative applied twice": (
+        "nn/losses.py",
+        """
+        def elementwise_bce(a, t):
+            p = sigmoid(a)
+            return softplus(a) - t * a, (p - t) * p * (1 - p)
+        """,
+        [
+            "nn/test_losses.py::test_gradient_against_central_differences[hard-logits]",
+            "gan/test_steps.py::test_the_generator_s_gradient_against_central_differences",
+        ],
+    ),
+    "mask from the gradient's sign": (
+        "nn/activations.py",
+        """
+        def leaky_relu_backward(dy, y, negative_slope):
+            return dy * (negative_slope + (1 - negative_slope) * (dy > 0).astype(y.dtype))
+        def relu_backward(dy, y):
+            return dy * (dy > 0).astype(y.dtype)
+        """,
+        [f"{GRADIENTS}[LeakyReLU]", f"{GRADIENTS}[ReLU]"],
+    ),
+    "transposed weight gradient": (
+        "nn/dense.py",
+        """
+        backward_ = Dense.backward
+        def backward(self, dy, cache, **options):
+            dx = backward_(self, dy, cache, **options)
+            self.dW[...] = (dy.T @ cache).reshape(self.dW.shape)
+            return dx
+        Dense.backward = backward
+        """,
+        [f"{GRADIENTS}[Dense]", f"{GRADIENTS}[Dense, square]"],
+    ),
+    "missing mean over the batch": (
+        "nn/losses.py",
+        """
+        def bce_with_logits(logits, targets):
+            loss, dlogits = elementwise_bce(logits, targets)
+            return loss.mean(), dlogits
+        """,
+        ["nn/test_losses.py::test_gradient_against_central_differences[hard-logits]"],
+    ),
+    "missing mean over the batch of a step": (
+        "gan/steps.py",
+        """
+        step_ = discriminator_step
+        def discriminator_step(G, D, optimizer, real, z, *, loss=NON_SATURATING, **options):
+            def summed(a, t):
+                losses, da = loss.discriminator_loss(a, t)
+                return losses, da * len(real)
+            loss = loss._replace(discriminator_loss=summed)
+            return step_(G, D, optimizer, real, z, loss=loss, **options)
+        """,
+        [
+            "gan/test_steps.py::test_one_pass_equals_two_passes[1.0]",
+            "gan/test_steps.py::test_the_discriminator_s_gradient_against_central_differences[1.0]",
+        ],
+    ),
+    "Adam without bias correction": (
+        "nn/optim.py",
+        """
+        def step(self, dtheta):
+            self.t += 1
+            r = math.sqrt(1 - self.beta2)
+            rate, kept = self.lr * (1 - self.beta1) / r, 1 - self.lr * self.weight_decay
+            constants = self.beta1, self.beta2, rate, self.eps / r, kept
+            adam(self.theta, dtheta, self.s, self.q, *constants)
+        Adam.step = step
+        """,
+        [
+            "nn/test_optim.py::test_adam_by_hand",
+            "nn/test_optim.py::test_adam_s_first_step_is_lr_for_any_gradient",
+        ],
+    ),
+    "epsilon inside the root": (
+        "nn/optim.py",
+        """
+        def rmsprop_bias_corrected(theta, g, s, q, beta2, rate, eps, kept):
+            q *= beta2
+            q += g * g
+            theta *= kept
+            theta -= rate * s / (q + eps * eps) ** 0.5
+        """,
+        [
+            "nn/test_optim.py::test_eps_is_outside_of_the_root",
+            "nn/test_optim.py::test_adam_by_hand",
+        ],
+    ),
+    "weight decay that goes through Adam's moments": (
+        "nn/optim.py",
+        """
+        step_ = Adam.step
+        def step(self, dtheta):
+            decay, self.weight_decay = self.weight_decay, 0.0
+            step_(self, dtheta + decay * self.theta)
+            self.weight_decay = decay
+        Adam.step = step
+        """,
+        ["nn/test_optim.py::test_weight_decay_by_hand"],
+    ),
+    "dropout without rescaling": (
+        "nn/dropout.py",
+        """
+        apply_ = apply_dropout
+        def apply_dropout(x, bits, threshold, scale):
+            return apply_(x, bits, threshold, 1.0)
+        """,
+        [f"{FORWARD}[Dropout, training]"],
+    ),
+    "generator step that moves the discriminator": (
+        "gan/steps.py",
+        """
+        step_ = generator_step
+        def generator_step(G, D, *arguments, **options):
+            loss = step_(G, D, *arguments, **options)
+            D.theta -= 1e-3
+            return loss
+        """,
+        ["gan/test_steps.py::test_the_generator_step_changes_the_generator_only"],
+    ),
+    "discriminator step with a way back into G": (
+        "gan/steps.py",
+        """
+        step_ = discriminator_step
+        def discriminator_step(G, D, optimizer, real, z, **options):
+            results = step_(G, D, optimizer, real, z, **options)
+            fake, cache = G.forward(with_labels(z, options.get("labels")))
+            G.backward(fake, cache)
+            G.theta -= 1e-3 * G.dtheta
+            return results
+        """,
+        [
+            "gan/test_steps.py::test_the_discriminator_step_changes_the_discriminator_only[discriminator_step]"
+        ],
+    ),
+    "fakes that are shown with another's label": (
+        "gan/steps.py",
+        """
+        step_ = discriminator_step
+        def discriminator_step(G, D, optimizer, real, z, *, labels=None, **options):
+            class Mixed:
+                dtheta, backward = D.dtheta, D.backward
+                def forward(self, x, **options):
+                    images, both = x
+                    both = both.copy()
+                    both[len(real):] = both[len(real):][::-1]
+                    return D.forward((images, both), **options)
+            wrong = D if labels is None else Mixed()
+            return step_(G, wrong, optimizer, real, z, labels=labels, **options)
+        """,
+        [
+            "gan/test_steps.py::test_with_labels_the_discriminator_s_gradient_against_central_differences[discriminator_step]"
+        ],
+    ),
+    "labels of other images": (
+        "training/state.py",
+        """
+        choose_ = GAN.choose_images
+        def choose_images(self):
+            batch = choose_(self)
+            if batch.labels is None:
+                return batch
+            return batch._replace(labels=self.labels[batch.indices - 1])
+        GAN.choose_images = choose_images
+        """,
+        ["training/test_state.py::test_each_image_comes_with_its_own_label"],
+    ),
+    "float64 leaks in": (
+        "nn/activations.py",
+        """
+        def leaky_relu_backward(dy, y, negative_slope):
+            return dy * get_array_module(y).where(y > 0, 1.0, negative_slope)
+        """,
+        [
+            "nn/test_layers.py::test_shapes_and_dtype[float32-numpy-LeakyReLU]",
+            "nn/test_layers.py::test_shapes_and_dtype[float32-numpy-LeakyReLU, flat x]",
+        ],
+    ),
+    "gradients that add up from step to step": (
+        "nn/dense.py",
+        """
+        backward_ = Dense.backward
+        def backward(self, dy, cache, **options):
+            before = self.dW.copy()
+            dx = backward_(self, dy, cache, **options)
+            self.dW += before
+            return dx
+        Dense.backward = backward
+        """,
+        [
+            "nn/test_layers.py::test_two_forwards_then_two_backwards[Dense]",
+            f"{GRADIENTS}[Dense]",
+        ],
+    ),
+    "batch norm whose mean does not depend on x": (
+        "nn/batchnorm.py",
+        """
+        backward_ = BatchNorm2d.backward
+        def backward(self, dy, cache, **options):
+            centred, sd, R, shape = cache
+            rows = dy.reshape(centred.shape)
+            missing = rows.mean(axis=0) * self.gamma / sd if R else 0
+            return backward_(self, dy, cache, **options) + missing
+        BatchNorm2d.backward = backward
+        """,
+        [f"{GRADIENTS}[BatchNorm2d, training]", f"{GRADIENTS}[BatchNorm2d, images]"],
+    ),
+    "batch norm that samples with the batch's mean": (
+        "nn/batchnorm.py",
+        """
+        forward_ = BatchNorm2d.forward
+        def forward(self, x, *, train=False, rng=None):
+            return forward_(self, x, train=True, rng=rng)
+        BatchNorm2d.forward = forward
+        """,
+        [f"{FORWARD}[BatchNorm2d, sampling]"],
+    ),
+    "batch norm over one part of the batch only": (
+        "accel/data_parallel.py",
+        """
+        replica_ = make_replica
+        def make_replica(net, first):
+            replica = replica_(net, first)
+            for layer in replica.layers:
+                if layer.mixes_examples:
+                    class Alone(type(layer)):
+                        all_reduce = property(lambda self: lambda *s: s, lambda self, f: None)
+                    layer.__class__ = Alone
+            return replica
+        """,
+        [
+            "accel/test_data_parallel.py::test_parts_equal_the_whole_batch[dcgan-2]",
+            "accel/test_data_parallel.py::test_parts_equal_the_whole_batch[default-conv-3]",
+        ],
+    ),
+    "only the first replica's gradient": (
+        "accel/data_parallel.py",
+        """
+        parts_ = DataParallel.run_parts
+        def run_parts(self, step, parts):
+            results = parts_(self, step, parts)
+            for G, D in self.replicas[1:]:
+                G.dtheta[...], D.dtheta[...] = 0, 0
+            return results
+        DataParallel.run_parts = run_parts
+        """,
+        ["accel/test_data_parallel.py::test_parts_equal_the_whole_batch[dcgan-2]"],
+    ),
+    "running averages kept by the last replica": (
+        "accel/data_parallel.py",
+        """
+        replica_ = make_replica
+        def make_replica(net, first):
+            return replica_(net, not first)
+        """,
+        ["accel/test_data_parallel.py::test_replicas_share_parameters_but_not_gradients"],
+    ),
+    "a replica that fails silently": (
+        "accel/data_parallel.py",
+        """
+        class Lost(SimpleQueue):
+            def put(self, item):
+                if not isinstance(item, BaseException):
+                    super().put(item)
+        SimpleQueue = Lost
+        """,
+        [
+            "accel/test_data_parallel.py"
+            "::test_the_error_of_a_replica_is_raised_and_no_other_waits[1]"
+        ],
+    ),
+    "a penalty whose norm is taken over the wrong axis": (  # Zeleni9/pytorch-wgan#40
+        "gan/gradient_penalty.py",
+        """
+        def wrong(g):
+            xp, rows = get_array_module(g), g.reshape(len(g), -1)
+            length = xp.sqrt((rows * rows).sum(axis=0))
+            excess = length - 1
+            ddx = rows * (excess / xp.maximum(length, 1e-12) * (2 / len(g)))
+            return (excess * excess).mean(), ddx.reshape(g.shape)
+        PENALTIES["wgan-gp"] = wrong
+        """,
+        [
+            "gan/test_gradient_penalty.py::test_the_penalty_against_its_definition[convolutions-wgan-gp]",
+            "gan/test_gradient_penalty.py::test_the_gradient_against_central_differences[dropout-wgan-gp]",
+        ],
+    ),
+    # hwalsuklee/tensorflow-generative-model-collections#14
+    "a penalty on the gradient of the probability": (
+        "gan/gradient_penalty.py",
+        """
+        from minigan.nn.activations import sigmoid
+        def gradient_penalty(D, logits, caches, name, *, weight=1.0):
+            p = sigmoid(logits)
+            dx, dys = D.input_gradient(p * (1 - p), caches)
+            P, ddx = PENALTIES[name](dx)
+            ddx *= weight
+            D.double_backward(ddx, dys, caches)
+            return weight * P
+        """,
+        [
+            "gan/test_gradient_penalty.py::test_the_penalty_against_its_definition[activations-r1]",
+            "gan/test_gradient_penalty.py::test_the_penalty_against_its_definition[convolutions-wgan-gp]",
+            "gan/test_gradient_penalty.py::test_the_derivation_in_the_docstring",
+        ],
+    ),
+    "a penalty that lost its square": (  # wiseodd/generative-models#31
+        "gan/gradient_penalty.py",
+        """
+        def wrong(g):
+            xp, rows = get_array_module(g), g.reshape(len(g), -1)
+            length = xp.sqrt((rows * rows).sum(axis=1).reshape(-1, 1))
+            ddx = rows / xp.maximum(length, 1e-12) / len(g)
+            return (length - 1).mean(), ddx.reshape(g.shape)
+        PENALTIES["wgan-gp"] = wrong
+        """,
+        [
+            "gan/test_gradient_penalty.py::test_the_penalty_against_its_definition[convolutions-wgan-gp]",
+        ],
+    ),
+    "a penalty without a backward": (  # mlpack#2891, #3063
+        "gan/gradient_penalty.py",
+        """
+        penalty_ = gradient_penalty
+        def gradient_penalty(D, logits, caches, name, *, weight=1.0):
+            before = D.dtheta.copy()
+            P = penalty_(D, logits, caches, name, weight=weight)
+            D.dtheta[...] = before
+            return P
+        """,
+        [
+            "gan/test_gradient_penalty.py::test_the_gradient_against_central_differences[dropout-r1]",
+            "gan/test_gradient_penalty.py::test_the_gradient_against_central_differences[convolutions-wgan-gp]",
+            "gan/test_gradient_penalty.py::test_gradient_descent_reduces_the_penalty[r1]",
+        ],
+    ),
+    "a penalty on the gradient of the labels as well": (
+        "nn/reshape.py",
+        """
+        double_ = ConcatLabels.double_backward
+        def double_backward(self, ddx, dy, cache):
+            ddy, dx = double_(self, ddx, dy, cache)
+            ddy[:, -self.n_classes:] = dy[:, -self.n_classes:] / len(dy)
+            return ddy, dx
+        ConcatLabels.double_backward = double_backward
+        """,
+        [
+            "training/test_state.py::test_a_penalty_is_on_the_gradient_of_the_pixels_not_of_the_labels"
+        ],
+    ),
+    "a double backward that forgets second derivatives": (
+        "nn/sequential.py",
+        """
+        def double_backward(self, ddx, dy, cache):
+            for layer, layer_dy, layer_cache in zip(self.layers, dy, cache):
+                ddx, _ = layer.double_backward(ddx, layer_dy, layer_cache)
+            return ddx, None
+        Sequential.double_backward = double_backward
+        """,
+        [
+            "gan/test_gradient_penalty.py::test_the_gradient_against_central_differences[activations-r1]",
+            f"{DOUBLE}[Sequential]",
+        ],
+    ),
+    "spectral norm whose sigma does not depend on W": (
+        "nn/spectral_norm.py",
+        """
+        def write_gradients(self, cache):
+            self.dW[...], self.db[...] = self.layer.dW / cache[-1], self.layer.db
+        SpectralNorm.write_gradients = write_gradients
+        """,
+        [
+            f"{GRADIENTS}[SpectralNorm of Dense]",
+            f"{DOUBLE}[SpectralNorm of Conv2d]",
+            "nn/test_spectral_norm.py::test_a_gradient_penalty_through_it[r1]",
+        ],
+    ),
+    "spectral norm that changes u outside of training": (
+        "nn/spectral_norm.py",
+        """
+        forward_ = SpectralNorm.forward
+        def forward(self, x, *, train=False, rng=None):
+            if not train:
+                W = as_matrix(self.W)
+                self.u[...] = unit_vector(unit_vector(W @ self.u) @ W)
+            return forward_(self, x, train=train, rng=rng)
+        SpectralNorm.forward = forward
+        """,
+        [
+            "nn/test_spectral_norm.py::test_one_power_iteration_per_training_forward_and_none_in_sampling"
+        ],
+    ),
+    "a hinge that never ends": (
+        "gan/losses.py",
+        """
+        def wrong(a, t):
+            s = 2 * t - 1
+            return get_array_module(a).maximum(1 - s * a, 0), -s + 0 * a
+        GAN_LOSSES["hinge"] = GAN_LOSSES["hinge"]._replace(discriminator_loss=wrong)
+        """,
+        [
+            "gan/test_gan_losses.py::test_derivatives_against_central_differences[discriminator_loss-hinge]"
+        ],
+    ),
+    "a generator that minimises the wrong side": (
+        "gan/losses.py",
+        """
+        wrong = lambda a: wasserstein_loss(a, 0.0)
+        GAN_LOSSES["hinge"] = GAN_LOSSES["hinge"]._replace(generator_loss=wrong)
+        """,
+        ["gan/test_gan_losses.py::test_losses_against_the_papers[hinge]"],
+    ),
+    "a kernel that is flipped": (
+        "nn/conv.py",
+        """
+        def forward(self, x, *, train=False, rng=None):
+            geometry = self.geometry(x.shape)
+            y = im2col(x, geometry) @ self.W[::-1, ::-1].reshape(-1, self.out_channels) + self.b
+            return y.reshape(len(x), *geometry[3], self.out_channels), x
+        Conv2d.forward = forward
+        """,
+        [f"{FORWARD}[Conv2d]", f"{GRADIENTS}[Conv2d]"],
+    ),
+    "a kernel that learns from the last few images only": (
+        "nn/im2col.py",
+        """
+        matmul_ = im2col_matmul
+        def im2col_matmul(x, geometry, W=None, *, dy=None, dW=None):
+            y = matmul_(x, geometry, W, dy=dy, dW=dW)
+            if dW is not None:
+                n = chunk_size(get_array_module(x), len(x), im2col(x[:1], geometry).size)
+                first = (len(x) - 1) // n * n
+                positions = math.prod(geometry[3])
+                dW[...] = im2col(x[first:], geometry).T @ dy[first * positions:]
+            return y
+        """,
+        ["nn/test_layers.py::test_im2col_matmul_equals_the_products_of_im2col[float64-7-1296]"],
+    ),
+    "overlapping windows that overwrite each other": (
+        "nn/im2col.py",
+        """
+        def col2im(rows, shape, geometry):
+            xp, (n, H, W, channels) = get_array_module(rows), shape
+            (k, l), (s, t), (p, q), (height, width) = geometry
+            rows = rows.reshape(n, height, width, k, l, channels)
+            x = xp.zeros((n, H + 2 * p, W + 2 * q, channels), dtype=rows.dtype)
+            for i in range(k):
+                for j in range(l):
+                    x[:, i : i + s * height : s, j : j + t * width : t] = rows[:, :, :, i, j]
+            return x[:, p : p + H, q : q + W]
+        def matmul_col2im(y, W, shape, geometry):
+            return col2im(y @ W.reshape(-1, W.shape[3]).T, shape, geometry)
+        """,
+        [f"{GRADIENTS}[Conv2d]", f"{FORWARD}[ConvTranspose2d]"],
+    ),
+    "a resumed run that forgets Adam": (
+        "training/state.py",
+        """
+        arrays_ = GAN.arrays
+        def arrays(self):
+            return {name: a for name, a in arrays_(self).items() if name[-2:] not in (".s", ".q")}
+        GAN.arrays = arrays
+        """,
+        ["training/test_checkpoint.py::test_interrupted_after_any_step_it_ends_the_same[5]"],
+    ),
+    "a resumed run that repeats the same noise": (
+        "training/state.py",
+        """
+        save_ = GAN.save
+        def save(self):
+            arrays, counts = save_(self)
+            counts["streams"][1] = get_rng_state(make_rng(np, seed_of(self.seed, "noise")))
+            return arrays, counts
+        GAN.save = save
+        """,
+        ["training/test_checkpoint.py::test_interrupted_after_any_step_it_ends_the_same[5]"],
+    ),
+    "NumPy where the device should compute": (
+        "nn/activations.py",
+        """
+        import numpy
+        def forward(self, x, *, train=False, rng=None):
+            y = numpy.tanh(x)
+            return y, y
+        Tanh.forward = forward
+        """,
+        ["nn/test_layers.py::test_the_same_on_every_backend[float32-fake-Tanh]"],
+    ),
+    "the host waits in every step": (
+        "gan/steps.py",
+        """
+        step_ = discriminator_step
+        def discriminator_step(*arguments, **options):
+            loss, score_real, score_fake = step_(*arguments, **options)
+            return float(loss), score_real, score_fake
+        """,
+        ["gan/test_steps.py::test_a_step_never_makes_the_host_wait[discriminator_step]"],
+    ),
 }
 
 
 def failed_tests(folder, tests):
-    """Which of the tests fail in that copy."""
-    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-c", ROOT / "setup.cfg",
-                             "--rootdir", folder, *(str(folder / "tests" / test) for test in tests)],
-                            cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True)
-    assert "passed" in result.stdout or "failed" in result.stdout, result.stdout + result.stderr
-    lines = result.stdout.replace("tests/", "").splitlines()
-    return [test for test in tests if any(line.startswith(f"FAILED {test}") for line in lines)]
+    """Which of the tests fail with the package in that folder."""
+    folders = [folder, ROOT / "tests", *(p for p in (ROOT / "tests").iterdir() if p.is_dir())]
+    options = [
+        "-q",
+        "-rfE",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "pythonpath=",
+        "-c",
+        ROOT / "setup.cfg",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *(ROOT / "tests" / test for test in tests)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        capture_output=True,
+        text=True,
+    )
+    assert " passed" in result.stdout or " failed" in result.stdout, result.stdout + result.stderr
+    failed = re.findall(r"^FAILED (\S*?tests/)?(.*?)(?: - |$)", result.stdout, re.MULTILINE)
+    return [test for test in tests if any(name.endswith(test) for _, name in failed)]
 
 
 @pytest.fixture
 def copy(tmp_path):
-    for part in "minigan", "tests":
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    """A copy of the package."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "minigan", tmp_path / "minigan", ignore=ignore)
     return tmp_path
 
 
-@pytest.mark.parametrize("page, changes, tests", BUGS.values(), ids=BUGS.keys())
-def test_a_planted_bug_is_caught(copy, page, changes, tests):
-    path = copy / "minigan" / page
-    text = path.read_text(encoding="utf-8")
-    for right, wrong in changes.items():
-        assert text.count(right) == 1, f"{page} no longer says {right!r}"
-        text = text.replace(right, wrong)
-    path.write_text(text, encoding="utf-8")
+@pytest.mark.parametrize("module, lines, tests", BUGS.values(), ids=BUGS.keys())
+def test_a_planted_bug_is_caught(copy, module, lines, tests):
+    with open(copy / "minigan" / module, "a", encoding="utf-8") as file:
+        file.write("\n\n" + textwrap.dedent(lines))
     assert failed_tests(copy, tests) == tests
 
 
 def test_without_a_bug_none_of_them_fails(copy):
-    assert failed_tests(copy, sorted({test for _, _, tests in BUGS.values() for test in tests})) == []
+    tests = sorted({test for _, _, tests in BUGS.values() for test in tests})
+    assert failed_tests(copy, tests) == []

@@ -1,0 +1,665 @@
+"""The command line, as a user types it."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers import DEMO, demo, idx
+from PIL import Image
+
+from minigan.gan.recipes import RECIPES, asdict, replace
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with small data/ and one finished run in run/."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "data").mkdir()
+    (folder / "data" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(IMAGES)))
+    result = demo("--data", "data", "--epochs", 1, "--out", "run", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    (folder / "output").write_text(result.stdout + result.stderr)
+    return folder
+
+
+def test_one_epoch_leaves_a_run_folder(folder):
+    assert sorted(p.name for p in (folder / "run").iterdir()) == [
+        ".lock",
+        "checkpoint-000000001.npz",
+        "fd.png",
+        "history.csv",
+        "losses.png",
+        "model.npz",
+        "progress.gif",
+        "samples",
+        "scores.png",
+        "settings.json",
+    ]
+    assert sorted(p.name for p in (folder / "run" / "samples").iterdir()) == [
+        "epoch-0000.png",
+        "epoch-0001.png",
+    ]
+
+
+def test_in_a_pipe_it_prints_plain_lines(folder):
+    output = (folder / "output").read_text()
+    assert "training on 128 images of 28 x 28 with numpy" in output
+    assert "epoch   1/1   FD" in output and "images/s" in output
+    assert "sample run --out digits.png" in output
+    assert not any(ord(c) < 32 and c != "\n" for c in output)
+
+
+def test_the_default_folder_is_new_each_time(folder, tmp_path):
+    data = folder / "data"
+    assert demo("--data", data, "--epochs", 1, cwd=tmp_path).returncode == 0
+    (made,) = (tmp_path / "runs").iterdir()
+    assert made.name.endswith("-default") and (made / "model.npz").is_file()
+
+
+def test_sample_writes_a_grid_or_an_array(folder, tmp_path):
+    run = folder / "run"
+    result = demo("sample", run, "--count", 5, "--out", "a.npy", "--seed", 7, cwd=tmp_path)
+    assert result.returncode == 0 and "5 new images in a.npy" in result.stdout
+    images = np.load(tmp_path / "a.npy", allow_pickle=False)
+    assert (
+        images.dtype == np.float32
+        and images.shape == (5, 28, 28)
+        and 0 <= images.min() < images.max() <= 1
+    )
+    assert (
+        demo("sample", run, "--count", 5, "--out", "b.npy", "--seed", 7, cwd=tmp_path).returncode
+        == 0
+    )
+    assert demo("sample", run, "--count", 5, "--out", "c.npy", cwd=tmp_path).returncode == 0
+    assert (
+        (tmp_path / "a.npy").read_bytes()
+        == (tmp_path / "b.npy").read_bytes()
+        != (tmp_path / "c.npy").read_bytes()
+    )
+    assert demo("sample", run, "--count", 5, "--out", "a.png", cwd=tmp_path).returncode == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (2 * (3 * 30 + 2), 2 * (2 * 30 + 2))
+
+
+def test_evaluate_measures_a_run(folder):
+    result = demo("evaluate", "run", "--count", 128, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "chet distance" in result.stdout and "written to run/metrics.json" in result.stdout
+    assert (folder / "run" / "metrics.json").is_file() and (
+        folder / "run" / "neighbours.png"
+    ).is_file()
+
+
+def test_check_prints_a_table_with_a_tick_for_each_gradient(tmp_path):
+    result = demo("check", cwd=tmp_path)
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[-3:] == ["gradient", "relative", "error"]
+    assert all(line.endswith("✓") for line in lines[1:-1]) and len(lines) > 25
+    assert lines[-1].startswith(f"{len(lines) - 2} of {len(lines) - 2} gradients agree")
+
+
+def test_walk_is_an_animation(folder, tmp_path):
+    result = demo(
+        "walk", folder / "run", "--seeds", "5,6", "--frames", 3, "--out", "walk.gif", cwd=tmp_path
+    )
+    assert result.returncode == 0 and "6 frames" in result.stdout, result.stderr
+    with Image.open(tmp_path / "walk.gif") as picture:
+        assert picture.n_frames == 6 and picture.size == (4 * 32, 4 * 32)
+
+
+def test_a_conditional_run_generates_the_requested_class(folder, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    (tmp_path / "data" / "train-labels-idx1-ubyte").write_bytes(
+        idx(np.arange(128, dtype=np.uint8) % 3 + 4)
+    )
+    result = demo(
+        "--data",
+        "data",
+        "--conditional",
+        "--classes",
+        "4,6",
+        "--batch-size",
+        16,
+        "--epochs",
+        1,
+        "--out",
+        "run",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert (
+        settings["names"] == ["4", "6"]
+        and sum(settings["shares"]) == 1
+        and settings["recipe"]["conditional"] is True
+    )
+    assert (
+        demo(
+            "sample", "run", "--digit", 6, "--count", 3, "--out", "six.npy", cwd=tmp_path
+        ).returncode
+        == 0
+    )
+    assert demo("sample", "run", "--count", 6, "--out", "all.npy", cwd=tmp_path).returncode == 0
+    np.testing.assert_allclose(
+        np.load(tmp_path / "six.npy"), np.load(tmp_path / "all.npy")[3:], atol=1e-6
+    )
+    result = demo("walk", "run", "--out", "w.gif", "--frames", 1, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "w.gif") as picture:
+        assert picture.size == (4 * (2 * 30 + 2), 4 * 32)  # both classes side by side
+    refused = demo("sample", "run", "--digit", 5, cwd=tmp_path)
+    assert (
+        refused.returncode == 2 and refused.stderr == "demo.py: run has no class '5': it has 4, 6\n"
+    )
+    labels = tmp_path / "data" / "train-labels-idx1-ubyte"
+    right = labels.read_bytes()
+    labels.write_bytes(idx(np.arange(128, dtype=np.uint8)[::-1] % 3 + 4))
+    refused = demo("--resume", "run", "--epochs", 2, cwd=tmp_path)
+    assert refused.returncode == 2 and "holds other images" in refused.stderr
+    labels.write_bytes(right)
+    assert demo("--resume", "run", "--epochs", 2, cwd=tmp_path).returncode == 0
+
+
+def test_classes_of_other_names_are_other_classes(tmp_path):
+    images, labels = IMAGES[:40, :8, :8], np.arange(40) % 2
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    made = demo(
+        "--data",
+        "own.npz",
+        "--conditional",
+        "--batch-size",
+        20,
+        "--epochs",
+        1,
+        "--out",
+        "run",
+        cwd=tmp_path,
+    )
+    assert made.returncode == 0, made.stderr
+    np.savez(tmp_path / "own.npz", images=images, labels=labels + 5)
+    refused = demo("--resume", "run", "--epochs", 2, cwd=tmp_path)
+    assert (
+        refused.returncode == 2
+        and "other class names than when run was started (0, 1)" in refused.stderr
+    )
+
+
+def test_compare_puts_runs_side_by_side(folder, tmp_path):
+    run = folder / "run"
+    result = demo("compare", run, run, "--out", "both.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert str(run) in result.stdout and "curves in both.png" in result.stdout
+    with Image.open(tmp_path / "both.png") as picture:
+        assert picture.size == (1300, 400)
+    again = demo("compare", run, "--out", "both.png", cwd=tmp_path)
+    assert (
+        again.returncode == 2
+        and "both.png exists: choose another --out; nothing was overwritten" in again.stderr
+    )
+
+
+def test_toy_makes_an_animation(tmp_path):
+    result = demo("toy", "--steps", 3, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[0] == "step" and result.stdout.count("\n") >= 3
+    assert "animation in toy.gif" in result.stdout
+    with Image.open(tmp_path / "toy.gif") as picture:
+        assert picture.n_frames == 4
+
+
+def test_inspect_writes_into_the_run(folder):
+    result = demo("inspect", "run", "--steps", 1, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "written to run: inspect-weights.png" in result.stdout
+    assert (folder / "run" / "inspect-discriminator.png").is_file()
+
+
+def test_recipes_are_listed(tmp_path):
+    result = demo("recipes", cwd=tmp_path)
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert lines[0].startswith("default          G   550,416  D   533,505  our own")
+
+
+def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path):
+    result = demo(
+        "--recipe",
+        "pytorch-mlp",
+        "--data",
+        folder / "data",
+        "--epochs",
+        1,
+        "--batch-size",
+        50,
+        "--out",
+        "run",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["recipe"] == json.loads(
+        json.dumps(asdict(replace(RECIPES["pytorch-mlp"], epochs=1, batch_size=50)))
+    )
+
+
+def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder, tmp_path):
+    how = ["--loss", "hinge", "--penalty", "r1", "--penalty-weight", 2, "--spectral"]
+    result = demo(
+        "--data",
+        folder / "data",
+        "--epochs",
+        1,
+        "--batch-size",
+        50,
+        "--out",
+        "run",
+        *how,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    recipe = json.loads((tmp_path / "run" / "settings.json").read_text())["recipe"]
+    assert (recipe["loss"], recipe["penalty"], recipe["penalty_weight"], recipe["spectral"]) == (
+        "hinge",
+        "r1",
+        2,
+        True,
+    )
+    result = demo(
+        "--data",
+        folder / "data",
+        "--resume",
+        "run",
+        "--epochs",
+        2,
+        "--loss",
+        "wasserstein",
+        cwd=tmp_path,
+    )
+    assert (
+        result.returncode == 2
+        and "--loss wasserstein contradicts run, which was started with hinge" in result.stderr
+    )
+    result = demo(
+        "--data",
+        folder / "data",
+        "--resume",
+        "run",
+        "--epochs",
+        2,
+        "--penalty",
+        "none",
+        cwd=tmp_path,
+    )
+    assert (
+        result.returncode == 2
+        and "--penalty none contradicts run, which was started with r1" in result.stderr
+    )
+    result = demo("--data", folder / "data", "--resume", "run", "--epochs", 2, *how, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert demo("sample", "run", "--count", 4, "--out", "a.npy", cwd=tmp_path).returncode == 0
+
+
+BAD_FLAGS = {
+    "unknown recipe": (
+        ["--recipe", "dcgam"],
+        "no recipe 'dcgam'; did you mean dcgan? The recipes are default, default-conv,",
+    ),
+    "convolutions on odd images": (
+        ["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"],
+        "images of 6 x 5, and the recipe dcgan needs multiples of 4: use --size 4, or",
+    ),
+    "unknown backend": (["--backend", "abacus"], "no backend 'abacus': choose numpy or cupy"),
+    "unknown flag": (["--quality", "good"], "--quality"),
+    "labels where there are none": (
+        ["--data", "data", "--conditional"],
+        "data has no labels, which --conditional needs",
+    ),
+    "a digit of an unconditional run": (
+        ["sample", "run", "--digit", "7"],
+        "run was trained without --conditional",
+    ),
+    "a walk of one": (
+        ["walk", "run", "--seeds", "7"],
+        "a walk needs two seeds or more, such as --seeds 1,2,3",
+    ),
+    "a walk to nowhere": (["walk", "run", "--seeds", "7,x"], "'x' is not an integer of at least 0"),
+    "a walk without end": (
+        ["walk", "run", "--frames", "999"],
+        "4 seeds with 999 frames each are too many",
+    ),
+    "a walk into a picture": (["walk", "run", "--out", "a.png"], "--out a.png should end in .gif"),
+    "a run that was interrupted too soon": (
+        ["--resume", "soon"],
+        "soon was interrupted before its first checkpoint: remove it",
+    ),
+    "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
+    "compare no run": (["compare", "data"], "data has no history.csv"),
+    "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
+    "unknown command": (["paint"], "no command 'paint'"),
+    "unknown loss": (["--loss", "best"], "argument --loss: invalid choice: 'best' (choose from "),
+    "unknown penalty": (
+        ["--penalty", "r2"],
+        "argument --penalty: invalid choice: 'r2' (choose from ",
+    ),
+    "a penalty through batch norm": (
+        ["--recipe", "dcgan", "--penalty", "r1"],
+        "the penalty r1 needs a discriminator without batch norm",
+    ),
+    "the weight of no penalty": (
+        ["--penalty-weight", "3"],
+        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+    ),
+    "weight 0": (["--penalty", "r1", "--penalty-weight", "0"], "'0' is not a number above 0"),
+    "epochs 0": (["--epochs", "0"], "'0' is not an integer from 1 to"),
+    "epochs -3": (["--epochs=-3"], "'-3' is not an integer from 1 to"),
+    "epochs word": (["--epochs", "ten"], "'ten' is not an integer"),
+    "epochs fraction": (["--epochs", "1.5"], "'1.5' is not an integer"),
+    "batch 0": (["--batch-size", "0"], "'0' is not an integer"),
+    "batch larger than the data": (
+        ["--data", "data", "--batch-size", "129"],
+        "only 128 images in data: use --batch-size 128 or less, not 129",
+    ),
+    "latent 0": (["--latent-dim", "0"], "'0' is not an integer"),
+    "latent huge": (["--latent-dim", "9999"], "--latent-dim 9999 is too large: at most 4096"),
+    "latent longer": (["--latent-dim", "9" * 5000], "is not an integer"),
+    "seed of 5000 digits": (["--seed", "9" * 5000], "at most 18 digits"),
+    "out empty": (["--out", ""], "--out: it is empty"),
+    "data empty name": (["--data", ""], "--data: it is empty"),
+    "a name too long": (["--data", "a" * 300], "File name too long"),
+    "data of one image, wide": (["--data", "wide"], "1 x 5000"),
+    "a rate that is far too high": (
+        ["--data", "data", "--learning-rate", "1e300", "--out", "diverged"],
+        "training has diverged",
+    ),
+    "seed -1": (["--seed=-1"], "'-1' is not an integer of at least 0"),
+    "rate 0": (["--learning-rate", "0"], "'0' is not a number above 0"),
+    "rate nan": (["--learning-rate", "nan"], "'nan' is not a number above 0"),
+    "rate inf": (["--learning-rate", "inf"], "'inf' is not a number above 0"),
+    "rate word": (["--learning-rate", "fast"], "'fast' is not a number above 0"),
+    "data missing": (
+        ["--data", "nowhere"],
+        "nowhere does not exist",
+    ),
+    "data a picture": (
+        ["--data", "precious.png"],
+        "precious.png is a single picture",
+    ),
+    "data floats": (
+        ["--data", "floats.npy"],
+        "float64",
+    ),
+    "data with too few labels": (
+        ["--data", "labels.npz"],
+        "labels of shape (8,)",
+    ),
+    "data with a corrupt picture": (
+        ["--data", "pictures", "--strict"],
+        "cannot read pictures/bad/b.png",
+    ),
+    "fewer pictures than a batch": (
+        ["--data", "pictures"],
+        "only 3 images in pictures: use --batch-size 3 or less, not 128",
+    ),
+    "fewer of a class than a batch": (
+        ["--data", "pictures", "--classes", "good"],
+        "only 2 images of these classes in pictures: use",
+    ),
+    "no such class": (
+        ["--data", "pictures", "--classes", "good, worse"],
+        "'worse'",
+    ),
+    "no labels": (
+        ["--data", "data", "--classes", "3"],
+        "data has no labels",
+    ),
+    "classes empty": (["--classes", " , "], "--classes: it is empty: name classes, such as 3,8"),
+    "classes of a run": (
+        ["--resume", "run", "--classes", "3"],
+        "--classes 3 contradicts run, which was started with all",
+    ),
+    "size of a run": (
+        ["--resume", "run", "--size", "8"],
+        "--size 8 contradicts run, which was started with none",
+    ),
+    "size too large": (
+        ["--data", "pictures", "--size", "300"],
+        "--size 300 is too large: at most 128",
+    ),
+    "size 0": (["--size", "0"], "'0' is not an integer"),
+    "data empty": (["--data", "empty"], "train-images-idx3-ubyte.gz"),
+    "data not IDX": (["--data", "text"], "is not an IDX file"),
+    "data truncated": (["--data", "truncated"], "truncated/train-images-idx3-ubyte"),
+    "data wrong magic": (["--data", "magic"], "08 08 08 03"),
+    "out not empty": (["--data", "data", "--out", "run"], "run is not empty"),
+    "out a file": (["--data", "data", "--out", "output"], "output is a file"),
+    "out cannot be written": (
+        ["--data", "data", "--out", "output/run"],
+        "cannot write to output/run",
+    ),
+    "value missing": (["--epochs"], "expected one argument"),
+    "sample without a run": (["sample"], "RUN_DIR"),
+    "sample of nothing": (["sample", "nowhere"], "nowhere has no model.npz"),
+    "sample of a foreign model": (
+        ["sample", "foreign"],
+        "model.npz is damaged, or is not a minigan model",
+    ),
+    "sample of a corrupt model": (
+        ["sample", "corrupt"],
+        "model.npz is damaged, or is not a minigan model",
+    ),
+    "sample more than memory": (["sample", "run", "--count", "999999999"], "more than 4 GB"),
+    "evaluate more than memory": (["evaluate", "run", "--count", "999999999"], "more than 4 GB"),
+    "sample over a link to nowhere": (["sample", "run", "--out", "link.png"], "link.png exists"),
+    "sample 0": (["sample", "run", "--count", "0"], "'0' is not an integer"),
+    "sample to a jpeg": (["sample", "run", "--out", "a.jpg"], "should end in .png or .npy"),
+    "sample over a file": (["sample", "run", "--out", "precious.png"], "precious.png exists"),
+    "evaluate nothing": (["evaluate", "nowhere"], "nowhere has no model.npz"),
+    "evaluate too few": (["evaluate", "run", "--count", "7"], "--count 7 is too few"),
+    "evaluate a corrupt model": (["evaluate", "corrupt"], "model.npz is damaged"),
+    "check something": (["check", "this"], "this"),
+    "toy of no shape": (["toy", "--shape", "knot"], "--shape: invalid choice: 'knot'"),
+    "toy to a png": (["toy", "--out", "a.png"], "--out a.png should end in .gif"),
+    "toy over a file": (
+        ["toy", "--out", "precious.gif"],
+        "precious.gif exists",
+    ),
+    "toy of no steps": (["toy", "--steps", "0"], "'0' is not an integer"),
+    "inspect nothing": (["inspect", "nowhere"], "nowhere has no model.npz"),
+    "inspect a corrupt model": (["inspect", "corrupt"], "model.npz is damaged"),
+    "inspect no steps": (["inspect", "run", "--steps", "0"], "'0' is not an integer"),
+    "sample to nowhere": (
+        ["sample", "run", "--out", "nowhere/a.png"],
+        "cannot write nowhere/a.png",
+    ),
+}
+
+
+def tree(folder):
+    return {p: p.lstat().st_mtime_ns for p in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def mess(folder):
+    """The folder, with many things that should not be in it."""
+    (folder / "empty").mkdir()
+    good = idx(IMAGES)
+    for name, content in (
+        ("text", b"hello"),
+        ("truncated", good[:-5]),
+        ("magic", b"\x08\x08" + good[2:]),
+    ):
+        (folder / name).mkdir()
+        (folder / name / "train-images-idx3-ubyte").write_bytes(content)
+    (folder / "soon" / "samples").mkdir(parents=True)
+    (folder / "odd").mkdir()
+    (folder / "odd" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((9, 6, 5), np.uint8)))
+    (folder / "wide").mkdir()
+    (folder / "wide" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((1, 1, 5000), np.uint8)))
+    (folder / "link.png").symlink_to(folder / "nothing-there")
+    for name in "foreign", "corrupt":
+        (folder / name).mkdir()
+    np.savez(folder / "foreign" / "model.npz", x=np.ones(3))
+    whole = bytearray((folder / "run" / "model.npz").read_bytes())
+    whole[len(whole) // 2] ^= 1
+    (folder / "corrupt" / "model.npz").write_bytes(whole)
+    (folder / "precious.png").write_text("precious")
+    np.save(folder / "floats.npy", np.zeros((9, 8, 8)))
+    np.savez(folder / "labels.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(8))
+    for name, content in (
+        ("good/a", IMAGES[0]),
+        ("bad/a", IMAGES[1]),
+        ("bad/b", None),
+        ("good/b", IMAGES[2]),
+    ):
+        path = folder / "pictures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no picture") if content is None else Image.fromarray(content).save(path)
+    (folder / "precious.gif").write_text("precious")
+    return folder
+
+
+@pytest.mark.parametrize("args, words", BAD_FLAGS.values(), ids=BAD_FLAGS.keys())
+def test_bad_input_gets_one_sentence_and_status_2(mess, args, words):
+    before = tree(mess)
+    result = demo(*args, cwd=mess)
+    assert result.returncode == 2, result
+    assert words in result.stderr
+    assert (
+        result.stderr.count("\n") == 1
+        and result.stderr.startswith("demo.py")
+        and len(result.stderr) < 600
+    )
+    if "diverged" in args:  # training had started, and its folder stays
+        assert (mess / "diverged" / "samples" / "epoch-0000.png").is_file()
+    else:
+        assert tree(mess) == before and result.stdout == ""
+
+
+def test_output_that_nobody_reads(folder):
+    """As with `python demo.py check | head -1`."""
+    process = subprocess.Popen(
+        [sys.executable, DEMO, "check"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(timeout=60)
+
+
+def test_a_terminal_without_ticks(tmp_path):
+    result = demo("check", cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert result.returncode == 0 and result.stderr == "" and result.stdout.count("?") > 25
+
+
+def test_few_and_small_images(tmp_path):
+    """Images of one pixel are useless, but nothing crashes."""
+    for name, shape in ("one", (1, 6, 5)), ("pixel", (40, 1, 1)), ("flat", (30, 2, 40)):
+        (tmp_path / name).mkdir()
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        (tmp_path / name / "train-images-idx3-ubyte").write_bytes(idx(images))
+        result = demo(
+            "--data", name, "--batch-size", 1, "--epochs", 1, "--out", name + "-run", cwd=tmp_path
+        )
+        assert result.returncode == 0, result.stderr
+        result = demo("evaluate", name + "-run", "--count", 100, cwd=tmp_path)
+        assert result.returncode == 0 or "too few" in result.stderr, result.stderr
+
+
+@pytest.fixture
+def no_cupy(tmp_path, monkeypatch):
+    """A package `cupy` that is found first, and cannot be imported."""
+    (tmp_path / "cupy.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'cupy'\", name='cupy')"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_missing_cupy_is_an_error_and_nothing_else_is_used(no_cupy, folder):
+    before = tree(folder)
+    result = demo("--backend", "cupy", "--data", "data", "--out", "new", cwd=folder)
+    assert result.returncode == 2 and result.stdout == "" and tree(folder) == before
+    assert (
+        result.stderr.startswith("demo.py: CuPy is not installed: pip install")
+        and result.stderr.count("\n") == 1
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for a subprocess")
+def test_ctrl_c_saves_what_was_learned(folder, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, DEMO, "--data", folder / "data", "--epochs", "100000", "--out", "cut"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("epoch   2"):
+            break
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == ""
+    assert "interrupted, and saved after" in output and "cut" in output
+    for name in "model.npz", "history.csv", "progress.gif", "losses.png", "scores.png":
+        assert (tmp_path / "cut" / name).is_file()
+    assert demo("sample", "cut", "--out", "a.png", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        ["sample", "--help"],
+        ["evaluate", "--help"],
+        ["export", "--help"],
+        ["toy", "--help"],
+        ["inspect", "--help"],
+    ],
+)
+def test_help_gives_every_default_and_its_reason(args, tmp_path):
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 0
+    text = " ".join(result.stdout.split())
+    flags = {
+        "sample": ["--count", "--out", "--seed"],
+        "evaluate": ["--count", "--seed"],
+        "export": ["--out"],
+        "toy": ["--shape", "--out", "--seed", "--steps"],
+        "inspect": ["--steps"],
+    }.get(
+        args[0],
+        [
+            "--recipe",
+            "--backend",
+            "--epochs",
+            "--batch-size",
+            "--seed",
+            "--data",
+            "--classes",
+            "--size",
+            "--strict",
+            "--out",
+            "--latent-dim",
+            "--learning-rate",
+            "--loss",
+            "--penalty",
+            "--penalty-weight",
+            "--spectral",
+            "--resume",
+            "--checkpoint-every",
+        ],
+    )
+    for flag in flags:
+        assert flag + " " in text
+    assert text.count("(default") == len(flags)

@@ -1,0 +1,260 @@
+"""minigan as a package: python -m minigan, what is installed, and what it needs of the system."""
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from helpers import DEMO, ROOT, demo
+
+from minigan.gan.recipes import RECIPES, asdict, replace
+
+MUST_CONTAIN = {"minigan/nn/dense.py", "minigan/export/page.html", "minigan/py.typed"}
+
+
+def python(*args, cwd, **env):
+    """Python with these arguments, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+    )
+
+
+def minigan(*args, cwd, **env):
+    """python -m minigan with these arguments."""
+    return python("-m", "minigan", *args, cwd=cwd, **env)
+
+
+def save_tiny_images(folder, labels=None):
+    """tiny.npz: 16 images of 8 x 8."""
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8), dtype=np.uint8)
+    np.savez(folder / "tiny.npz", images=images, **({} if labels is None else {"labels": labels}))
+
+
+def is_installed(module):
+    """Whether Python finds a module."""
+    return importlib.util.find_spec(module) is not None
+
+
+def flags(text):
+    """The options in a --help."""
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)))
+
+
+COMMANDS = "recipes sample walk evaluate compare export check toy inspect".split()
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_both_programs_have_the_same_flags(command, tmp_path):
+    args = [command, "--help"] if command else ["--help"]
+    by_demo, by_package = demo(*args, cwd=tmp_path), minigan(*args, cwd=tmp_path)
+    assert by_demo.returncode == by_package.returncode == 0, by_package.stderr
+    ours, theirs = (
+        result.stdout.partition("options:")[2].partition("other commands")[0]
+        for result in (by_demo, by_package)
+    )
+    assert flags(ours) == flags(theirs) and "--help" in ours
+    if not command:
+        assert len(flags(ours)) > 18
+        assert all(name in by_package.stdout for name in COMMANDS)
+
+
+def test_the_package_lists_the_recipes(tmp_path):
+    result = minigan("recipes", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == list(RECIPES)
+    assert result.stdout == demo("recipes", cwd=tmp_path).stdout
+
+
+def test_the_package_refuses_in_one_sentence(tmp_path):
+    result = minigan("--epochs", 0, cwd=tmp_path)
+    assert result.returncode == 2 and "argument --epochs: '0'" in result.stderr
+    assert result.stderr.count("\n") == 1
+    result = minigan("paint", cwd=tmp_path)
+    assert result.returncode == 2 and "no command 'paint'" in result.stderr
+
+
+def assert_it_trains(package, tmp_path):
+    """The package in that folder, and no other one, trains in a folder without demo.py."""
+    save_tiny_images(tmp_path)
+    env = {"PYTHONPATH": str(package)}
+    where = python("-c", "import minigan; print(minigan.__file__)", cwd=tmp_path, **env)
+    assert where.stdout.startswith(str(package)), where
+    args = ["--data", "tiny.npz", "--epochs", 1, "--batch-size", 8, "--out", "run"]
+    result = minigan(*args, cwd=tmp_path, **env)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run" / "model.npz").is_file()
+    assert "python -m minigan sample run" in result.stdout
+    for args in (
+        ["sample", "run", "--count", 4, "--out", "a.png"],
+        ["export", "run", "--to", "html", "--out", "a.html"],  # needs page.html
+    ):
+        result = minigan(*args, cwd=tmp_path, **env)
+        assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A copy of what a package is built from, so that nothing is built in the repository."""
+    if not is_installed("setuptools"):
+        pytest.skip("needs setuptools")
+    folder = tmp_path_factory.mktemp("sources")
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "minigan", folder / "minigan", ignore=ignore)
+    for name in "demo.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE":
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def files_of_the_package():
+    """Every file of the package in the repository."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "minigan").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_built_package_is_complete_and_trains(sources, tmp_path):
+    build = [
+        "-c",
+        "import setuptools; setuptools.setup()",
+        "build",
+        "--build-lib",
+        tmp_path / "lib",
+    ]
+    result = python(*build, cwd=sources)
+    assert result.returncode == 0, result.stderr
+    built = tmp_path / "lib"
+    names = {p.relative_to(built).as_posix() for p in built.rglob("*") if p.is_file()}
+    assert MUST_CONTAIN <= names == files_of_the_package()
+    assert_it_trains(built, tmp_path)
+
+
+def can_build_wheels():
+    """Whether pip and setuptools can: since 70.1 alone, before that with the package wheel."""
+    if not (is_installed("setuptools") and is_installed("pip")):
+        return False
+    version = importlib.metadata.version("setuptools").split(".")
+    return tuple(map(int, version[:2])) >= (70, 1) or is_installed("wheel")
+
+
+@pytest.mark.skipif(not can_build_wheels(), reason="needs pip, and setuptools with wheel")
+def test_the_wheel_is_complete_and_trains_where_it_is_installed(sources, tmp_path):
+    options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check"]
+    build = ["wheel", ".", "--no-build-isolation", *options, "-w", tmp_path / "wheels"]
+    result = python("-m", "pip", *build, cwd=sources)
+    assert result.returncode == 0, result.stderr
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = {name for name in file.namelist() if ".dist-info/" not in name}
+    assert MUST_CONTAIN <= names == files_of_the_package()  # demo.py is not among them
+    install = ["install", wheel, *options, "--target", tmp_path / "installed"]
+    result = python("-m", "pip", *install, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert_it_trains(tmp_path / "installed", tmp_path)
+
+
+WITHOUT_POSIX = """
+import ctypes, os, signal, sys
+import filelock, matplotlib.backends.backend_agg, matplotlib.figure, numpy, PIL.Image, threadpoolctl
+import tqdm
+
+# what Windows has
+KEPT = {"SIGINT", "SIGTERM", "SIGABRT", "SIGFPE", "SIGILL", "SIGSEGV", "SIG_DFL", "SIG_IGN"}
+for name in [name for name in vars(signal) if name.startswith("SIG") and name not in KEPT]:
+    delattr(signal, name)
+for name in "alarm setitimer pause pthread_kill pthread_sigmask sigwait".split():
+    if hasattr(signal, name):
+        delattr(signal, name)
+for name in (
+    "fork forkpty getloadavg getpgid getuid killpg mkfifo nice pread pwrite sched_getaffinity"
+    " sched_setaffinity setsid statvfs sync sysconf uname wait3 wait4"
+).split():
+    if hasattr(os, name):
+        delattr(os, name)
+for name in "fcntl", "grp", "pwd", "resource", "termios":
+    sys.modules[name] = None  # importing it is an ImportError
+
+
+def no_library(name, *args, plain=ctypes.CDLL, **options):
+    if name is None:
+        raise TypeError("as on Windows")
+    return plain(name, *args, **options)
+
+
+ctypes.CDLL = no_library
+from minigan.cli.main import main
+from minigan.training.loop import train
+
+sys.exit(main(sys.argv[1:], train))
+"""
+
+
+def test_it_needs_nothing_that_only_posix_has(tmp_path):
+    save_tiny_images(tmp_path)
+    args = ["--data", "tiny.npz", "--epochs", 1, "--batch-size", 8, "--out", "run"]
+    for args in (
+        args,
+        ["--resume", "run", "--epochs", 2],
+        ["sample", "run", "--count", 4, "--out", "a.png"],
+        ["evaluate", "run", "--count", 100],
+    ):
+        result = python("-c", WITHOUT_POSIX, *args, cwd=tmp_path)
+        assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_conditional_leaves_out_all_dropout_and_says_so(tmp_path):
+    save_tiny_images(tmp_path, labels=np.arange(16, dtype=np.uint8) % 2)
+    from minigan.training.sampling import load_networks
+
+    args = ["--data", "tiny.npz", "--recipe", "goodfellow-2014", "--epochs", 1, "--batch-size", 16]
+    for out, more in ("with", []), ("without", ["--conditional"]):
+        result = demo(*args, *more, "--out", out, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        noted = "note: --conditional trains without dropout" in result.stdout
+        D = load_networks(tmp_path / out)[3]
+        dropouts = [layer for layer in D.layers if type(layer).__name__ == "Dropout"]
+        assert (noted, len(dropouts)) == ((False, 3) if out == "with" else (True, 0))
+
+
+def test_without_docstrings_the_help_still_works():
+    result = subprocess.run(
+        [sys.executable, "-OO", DEMO, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "None" not in result.stdout and "recipes" in result.stdout
+
+
+def test_demo_main_takes_the_arguments(capsys):
+    spec = importlib.util.spec_from_file_location("demo_main", DEMO)
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    assert demo.main(["recipes"]) == 0
+    assert "default-conv" in capsys.readouterr().out
+    assert demo.main(["nothing"]) == 2
+
+
+def test_an_old_conditional_maxout_run_is_resumed_with_a_note(monkeypatch):
+    from minigan.cli import arguments, train
+
+    recipe = replace(RECIPES["goodfellow-2014"], conditional=True, dropout=0.0)
+    settings = {"recipe": asdict(recipe), "format": 2, "seed": 0, "backend": "numpy", "data": "x"}
+    settings |= {"digits": False, "height": 28, "width": 28, "names": ["a"], "shares": [1.0]}
+    words = {"history": []}
+    monkeypatch.setattr(train, "load_run", lambda folder: (dict(settings), ({}, words), []))
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+    [note] = train.training_options(parser.parse_args(["--resume", "run"])).notes
+    assert "dropout" in note
+    settings["format"] = 3
+    assert train.training_options(parser.parse_args(["--resume", "run"])).notes == []

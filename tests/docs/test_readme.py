@@ -1,0 +1,572 @@
+"""The documents: printed commands run, links lead somewhere, figures agree with their sources.
+
+A command is what stands in a block of shell, or between backticks if it begins like one. Bash runs
+it in a small copy of the repository, with the files in docs/ that the repository ships. There
+`python`, `python3` and `pip` are the script RUNNER. It adds options that make a command short and
+passes it to Python. A command that cannot run here (READ_ONLY) is only compared with the --help of
+its script, and an unknown command is refused.
+"""
+
+import gzip
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import idx
+from PIL import Image
+
+import minigan
+from minigan.datasets.pixels import MAX_PIXELS, MAX_SIDE, size_fits
+from minigan.gan.recipes import OLD_FIELDS, Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    "README.md",
+    "docs/usage.md",
+    "docs/results.md",
+    "docs/recipe.md",
+    "docs/recipes.md",
+    "docs/losses.md",
+]
+LINKED = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / folder / "README.md" for folder in ("data", "exercises", "tests")),
+]
+sys.path.append(str(ROOT / "docs"))
+from reading_time import all_minutes, reading_order  # noqa: E402
+
+OPTIONS = {  # added to a command that begins like this, so that it takes a second or two
+    "demo.py": ["--epochs", "1", "--batch-size", "8", "--data", "digits"],
+    "demo.py --data": ["--epochs", "1", "--batch-size", "4"],
+    "demo.py --resume": ["--epochs", "2"],
+    "demo.py sample": [],
+    "demo.py walk": [],
+    "demo.py compare": [],
+    "demo.py export": [],
+    "demo.py check": [],
+    "demo.py recipes": [],
+    "demo.py --help": [],
+    "demo.py evaluate": ["--count", "100"],
+    "demo.py inspect": ["--steps", "1"],
+    "demo.py toy": ["--steps", "3"],
+    "my_gan.py --recipe mine": ["--epochs", "1", "--batch-size", "8", "--data", "digits"],
+    "my_gan.py check": [],
+    "my_gan.py sample": [],
+    "docs/reading_time.py": [],
+    "-m exercises.mistakes": ["--page", "--out", "gallery"],  # test_mistakes.py trains them
+    "-m pytest exercises": ["-p", "no:cacheprovider"],
+    "-m venv .venv": [],
+}
+READ_ONLY = {  # and why
+    "demo.py --backend cupy": "needs a GPU; benchmarks/gpu_check.sh runs it",
+    "demo.py --data /usr/share/datasets/fashion-mnist": "needs Debian's package",
+    "docs/make_book.py": "test_book.py makes the book",
+    "benchmarks/race.py": "needs PyTorch, and eight minutes",
+    "benchmarks/recipes.py": "takes an hour and more",
+    "benchmarks/losses.py": "takes hours",
+    "benchmarks/search.py": "takes hours",
+    "benchmarks/step.py": "needs PyTorch, and minutes; test_golden.py tests the step",
+    "-m pytest": "this test is part of it",
+}
+RUNNER = """#!{python} -ES
+import os, re, subprocess, sys
+options, read_only, path, python = {options!r}, {read_only!r}, {path!r}, {python!r}
+name, words = os.path.basename(sys.argv[0]), sys.argv[1:]
+line = " ".join(words)
+
+def refuse(sentence):
+    sys.exit(f"test_readme.py: {{name}} {{line}}: {{sentence}}")
+
+def longest(table):
+    keys = [key for key in table if line == key or line.startswith(key + " ")]
+    return max(keys, key=len, default=None)
+
+def declared_extras():
+    section = open("setup.cfg").read().partition("extras_require]")[2].partition("\\n[")[0]
+    return re.findall(r"^(\\w+) =$", section, re.M)
+
+if name == "pip":  # needs a network: only the name of the extra is checked
+    install = re.fullmatch(r"install -e \\.(?:\\[(\\w+)\\])?", line) or refuse("no such install")
+    if install[1] not in [None, *declared_extras()]:
+        refuse(f"setup.cfg has the extras {{declared_extras()}} only")
+    sys.exit()
+if line == "-m venv .venv":  # what is installed into it would need a network
+    os.makedirs(".venv/bin", exist_ok=True)
+    for link in "python", "pip":
+        if not os.path.lexists(".venv/bin/" + link):
+            os.symlink(os.path.abspath("bin/" + link), ".venv/bin/" + link)
+    sys.exit()
+os.environ["PATH"] = path
+read, run = longest(read_only), longest(options)
+if read is not None and (run is None or len(read) > len(run)):
+    script = words[:words.index("-m") + 2] if "-m" in words else words[:1]
+    help = subprocess.run([python, *script, "--help"], capture_output=True, text=True)
+    known = set(re.findall(r"--[-\\w]+", help.stdout))
+    unknown = [word for word in words if word.startswith("--") and word not in known]
+    if help.returncode or unknown:
+        refuse(f"{{help.stderr}} {{unknown}} not in its --help")
+    sys.exit()
+if run is None:
+    refuse("unknown command: enter it in OPTIONS, or with a reason in READ_ONLY")
+os.execv(python, [python, *words, *options[run]])
+"""
+BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+BASH = pytest.mark.skipif(os.name == "nt", reason="the commands are for bash")
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def commands(text):
+    """All commands of a document in their order, without comments."""
+    blocks = r"^```(?:sh|bash|shell|console)\n(.*?)^```$"
+    found = [
+        (block.start() + line.start(), line[0])
+        for block in re.finditer(blocks, text, re.MULTILINE | re.DOTALL)
+        for line in re.finditer(r"^.+$", block[0], re.MULTILINE)
+        if not line[0].startswith("```")
+    ]
+    rest = BLOCK.sub(lambda block: " " * len(block[0]), text)
+    begins = r"(?:[A-Z_]+=\S+ )*(?:\S*/)?(?:python3?|pip3?|bash|git|jupyter) \S"
+    found += [
+        (span.start(), span[1])
+        for span in re.finditer(r"`([^`\n]+)`", rest)
+        if re.match(begins, span[1]) and "gpu_check" not in span[1]
+    ]
+    return [line for _, text in sorted(found) if (line := re.sub(r"(^|\s)#.*", "", text).strip())]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the repository with small data, and a finished run in RUN_DIR."""
+    clone = tmp_path_factory.mktemp("clone")
+    ignore = shutil.ignore_patterns("__pycache__", "tutorial.html")  # what git ignores
+    for name in "minigan", "exercises", "benchmarks", "docs":
+        shutil.copytree(ROOT / name, clone / name, ignore=ignore)
+    for name in "demo.py", "setup.cfg":
+        shutil.copy(ROOT / name, clone)
+    usage = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    script = re.search(r"^```python\n(import sys\n.*?)^```$", usage, re.MULTILINE | re.DOTALL)[1]
+    (clone / "my_gan.py").write_text(script, encoding="utf-8")
+    (clone / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "fake_cupy.py", clone / "tests")  # for benchmarks/step.py
+    (clone / "bin").mkdir()
+    runner = RUNNER.format(
+        options=OPTIONS, read_only=READ_ONLY, path=os.environ["PATH"], python=sys.executable
+    )
+    for name in "python", "python3", "pip":
+        (clone / "bin" / name).write_text(runner)
+        (clone / "bin" / name).chmod(0o755)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80) % 10
+    (clone / "digits").mkdir()
+    (clone / "digits" / "train-images-idx3-ubyte").write_bytes(idx(images))
+    (clone / "digits" / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(idx(labels.astype(np.uint8)))
+    )
+    (clone / "holiday-photos").mkdir()
+    for i in range(4):
+        photo = Image.fromarray(rng.integers(0, 256, (70, 90, 3), dtype=np.uint8))
+        photo.save(clone / "holiday-photos" / f"{i}.png")
+    np.savez(clone / "my-images.npz", images=rng.integers(0, 256, (8, 8, 8, 3), dtype=np.uint8))
+    result = bash("python demo.py --conditional --out RUN_DIR", clone)
+    assert result.returncode == 0, result.stderr
+    return clone
+
+
+def bash(command, clone):
+    env = {
+        **os.environ,
+        "PATH": str(clone / "bin"),
+        "PYTHONPATH": "",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    return subprocess.run(
+        [shutil.which("bash"), "-c", command],
+        cwd=clone,
+        env=env,
+        capture_output=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """{command: what it printed} of all commands that were run, so that none is run twice."""
+    return {}
+
+
+NEEDED_RUNS = {  # a command that uses a run whose training is printed in another document
+    "python demo.py evaluate runs/seed-0": "runs/seed-0",
+    "python demo.py evaluate runs/conditional-0": "runs/conditional-0",
+}
+
+
+@BASH
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_of_a_document_runs_on_a_fresh_clone(document, clone, printed):
+    found = commands(read(document))
+    assert len(found) > 1
+    for command in found:
+        if command in printed:
+            continue
+        needed = NEEDED_RUNS.get(command)
+        if needed and not (clone / needed).exists():
+            shutil.copytree(clone / "RUN_DIR", clone / needed)
+        result = bash(command, clone)
+        expected = 1 if command == "python -m pytest exercises" else 0  # none is solved yet
+        report = f"{document}: {command}\n{result.stdout}{result.stderr}"
+        assert result.returncode == expected, report
+        assert not expected or "0 of 8 solved" in result.stdout, report
+        printed[command] = result.stdout
+        out = re.search(r"--out (\S+?);? ", command + " ")
+        if out and "benchmarks/" not in command:
+            assert list(clone.glob(out[1].replace("$s", "*"))), f"{document}: {command}"
+
+
+@BASH
+def test_a_command_that_would_overwrite_a_shipped_file_fails_in_the_copy(clone):
+    for wrong in (
+        "python demo.py sample RUN_DIR --out docs/digits.png",
+        "python demo.py toy --out docs/toy.gif",
+    ):
+        result = bash(wrong, clone)
+        assert result.returncode == 2 and wrong.split()[-1] in result.stderr, wrong
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/answers.md", "docs/mistakes.md"])
+def test_no_printed_demo_command_writes_to_a_file_that_ships_with_the_repository(document):
+    for command in commands(read(document)):
+        out = re.search(r"demo\.py .*--out (\S+)", command)
+        assert not out or not (ROOT / out[1]).is_file(), f"{document}: {command}"
+
+
+@BASH
+def test_commands_are_found_and_wrong_ones_fail(clone):
+    document = (
+        "`python demo.py sample A`, `a = b`\n```sh\npython demo.py   # a comment\n"
+        "for s in 0; do python x; done\n```\n`OPENBLAS_NUM_THREADS=1 python x.py`\n"
+        "```\npython y\n```"
+    )
+    assert commands(document) == [
+        "python demo.py sample A",
+        "python demo.py",
+        "for s in 0; do python x; done",
+        "OPENBLAS_NUM_THREADS=1 python x.py",
+    ]
+    for wrong, words in {
+        "python demo.py sample RUN_DIR --number 3": "--number",
+        "python demo.py sampel RUN_DIR": "sampel",
+        "python benchmarks/race.py --outfile a.png": "['--outfile'] not in its --help",
+        "python benchmarks/other.py": "unknown command",
+        "python -m pytest --fast": "['--fast'] not in its --help",
+        "pip install -e '.[cuda11]'": "setup.cfg has the extras",
+        "git clone x": "git: command not found",
+        "for s in 0; do python demo.py --seed $s --out a$s --epoch; done": "--epoch",
+    }.items():
+        result = bash(wrong, clone)
+        assert result.returncode and words in result.stderr, (wrong, result.stderr)
+
+
+# ---- links ----
+
+
+def slug(heading):
+    """The anchor that GitHub gives to a heading."""
+    text = re.sub(r"[`*]|\]\([^)]*\)", "", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def dead_links(path, text):
+    """The links and images of a document whose target does not exist."""
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", text)):
+        name, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = path.parent / name if name else path
+        if not target.exists():
+            dead.append(link)
+        elif anchor:
+            content = target.read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", content), re.MULTILINE)
+            anchors = {slug(h) for h in headings} | set(re.findall(r'\bid="([^"]+)"', content))
+            dead += [] if anchor in anchors else [link]
+    return dead
+
+
+@pytest.mark.parametrize("path", LINKED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(path):
+    assert dead_links(path, path.read_text(encoding="utf-8")) == []
+
+
+def test_every_link_of_the_notebook_leads_somewhere():
+    path = ROOT / "docs" / "minigan.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    markdown = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    text = "\n\n".join(markdown)
+    assert text.count("](../minigan/") > 3 and dead_links(path, text) == []
+
+
+def test_a_dead_link_is_found():
+    document = (
+        "[a](docs/speed.md) ![b](docs/nothing.png) [c](#the-tour) [d](#the-detour)"
+        " [e](docs/recipe.md#with-labels) [f](docs/recipe.md#gone)"
+    )
+    dead = ["docs/nothing.png", "#the-detour", "docs/recipe.md#gone"]
+    assert dead_links(ROOT / "README.md", document) == dead
+
+
+def test_no_document_links_to_the_book_which_is_not_part_of_the_repository():
+    for path in LINKED:
+        assert not re.search(r"\]\([./\w]*tutorial\.html", path.read_text(encoding="utf-8")), path
+
+
+# ---- figures ----
+
+
+def agree(shown, counted):
+    """Whether a reading time is up to date: to a fifth, or to a minute."""
+    return abs(shown - counted) <= max(1, counted / 5)
+
+
+def tour():
+    """[(module, path, minutes)] of the README's tour, and [minutes] of its two sums."""
+    row = r"^\| \[`([\w/]+)`\]\(minigan/([\w/]+)\.py\) \| .* \| (\d+) \|$"
+    rows = [(m, p, int(n)) for m, p, n in re.findall(row, read("README.md"), re.MULTILINE)]
+    sums = re.findall(r"^\| \*\*\w+ course\*\* \| \| (\d+) \|$", read("README.md"), re.MULTILINE)
+    return rows, [int(n) for n in sums]
+
+
+def test_the_tour_is_in_reading_order_and_its_minutes_are_right():
+    rows, _ = tour()
+    names, order = [name for name, _, _ in rows], [name for name, _ in reading_order()]
+    assert names == [path for _, path, _ in rows]
+    assert names == [name for name in order if name in names]
+    tutorial = {name for name in order if name.startswith(("nn/", "gan/"))}
+    assert tutorial - set(names) <= {"nn/gradcheck_hints", "nn/double_gradcheck"}
+    counted = all_minutes()
+    off = {name: counted[name] for name, _, shown in rows if not agree(shown, counted[name])}
+    assert off == {}, "the README's minutes are off: python docs/reading_time.py counts these"
+    assert agree(10, 12) and not agree(10, 13) and not agree(3, 5)
+
+
+def test_the_sums_of_the_tour_are_those_of_its_rows():
+    rows, sums = tour()
+    names = [name for name, _, _ in rows]
+    first = names.index("gan/recipes") + 1
+    assert sums == [sum(n for _, _, n in rows[:first]), sum(n for _, _, n in rows[first:])]
+
+
+def in_seed_order(rows):
+    return [row["fd"] for row in sorted(rows, key=lambda row: row["seed"])]
+
+
+def json_lines(name):
+    return [json.loads(line) for line in read(f"docs/{name}.jsonl").splitlines()]
+
+
+def test_the_metrics_are_those_of_the_files():
+    readme, results = read("README.md"), " ".join(read("docs/results.md").split())
+    seeds = [json.loads(read(f"docs/seeds/seed-{i}.json")) for i in range(3)]
+    fd = ", ".join(f"{seed['run']['fd']:.2f}" for seed in seeds)
+    assert f"| {fd} |" in readme and f"| {fd} |" in results
+    real, noise = (
+        seeds[0].get(new) or seeds[0][old] for new, old in (("real", "floor"), ("noise", "ceiling"))
+    )
+    for metric in "score", "recall", "coverage":
+        shown = ", ".join(f"{seed['run'][metric]:.2f}" for seed in seeds)
+        assert f"| {shown} | {real[metric]:.2f} | {noise[metric]:.2f} |" in results, metric
+    assert f"real images {real['fd']:.2f}, noise {noise['fd']:.0f}" in readme
+    conditional = [json.loads(read(f"docs/seeds/conditional-{i}.json"))["run"] for i in range(3)]
+    agreement = [100 * run["agreement"] for run in conditional]
+    assert "{:.1f}, {:.1f} and {:.1f} %".format(*agreement) in results
+    conditional_fd = [run["fd"] for run in conditional]
+    assert "{:.2f}, {:.2f} and {:.2f}, about half".format(*conditional_fd) in results
+
+
+def test_the_distances_of_the_best_recipe_are_in_the_order_of_the_seeds():
+    best = [row for row in json_lines("recipes") if row["recipe"] == "default-conv"]
+    fd = [f"{value:.2f}" for value in in_seed_order(best)]
+    assert len(fd) == 3 and sorted(fd) != fd, "sorting must be noticed"
+    assert f"| {', '.join(fd)} |" in read("README.md")
+    assert f"{fd[0]}, {fd[1]} and {fd[2]}" in " ".join(read("docs/results.md").split())
+    assert f"| {' '.join(fd)} |" in read("docs/recipes.md")
+
+
+def test_documents_that_differ_on_a_seed_agree_with_their_files_and_are_explained():
+    results = " ".join(read("docs/results.md").split())
+    for name, key, wanted, document in (
+        ("recipes", "recipe", "default", "docs/recipes.md"),
+        ("losses", "row", "non-saturating", "docs/losses.md"),
+    ):
+        rows = [row for row in json_lines(name) if row[key] == wanted and row["epochs"] == 16]
+        fd = [f"{value:.2f}" for value in in_seed_order(rows)]
+        assert f"| {' '.join(fd)} |" in read(document)
+        assert "{}, {} and {}".format(*fd) in results
+
+
+def test_more_epochs_are_the_same_in_all_documents():
+    recipe = read("docs/recipe.md")
+    history = [line.split(",") for line in read("docs/answers/long.csv").splitlines()]
+    column = history[0].index("fd")
+    by_epoch = {int(row[0]): float(row[column]) for row in history[1:]}
+    table = re.search(
+        r"^\| after epoch ((?:\| \d+ )+)\|\n.*\n\| .*? ((?:\| [\d.]+ )+)\|", recipe, re.M
+    )
+    epochs, shown = (re.findall(r"[\d.]+", table[i]) for i in (1, 2))
+    assert shown == [f"{by_epoch[int(epoch)]:.2f}" for epoch in epochs] and len(shown) > 3
+    best = min(by_epoch, key=by_epoch.get)
+    long = {
+        row["row"]: row for row in json_lines("losses") if row["epochs"] == 40 and row["seed"] == 0
+    }
+    plain, penalised = long["non-saturating"], long["non-saturating, r1 of weight 1"]
+    for name in "docs/recipe.md", "docs/losses.md":
+        text = " ".join(read(name).split())
+        assert f"about {best} epochs" in text
+        assert f"{plain['fd']:.2f}" in text and f"{penalised['fd']:.2f}" in text
+    assert f"about {best} epochs" in " ".join(read("docs/usage.md").split())
+    assert f"is {plain['fd']:.2f} after 40" in " ".join(read("docs/recipes.md").split())
+    assert f"| {min(plain['history']):.2f}, {best} | {plain['history'][-1]:.2f}," in read(
+        "docs/losses.md"
+    )
+
+
+def test_the_time_that_a_penalty_takes_is_the_same_in_all_documents():
+    rows = [row for row in json_lines("losses") if row["epochs"] == 16]
+    plain, r1 = (
+        np.median([row["ms_a_step"] for row in rows if row["row"] == name])
+        for name in ("non-saturating", "non-saturating, r1 of weight 1")
+    )
+    for name in "docs/usage.md", "docs/recipe.md", "docs/losses.md":
+        factors = re.findall(r"([\d.]+) times as long", " ".join(read(name).split()))
+        assert factors == [f"{r1 / plain:.2f}"], name
+    with_help = subprocess.run(
+        [sys.executable, ROOT / "demo.py", "--help"], capture_output=True, text=True
+    )
+    assert f"{r1 / plain:.1f} times as long" in " ".join(with_help.stdout.split())
+
+
+def speed_up(recipe, threads, column):
+    """The first ratio in docs/speed.md for this recipe, number of threads and column, or -."""
+    heads = []
+    for line in read("docs/speed.md").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if "recipe" in cells and "threads" in cells:
+            heads = cells
+        elif heads and len(cells) == len(heads):
+            row = dict(zip(heads, cells))
+            ratio = re.match(r"[\d.]+", row.get(column, ""))
+            if (row["recipe"], row["threads"]) == (recipe, str(threads)) and ratio:
+                return ratio[0]
+        else:
+            heads = []
+    return "-"
+
+
+def test_the_speed_up_is_that_of_speed_md():
+    rows = re.findall(
+        r"^\| `([\w-]+)` ((?:\| [\d.-]+ / [\d.-]+ ){3})\|$", read("README.md"), re.MULTILINE
+    )
+    shown = {
+        name: [cell.split(" / ") for cell in cells.strip("| ").split(" | ")] for name, cells in rows
+    }
+    columns = "PyTorch / minigan", "lean / minigan", "compiled / minigan"
+    assert len(shown) == 7
+    assert shown == {
+        name: [[speed_up(name, threads, column) for threads in (2, 1)] for column in columns]
+        for name in shown
+    }
+    assert speed_up("default", 2, columns[0]) > "1" and speed_up("default", 3, columns[0]) == "-"
+
+
+@BASH
+def test_as_many_gradients_agree_as_it_says(clone, printed):
+    command = "python demo.py check"
+    output = printed.get(command) or bash(command, clone).stdout
+    count = re.search(r"^(\d+) of (\d+) gradients agree", output, re.MULTILINE)
+    shown = re.search(r"\| (\d+) of (\d+), to 7 digits or more \| `(.*?)` \|", read("README.md"))
+    assert shown.groups() == (count[1], count[2], command)
+
+
+def test_the_largest_images_are_those_that_usage_names():
+    text = " ".join(read("docs/usage.md").split())
+    assert f"at most {MAX_SIDE:,} pixels a side and {MAX_PIXELS:,} numbers" in text
+    sizes = r"(\d+) x (\d+) in (grey|colour) are (accepted|not)|so are (\d+) x (\d+) in (colour)"
+    named = re.findall(sizes, text)
+    assert len(named) >= 2
+    for height, width, kind, verdict, *others in named:
+        if others[0]:
+            height, width, kind, verdict = *others, "accepted"
+        channels = 3 if kind == "colour" else 1
+        assert size_fits(int(height), int(width), channels) == (verdict == "accepted"), named
+
+
+# ---- changes and citation ----
+
+
+def resolve(name):
+    """The object that a dotted name inside minigan means; AttributeError if there is none."""
+    parts = f"minigan.{name.removeprefix('minigan.')}".split(".")
+    for i in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:i]))
+        except ImportError:
+            continue
+        for part in parts[i:]:
+            found = getattr(found, part)
+        return found
+    raise AttributeError(name)
+
+
+def changes(heading):
+    """[(old cell, new cell)] of a table of docs/changes.md."""
+    section = read("docs/changes.md").partition(f"### {heading}\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (.*?) \| (.*?) \|$", section, re.MULTILINE)
+    return [row for row in rows if "`" in row[0]]
+
+
+@pytest.mark.parametrize("heading", ["Modules", "Functions and classes"])
+def test_every_new_name_of_the_changes_exists(heading):
+    rows = changes(heading)
+    assert len(rows) > 40
+    for _, new in rows:
+        names = re.findall(r"`([\w.]+)`", new)
+        assert names, new
+        for name in names:
+            resolve(name)
+    with pytest.raises(AttributeError):
+        resolve("nn.dense.Nothing")
+
+
+def test_every_module_that_is_gone_is_in_the_changes():
+    listed = {name for old, _ in changes("Modules") for name in re.findall(r"`(\w+)`", old)}
+    assert set(minigan.moved.MODULES) | set(minigan.moved.MEMBERS) == listed
+
+
+def test_the_renamed_recipe_fields_are_all_in_the_changes():
+    fields = {}
+    for old, new in changes("Recipe fields"):
+        fields |= dict(zip(re.findall(r"\w+", old), re.findall(r"\w+", new)))
+    assert fields == OLD_FIELDS
+    assert set(fields.values()) <= set(Recipe.__dataclass_fields__)
+
+
+def test_the_citation_agrees_with_the_package():
+    cff = dict(re.findall(r"^([\w-]+): \"?(.*?)\"?$", read("CITATION.cff"), re.MULTILINE))
+    bibtex = dict(re.findall(r"^  (\w+) += \{+(.*?)\}+,?$", read("README.md"), re.MULTILINE))
+    year, authors = re.search(r"Copyright \(c\) (\d+) (.*)", read("LICENSE")).groups()
+    assert cff["version"] == bibtex["version"] == minigan.__version__ and cff["license"] == "MIT"
+    assert cff["title"] == bibtex["title"] and bibtex["year"] == year
+    assert bibtex["author"] == authors and f"  - name: {authors}\n" in read("CITATION.cff")

@@ -1,0 +1,105 @@
+"""Several runs side by side: the numbers of each run, and an error for each bad folder."""
+
+import json
+
+import pytest
+
+from minigan.evaluation.compare import (
+    HISTORY_COLUMNS,
+    format_comparison,
+    plot_comparison,
+    read_run,
+)
+from minigan.training.run_folder import RunError
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs, of three epochs and of one; the first one was evaluated."""
+    for name, epochs, recipe in ("a", 3, "default"), ("longer-name", 1, "dcgan"):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [
+            [e, 10.5 * e, 8.25 / e, 1.4 - 0.1 * e, 0.7 + 0.1 * e, 0.6, 0.4 + 0.01 * e]
+            for e in range(1, epochs + 1)
+        ]
+        lines = [",".join(map(str, row)) for row in [HISTORY_COLUMNS, *rows]]
+        (folder / "history.csv").write_text("\n".join(lines) + "\n")
+        (folder / "settings.json").write_text(json.dumps({"recipe": {"name": recipe}, "seed": 4}))
+    metrics = {"run": {"fd": 2.125, "recall": 0.5, "classes": [1, 2]}, "count": 9, "against": "a"}
+    (tmp_path / "a" / "metrics.json").write_text(json.dumps(metrics))
+    return {name: read_run(tmp_path / name) for name in ("a", "longer-name")}
+
+
+def test_the_table_has_a_line_for_each_run(runs):
+    head, first, second, hint = format_comparison(runs).splitlines()
+    assert head.split() == ("run recipe seed epochs seconds last FD best FD FD recall".split())
+    assert first.split() == ["a", "default", "4", "3", "32", "2.75", "2.75", "2.125", "0.500"]
+    assert second.split() == ["longer-name", "dcgan", "4", "1", "10", "8.25", "8.25", "-", "-"]
+    assert len(head) == len(first) == len(second)
+    assert hint.endswith("evaluate longer-name")
+
+
+def test_without_any_metrics_there_are_no_columns_for_them(runs):
+    lines = format_comparison({"longer-name": runs["longer-name"]}).splitlines()
+    assert lines[0].split()[-2:] == ["best", "FD"]
+
+
+def test_a_metrics_file_from_before_0_2_0_can_be_read(runs, tmp_path):
+    """It has "floor" and "ceiling" in place of "real" and "noise"."""
+    part = {"fd": 3.5, "precision": 0.25, "coverage": 0.75, "recall": 0.125, "agreement": 0.5}
+    old = {"run": part, "floor": {**part, "fd": 1.0}, "ceiling": {**part, "fd": 99.0}}
+    path = tmp_path / "a" / "metrics.json"
+    path.write_text(json.dumps({**old, "count": 100, "seed": 0, "against": "b", "features": ""}))
+    assert read_run(tmp_path / "a")["metrics"] == part
+
+
+def test_notes_say_what_cannot_be_compared(runs):
+    other = {**runs["a"], "data": ("elsewhere", "", 0, 7)}
+    assert "different images" in format_comparison({**runs, "b": other})
+    assert "different images" not in format_comparison(runs)
+    assert runs["a"]["measured"] == "9 images, compared with a"
+    other = {**runs["a"], "measured": "100 images, compared with b"}
+    text = format_comparison({**runs, "b": other})
+    assert "100 images, compared with b; 9 images, compared with a" in text
+    assert "cannot be compared" not in format_comparison({**runs, "b": runs["a"]})
+
+
+def test_the_figure_shows_what_the_runs_wrote(runs):
+    distance, losses, scores = plot_comparison(runs).axes
+    curves = {line.get_label(): line for line in distance.lines}
+    assert curves["a"].get_xdata().tolist() == [10.5, 21.0, 31.5]
+    assert curves["a"].get_ydata().tolist() == [8.25, 4.125, 2.75]
+    assert curves["longer-name"].get_ydata().tolist() == [8.25]
+    loss_D, loss_G = losses.lines[:2]
+    assert loss_D.get_ydata() == pytest.approx([1.3, 1.2, 1.1])
+    assert loss_G.get_ydata() == pytest.approx([0.8, 0.9, 1.0])
+    assert (loss_D.get_linestyle(), loss_G.get_linestyle()) == ("-", "--")
+    assert loss_D.get_color() == loss_G.get_color() == curves["a"].get_color()
+    assert curves["a"].get_color() != curves["longer-name"].get_color()
+    score_real, score_fake = scores.lines[:2]
+    assert score_real.get_ydata().tolist() == [0.6] * 3
+    assert score_fake.get_ydata() == pytest.approx([0.41, 0.42, 0.43])
+
+
+@pytest.mark.parametrize(
+    "file, text, fragment",
+    [
+        ("history.csv", None, "has no history.csv"),
+        ("history.csv", "epoch,fd\n1,2\n", "history.csv is damaged"),
+        ("history.csv", ",".join(HISTORY_COLUMNS) + "\n", "holds no epoch"),
+        ("history.csv", ",".join(HISTORY_COLUMNS) + "\n1,1,nan,1,1,1,1\n", "NaN"),
+        ("history.csv", b"\xff\xfe\0", "history.csv is damaged"),
+        ("settings.json", "{}", "settings.json is damaged"),
+        ("settings.json", None, "cannot read"),
+        ("metrics.json", "[]", "metrics.json is damaged"),
+        ("metrics.json", '{"run": {"fd": "?"}}', "metrics.json is damaged"),
+    ],
+)
+def test_a_bad_folder_is_an_error_that_names_the_file(runs, tmp_path, file, text, fragment):
+    path = tmp_path / "a" / file
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(RunError, match=fragment):
+        read_run(tmp_path / "a")

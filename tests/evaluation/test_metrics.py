@@ -1,0 +1,181 @@
+"""Metrics against numbers known by hand or computed in another way."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minigan.datasets.idx import TEST_IMAGES, load_images, load_labels
+from minigan.datasets.pixels import scale
+from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.metrics import (
+    Evaluator,
+    class_shares,
+    classifier_score,
+    frechet_distance,
+    kl_divergence,
+    knn_radii,
+    moments,
+    nearest_neighbours,
+    pixel_features,
+    precision_and_coverage,
+    recall,
+    squared_distances,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def test_frechet_of_equal_distributions_is_zero():
+    a = RNG.standard_normal((300, 5)) @ RNG.standard_normal((5, 5))
+    assert frechet_distance(moments(a), moments(a)) == pytest.approx(0, abs=1e-10)
+    assert frechet_distance(moments(a), moments(a + 2)) == pytest.approx(5 * 4)
+
+
+def test_frechet_of_two_normal_distributions_by_hand():
+    """With diagonal covariances it is |m1 - m2|² + sum of (sd1 - sd2)²."""
+    real = np.array([1.0, 2.0]), np.diag([4.0, 9.0])
+    generated = np.array([1.0, 5.0]), np.diag([1.0, 16.0])
+    assert frechet_distance(real, generated) == pytest.approx(9 + (2 - 1) ** 2 + (3 - 4) ** 2)
+    assert frechet_distance(generated, real) == pytest.approx(frechet_distance(real, generated))
+
+
+def test_frechet_against_the_complex_root_of_the_product():
+    a, b = (RNG.standard_normal((400, 6)) @ RNG.standard_normal((6, 6)) for _ in range(2))
+    (m1, C1), (m2, C2) = moments(a), moments(b)
+    root_trace = np.sqrt(np.linalg.eigvals(C1 @ C2).astype(complex)).sum().real
+    expected = ((m1 - m2) ** 2).sum() + np.trace(C1 + C2) - 2 * root_trace
+    assert frechet_distance((m1, C1), (m2, C2)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_constant_feature_does_no_harm():
+    a, b = RNG.standard_normal((100, 3)), RNG.standard_normal((100, 3))
+    a[:, 1] = b[:, 1] = 5.0
+    assert math.isfinite(frechet_distance(moments(a), moments(b)))
+
+
+def test_moments_are_numpy_s():
+    a = RNG.standard_normal((50, 3)).astype("float32")
+    m, C = moments(a)
+    assert m.dtype == C.dtype == "float64"
+    np.testing.assert_allclose(C, (a - m).T.astype("float64") @ (a - m) / 49, rtol=1e-5)
+    m, C = moments(a[:1])
+    assert m.tolist() == a[0].tolist() and C.tolist() == np.zeros((3, 3)).tolist()
+
+
+def test_scores_by_hand():
+    certain = np.eye(10)[np.arange(100) % 10]
+    assert classifier_score(certain) == pytest.approx(10)  # every image recognised, digits alike
+    assert classifier_score(certain[::10]) == pytest.approx(1)  # always the same digit
+    assert classifier_score(np.full((50, 10), 0.1)) == pytest.approx(1)
+    np.testing.assert_array_equal(class_shares(certain), np.full(10, 0.1))
+    s, r = np.array([0.5, 0.5, 0]), np.array([0.25, 0.25, 0.5])
+    assert kl_divergence(s, r) == pytest.approx(math.log(2))
+    assert kl_divergence(np.full(10, 0.1), np.full(10, 0.1)) == 0
+
+
+def brute_force(a, b):
+    """Squared distances of all pairs of rows."""
+    return ((a[:, None] - b[None]) ** 2).sum(-1)
+
+
+def test_neighbours_against_every_pair():
+    real, generated = RNG.standard_normal((40, 3)), RNG.standard_normal((30, 3)) * 0.7
+    pairs = brute_force(generated, real)
+    for rows, block in squared_distances(generated, real):
+        np.testing.assert_allclose(block, pairs[rows], atol=1e-12)
+    radii = np.sort(brute_force(real, real), axis=1)[:, 3]  # column 0 is the image itself
+    np.testing.assert_allclose(knn_radii(real), radii, atol=1e-12)
+    precision, coverage = precision_and_coverage(real, radii, generated)
+    assert precision == np.mean([(row <= radii).any() for row in pairs])
+    assert coverage == np.mean([(column <= r).any() for column, r in zip(pairs.T, radii)])
+    radii = np.sort(brute_force(generated, generated), axis=1)[:, 3]
+    assert recall(real, generated) == np.mean([(column <= radii).any() for column in pairs.T])
+    np.testing.assert_array_equal(nearest_neighbours(generated, real), pairs.argmin(axis=1))
+
+
+def test_blocks_do_not_matter():
+    """More rows than one block holds."""
+    a, b = RNG.standard_normal((2100, 2)), RNG.standard_normal((50, 2))
+    np.testing.assert_array_equal(nearest_neighbours(a, b), brute_force(a, b).argmin(axis=1))
+    some = [0, 999, 1000, 2099]
+    expected = np.sort(brute_force(a[some], a), axis=1)[:, 3]
+    np.testing.assert_allclose(knn_radii(a)[some], expected, atol=1e-12)
+
+
+def test_memorised_and_collapsed_images_are_noticed():
+    """Memorised images have perfect precision and no coverage; a single image has no recall."""
+    real = RNG.standard_normal((500, 4))
+    radii = knn_radii(real)
+    precision, coverage = precision_and_coverage(real, radii, real[:5].repeat(20, axis=0))
+    assert precision == 1 and coverage < 0.1
+    assert recall(real, real[:1].repeat(100, axis=0)) < 0.01
+    precision, coverage = precision_and_coverage(real, radii, RNG.standard_normal((500, 4)))
+    assert precision > 0.8 and coverage > 0.8
+    assert precision_and_coverage(real, radii, real + 100)[0] == 0
+
+
+def test_pixel_features_are_averages():
+    images = RNG.random((3, 16, 8)).astype("float32")
+    small = pixel_features(images, (16, 8))
+    assert small.shape == (3, 64)
+    expected = images.reshape(3, 8, 2, 8).mean(axis=2)
+    np.testing.assert_allclose(small.reshape(3, 8, 8), expected, rtol=1e-5)
+    np.testing.assert_array_equal(pixel_features(images.reshape(3, -1), (16, 8)), small)
+    assert pixel_features(images, (16, 8), size=4).shape == (3, 16)
+    assert pixel_features(RNG.random((3, 6, 5)).astype("float32"), (6, 5)).shape == (3, 30)
+    assert pixel_features(RNG.random((3, 29, 31)).astype("float32"), (29, 31)).shape == (3, 64)
+
+
+def test_pixel_features_average_each_colour():
+    images = RNG.random((3, 16, 8, 3)).astype("float32")
+    features = pixel_features(images, (16, 8, 3))
+    assert features.shape == (3, 3 * 64)
+    for channel in range(3):
+        grey = pixel_features(np.ascontiguousarray(images[..., channel]), (16, 8))
+        np.testing.assert_allclose(features[:, 64 * channel : 64 * (channel + 1)], grey, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Evaluator(load_images(name=TEST_IMAGES)[:3000], load_classifier())
+
+
+def test_real_digits_are_better_than_worse_ones(digits):
+    """The order that every metric is for: real, then noisy, then collapsed or noise."""
+    images, labels = load_images(), load_labels()
+    train = scale(images[:3000], pixel_min=0.0).reshape(3000, -1)
+    noisy = (train + 0.3 * RNG.standard_normal(train.shape).astype("float32")).clip(0, 1)
+    ones = scale(images[labels == 1][:3000], pixel_min=0.0)
+    noise = RNG.random(train.shape, dtype="float32")
+    real, noisy, ones, noise = map(digits.evaluate, (train, noisy, ones, noise))
+    assert real["fd"] < 5 < noisy["fd"] and real["fd"] < 5 < ones["fd"] and noise["fd"] > 50
+    assert real["score"] > 9 > noisy["score"] > ones["score"] and noise["score"] < 2
+    assert real["coverage"] > 0.6 > ones["coverage"] and noise["coverage"] == 0
+    assert real["precision"] > 0.6 > noisy["precision"] and noise["precision"] == 0
+    assert real["recall"] > 0.6 > ones["recall"] and noise["recall"] == 0
+    assert real["class_kl"] < 0.02 < 1 < ones["class_kl"]
+    assert ones["classes"][1] > 0.97 and real["confidence"] > 0.97
+
+
+def test_the_quick_metrics_are_a_part_of_all_metrics(digits):
+    train = scale(load_images()[:2000], pixel_min=0.0)
+    quick, metrics = digits.quick(train), digits.evaluate(train)
+    assert list(quick) == ["fd", "spread", *(f"share_{i}" for i in range(10))]
+    assert quick["fd"] == metrics["fd"] and quick["spread"] == pytest.approx(1, abs=0.05)
+    assert [quick[f"share_{i}"] for i in range(10)] == metrics["classes"]
+    flat = train.reshape(2000, -1)
+    assert digits.quick(flat) == quick and digits.evaluate(flat) == metrics
+    features, p = digits.predict(train[:5])
+    np.testing.assert_array_equal(digits.features(train[:5]), features)
+    assert features.shape == (5, 128) and p.shape == (5, 10)
+
+
+def test_images_that_are_not_digits_have_no_classes():
+    images = RNG.integers(0, 256, (300, 12, 10), dtype=np.uint8)
+    evaluator = Evaluator(images, None)
+    same = images.astype("float32") / 255
+    assert list(evaluator.quick(same)) == ["fd", "spread"]
+    assert evaluator.quick(same) == pytest.approx({"fd": 0, "spread": 1}, abs=1e-6)
+    assert list(evaluator.evaluate(same)) == ["fd", "precision", "coverage", "recall"]
+    assert evaluator.predict(same)[1] is None and evaluator.features(same).shape == (300, 64)

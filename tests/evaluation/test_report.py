@@ -1,0 +1,173 @@
+"""Evaluation of a whole run: metrics, figures, and the gradient that D gives to G."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from helpers import SMALL, idx
+from PIL import Image
+
+from minigan.datasets.idx import SHIPPED, load_images
+from minigan.datasets.load import load_dataset
+from minigan.datasets.pixels import DataError
+from minigan.evaluation import report
+from minigan.evaluation.report import evaluate, format_report, make_evaluator, pixel_gradient
+from minigan.figures.plots import make_grid
+from minigan.gan.models import make_discriminator, make_generator
+from minigan.gan.recipes import replace
+from minigan.nn.gradcheck import central_difference
+from minigan.nn.losses import softplus
+from minigan.training.loop import train
+from minigan.training.run import TrainingOptions
+from minigan.training.sampling import generate_many, load_networks
+
+PICTURES = ["gradient.png", "neighbours.png", "real-and-fake.png", "walk.gif", "walk.png"]
+IMAGES = np.random.default_rng(0).integers(0, 256, (150, 12, 10), dtype=np.uint8)
+BRIEF = replace(SMALL, epochs=1, steps_per_epoch=7)
+
+
+def trained(folder, data, recipe=BRIEF):
+    """The folder of a run on the data at a path."""
+    assert train(TrainingOptions(recipe, data=data, folder=folder), make_evaluator) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A run on images that are not digits, without test images."""
+    data = tmp_path_factory.mktemp("own")
+    (data / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(IMAGES)))
+    return trained(data / "run", data)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("digits") / "run", SHIPPED)
+
+
+def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits):
+    result = evaluate(digits, count=200)
+    assert json.loads((digits / "metrics.json").read_text()) == result
+    for part in "run", "real", "noise":
+        assert set(result[part]) == {*report.METRIC_LABELS, "classes"} - {"agreement"}
+        assert sum(result[part]["classes"]) == pytest.approx(1)
+    assert result["real"]["fd"] < result["run"]["fd"]
+    assert result["real"]["score"] > result["run"]["score"]
+    assert result["count"] == 200 and result["seed"] == 0
+    assert result["against"] == "10000 MNIST's test images"
+    assert result["features"]["classifier_accuracy"] > 0.988
+    assert len(result["features"]["classifier_sha256"]) == 64
+    for name in [*PICTURES, "classes.png"]:
+        with Image.open(digits / name) as picture:
+            picture.load()
+    assert evaluate(digits, count=200) == result  # the same metrics every time
+    assert evaluate(digits, count=200, seed=1)["run"] != result["run"]
+
+
+def test_the_table_says_how_its_numbers_were_measured(digits):
+    result = evaluate(digits, count=150)
+    text = format_report(result)
+    lines = text.splitlines()
+    assert lines[0].split() == ["this", "run", "real", "images", "noise"]
+    fds = [f"{result[part]['fd']:.3f}" for part in ("run", "real", "noise")]
+    assert lines[1].split()[-3:] == fds
+    assert "99.05%" in text and "python -m minigan.evaluation.classifier" in text
+    assert result["features"]["classifier_sha256"][:16] in text
+    old = {"run": result["run"], "floor": result["real"], "ceiling": result["noise"]}
+    others = {name: result[name] for name in ("count", "seed", "against", "features")}
+    assert format_report({**old, **others}) == text  # as metrics.json was before 0.2.0
+
+
+def test_a_run_on_other_images_is_measured_with_pixel_features(own):
+    result = evaluate(own, count=150)
+    for part in "run", "real", "noise":
+        assert set(result[part]) == {"fd", "precision", "coverage", "recall"}
+    assert "8 x 8" in result["features"] and result["features"] in format_report(result)
+    assert result["against"].startswith("150 training images")
+    for name in PICTURES:
+        assert (own / name).is_file()
+    assert not (own / "classes.png").exists()
+
+
+def test_test_images_are_used_where_there_are_some(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(IMAGES[:30]))
+    evaluator = make_evaluator(load_dataset(tmp_path), False)
+    assert evaluator.reference == "test images" and len(evaluator.images) == 30
+
+
+def test_data_that_has_changed_is_noticed(own, tmp_path):
+    (own.parent / "train-images-idx3-ubyte.gz").rename(tmp_path / "kept")
+    try:
+        with pytest.raises(DataError, match="other images"):  # the pictures of the run itself
+            evaluate(own, count=100)
+        (own.parent / "train-images-idx3-ubyte").write_bytes(idx(IMAGES[:, :9]))
+        with pytest.raises(DataError, match="other images than those of 12 x 10"):
+            evaluate(own, count=100)
+    finally:
+        (own.parent / "train-images-idx3-ubyte").unlink(missing_ok=True)
+        (tmp_path / "kept").rename(own.parent / "train-images-idx3-ubyte.gz")
+
+
+def test_agreement_is_how_often_the_requested_digit_is_recognised(tmp_path, monkeypatch):
+    """A generator that returns a real image of each label, but for every fourth a wrong one."""
+    run = trained(tmp_path / "run", SHIPPED, replace(BRIEF, conditional=True))
+    data = load_dataset(SHIPPED)
+    of_digit = [np.flatnonzero(data.labels == digit)[:50] for digit in range(10)]
+
+    def generate(G, latents, pixel_min):
+        _, labels = latents
+        digits = labels.argmax(axis=1)
+        rows = [of_digit[(digit + (i % 4 == 0)) % 10][i % 50] for i, digit in enumerate(digits)]
+        return data.images[rows].astype("float32") / 255
+
+    monkeypatch.setattr(report, "generate", generate)
+    result = evaluate(run, count=400)
+    assert result["run"]["agreement"] == pytest.approx(0.75, abs=0.02)
+    assert result["real"]["agreement"] > 0.97 and result["noise"]["agreement"] < 0.3
+    assert report.METRIC_LABELS["agreement"] in format_report(result)
+
+
+def test_the_networks_are_those_that_were_saved(own):
+    settings, recipe, G, D = load_networks(own)
+    with np.load(own / "model.npz") as file:
+        np.testing.assert_array_equal(G.theta, file["average"])
+        np.testing.assert_array_equal(D.theta, file["discriminator"])
+    assert settings["height"] == 12
+    assert generate_many(G, recipe, 5, seed=1).shape == (5, 12, 10)
+
+
+@pytest.mark.parametrize("n_classes", [0, 3])
+def test_the_pixel_gradient_is_that_of_the_generator_s_loss(n_classes):
+    options = dict(n_classes=n_classes, dtype="float64", rng=np.random.default_rng(0))
+    G, D = make_generator(3, [5], (2, 4), **options), make_discriminator((2, 4), [6], **options)
+    z = np.random.default_rng(1).standard_normal((2, 3))
+    labels = np.eye(3)[[0, 2]]
+    pixels = G.forward((z, labels) if n_classes else z)[0].copy()
+
+    def loss():
+        logits = D.forward((pixels, labels) if n_classes else pixels)[0]
+        return float(softplus(-logits).mean())
+
+    gradient = pixel_gradient(G, D, (z, labels) if n_classes else z)
+    assert gradient.shape == (2, 2, 4)
+    np.testing.assert_allclose(gradient, -central_difference(loss, pixels), rtol=1e-6, atol=1e-10)
+    assert not D.dtheta.any()
+
+
+def test_neighbours_are_below_the_images_they_are_closest_to(own, monkeypatch):
+    """If the generator had memorised training images, the figure would show each of them twice."""
+    memorised = IMAGES[20:].astype("float32") / 255
+    monkeypatch.setattr(report, "generate", lambda G, z, pixel_min: memorised[: len(z)])
+    evaluate(own, count=100)
+    with Image.open(own / "neighbours.png") as picture:
+        pixels = np.asarray(picture)[::3, ::3]
+    expected = make_grid(np.concatenate([memorised[:14]] * 3), columns=14)
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_the_evaluator_of_digits_compares_with_mnist_s_test_images():
+    evaluator = make_evaluator(load_dataset(SHIPPED), True)
+    expected = load_images(name="t10k-images-idx3-ubyte").reshape(10_000, 784)
+    np.testing.assert_array_equal(evaluator.images, expected.astype("float32") / 255)

@@ -1,0 +1,314 @@
+"""Fake CuPy: NumPy under CuPy's interface, and stricter than either.
+
+Most machines that run these tests have no GPU. This module replaces `cupy`: its arrays compute with
+NumPy, so results are equal bit for bit, but they refuse what a real device refuses, and also what
+CuPy allows but should not happen in minigan:
+
+- a host array among the operands, in an index, or in an assignment
+- implicit conversion to NumPy, and NumPy's own functions (np.exp(x) works on CuPy, but hides where
+  it is computed)
+- everything that CuPy 14 lacks: some functions, `where=` in reductions, most Generator methods
+- inside `no_sync()`, everything that makes the host wait for the device: float(x), x.get(), ...
+
+Reductions return arrays of shape (), as on the device, and `empty` is filled with NaN.
+"""
+
+import collections
+import contextlib
+import sys
+import types
+
+import numpy as np
+
+MISSING = set(
+    "errstate seterr geomspace block bmat nditer ndenumerate unstack vecdot matvec vecmat insert"
+    " einsum_path histogram_bin_edges spacing".split()
+)
+NO_WHERE = set("sum mean max min amax amin var std prod any all".split())
+GENERATOR = set(
+    "exponential gamma integers poisson random standard_exponential standard_gamma"
+    " standard_normal uniform".split()
+)
+VIEWS = set(
+    "reshape ravel view swapaxes transpose squeeze T".split()
+)  # these launch no kernel: they return views
+NOT_FUSED = set(
+    "matmul dot sum mean max min argmax argmin reshape ravel concatenate stack repeat take"
+    " __matmul__".split()
+)
+KERNELS = {"integers": 2}  # where it is not one: one generates numbers, one adds the lower bound
+launches = 0  # how many kernels a device would have launched,
+launched = collections.Counter()  # and how many of each name
+# A list while a stream is captured: fused kernels are appended instead of run; all else fails.
+recording = None
+_sync_allowed, _fusing = [True], [False]
+
+
+@contextlib.contextmanager
+def no_sync():
+    """Inside the block, everything that makes the host wait for the device fails."""
+    _sync_allowed.append(False)
+    try:
+        yield
+    finally:
+        _sync_allowed.pop()
+
+
+def _sync(what):
+    assert _sync_allowed[-1], f"{what}: the host would wait for the device here"
+
+
+def _launch(name, kernels=1):
+    global launches
+    launches += kernels
+    if kernels and not _fusing[-1]:
+        launched[name.strip("_")] += kernels
+    assert _fusing[-1] or recording is None or not kernels, (
+        f"{name} cannot be recorded: it would allocate memory, or CuPy refuses it"
+    )
+
+
+def _inside(x, what):
+    """The NumPy array in a device array; a host array here is a bug."""
+    if isinstance(x, Array):
+        return x._host
+    if isinstance(x, np.ndarray):
+        raise TypeError(
+            f"Unsupported type {type(x)} (a host array of shape {x.shape} met the device in {what})"
+        )
+    if isinstance(x, (list, tuple)):
+        return type(x)(_inside(item, what) for item in x)
+    return x
+
+
+def _outside(x):
+    if isinstance(x, (np.ndarray, np.generic)):
+        return Array(np.asarray(x))
+    if isinstance(x, (list, tuple)):
+        return type(x)(map(_outside, x))
+    return x
+
+
+def _call(function, name, args, kwargs):
+    _launch(
+        name,
+        0 if name in VIEWS else len(args[0]) if name == "concatenate" else KERNELS.get(name, 1),
+    )
+    assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
+    if name in NO_WHERE and {"where", "initial"} & set(kwargs):
+        raise TypeError(f"cupy.{name} has no where= or initial=")
+    result = function(
+        *_inside(args, name), **{key: _inside(value, name) for key, value in kwargs.items()}
+    )
+    return kwargs["out"] if isinstance(kwargs.get("out"), Array) else _outside(result)
+
+
+class Array:
+    """An array on the fake device."""
+
+    __slots__ = ("_host",)
+    __hash__ = None
+    __array_priority__ = 100
+
+    def __init__(self, host):
+        self._host = host
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed."
+            " Please use `.get()` to construct a NumPy array explicitly."
+        )
+
+    def __array_function__(self, function, *args):
+        raise TypeError(f"numpy.{function.__name__} met a device array")
+
+    def __array_ufunc__(self, ufunc, method, *args, **kwargs):
+        # np.float32(2) * x arrives here and is allowed in CuPy; so does np.exp(x), which is refused
+        if method == "__call__" and any(isinstance(a, np.generic) for a in args) and not kwargs:
+            return _call(ufunc, ufunc.__name__, args, kwargs)
+        raise TypeError(f"numpy.{ufunc.__name__} met a device array")
+
+    @property
+    def data(self):
+        """Its address."""
+        return types.SimpleNamespace(ptr=self._host.ctypes.data)
+
+    def get(self):
+        _sync("get()")
+        return self._host.copy()
+
+    def item(self, *args):
+        _sync("item()")
+        return self._host.item(*args)
+
+    def tolist(self):
+        _sync("tolist()")
+        return self._host.tolist()
+
+    def __float__(self):
+        _sync("float()")
+        return float(self._host)
+
+    def __int__(self):
+        _sync("int()")
+        return int(self._host)
+
+    def __index__(self):
+        _sync("index()")
+        return self._host.__index__()
+
+    def __bool__(self):
+        _sync("bool()")
+        return bool(self._host)
+
+    def __repr__(self):
+        _sync("repr()")
+        return f"device {self._host!r}"
+
+    def __len__(self):
+        return len(self._host)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index):
+        _launch(
+            "x[...]", isinstance(index, Array)
+        )  # selecting by an index array; a slice is a view
+        index = _inside(index, "x[...]")
+        part = self._host[index]
+        if not isinstance(part, np.ndarray):  # CuPy's x[0] is a view of shape (), not a number
+            part = self._host[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+        return _outside(part)
+
+    def __setitem__(self, index, value):
+        _launch("x[...] = value")
+        index = _inside(index, "x[...]")
+        for i in index if isinstance(index, tuple) else (index,):
+            if isinstance(i, np.ndarray) and i.dtype.kind in "iu":
+                assert np.unique(i).size == i.size, (
+                    "repeated indices: undefined in CuPy, use xp.add.at"
+                )
+        self._host[index] = _inside(value, "x[...] = value")
+
+    def __getattr__(self, name):
+        if name.startswith("__"):  # __array_interface__ would make np.asarray(x) work
+            raise AttributeError(name)
+        attribute = getattr(self._host, name)
+        if isinstance(attribute, np.ndarray):
+            return _outside(attribute)
+        if callable(attribute):
+            return lambda *args, **kwargs: _call(attribute, name, args, kwargs)
+        return attribute
+
+
+def _operator(name):
+    def operate(self, *others):
+        _launch(name)
+        assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
+        result = getattr(self._host, name)(*_inside(others, name))
+        if name.startswith("__i") and name != "__invert__":
+            return self
+        return result if result is NotImplemented else _outside(result)
+
+    setattr(Array, name, operate)
+
+
+for _name in "add sub mul truediv pow matmul and or".split():
+    for _prefix in "", "r", "i":
+        _operator(f"__{_prefix}{_name}__")
+for _name in "lt le gt ge eq ne neg abs invert".split():
+    _operator(f"__{_name}__")
+
+
+class Generator:
+    """A random generator of the fake device: NumPy's numbers, CuPy's methods."""
+
+    def __init__(self, seed=None):
+        self._generator = np.random.default_rng(seed)
+
+    def __getattr__(self, name):
+        if name not in GENERATOR:
+            raise AttributeError(f"cupy.random.Generator has no {name}")
+
+        def draw(*args, **kwargs):
+            assert not (
+                name == "random" and "out" in kwargs and not args and "size" not in kwargs
+            ), "CuPy repeats one sample here: pass size="
+            return _call(getattr(self._generator, name), name, args, kwargs)
+
+        return draw
+
+
+random = types.SimpleNamespace(default_rng=Generator)
+
+
+def asnumpy(x):
+    return x.get() if isinstance(x, Array) else np.asarray(x)
+
+
+def asarray(x, dtype=None):
+    if isinstance(x, Array) and dtype in (None, x.dtype):
+        return x
+    return Array(np.array(getattr(x, "_host", x), dtype))
+
+
+def empty(shape, dtype=float):
+    return Array(np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 77, dtype))
+
+
+def empty_like(x, dtype=None):
+    return empty(x.shape, dtype or x.dtype)
+
+
+def __getattr__(name):
+    """Everything else is NumPy's, for device arrays."""
+    if name.startswith("__") or name in MISSING:
+        raise AttributeError(f"cupy has no {name}")
+    attribute = getattr(np, name)
+    if isinstance(attribute, (type, types.ModuleType)) or not callable(attribute):
+        return attribute
+
+    def function(*args, **kwargs):
+        return _call(attribute, name, args, kwargs)
+
+    if name in ("add", "subtract", "maximum", "minimum"):
+        function.at = lambda *args: attribute.at(*_inside(args, name + ".at"))
+    return function
+
+
+def _as_strided(x, shape, strides):
+    """A view of an array's memory. Both libraries omit the bounds check; here it is made."""
+    last = sum((n - 1) * step for n, step in zip(shape, strides))
+    assert 0 <= last < x._host.nbytes and x._host.flags.c_contiguous, (
+        "as_strided reads foreign memory"
+    )
+    return Array(np.lib.stride_tricks.as_strided(x._host, shape, strides))
+
+
+def fuse(kernel_name=None):
+    """Like cupy.fuse: an elementwise formula is one launch, whatever the number of operations."""
+
+    def decorate(function):
+        def call(*args):
+            global launches
+            if recording is not None and not _fusing[-1]:
+                return recording.append(lambda: call(*args))
+            before = launches
+            if not _fusing[-1]:
+                launched[kernel_name or function.__name__] += 1
+            _fusing.append(True)
+            try:
+                return function(*args)
+            finally:
+                _fusing.pop()
+                launches = before + 1
+
+        return call
+
+    return decorate
+
+
+ndarray = Array
+lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=_as_strided))
+xp = sys.modules[__name__]

@@ -1,0 +1,143 @@
+"""Plots: every image in its place, the right reference lines, and files that can be opened."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minigan.figures import plots
+from minigan.gan.losses import GAN_LOSSES
+from minigan.nn.losses import softplus
+
+HISTORY = [
+    {
+        "epoch": i,
+        "loss_D": 1.4 - 0.1 * i,
+        "loss_G": 0.7 + i,
+        "score_real": 0.6,
+        "score_fake": 0.4,
+        "fd": 100 / i,
+    }
+    for i in (1, 2, 3)
+]
+
+
+def test_a_grid_shows_every_image_in_its_place():
+    images = np.stack([np.full((3, 2), v, "float32") for v in (0, 0.2, 0.4, 0.6, 1.5)])
+    picture = plots.make_grid(images)
+    assert picture.shape == (2 * 5 + 2, 3 * 4 + 2)  # 2 rows of 3, margins of 2
+    assert picture[7:10, 2:4].tolist() == [[153, 153]] * 3  # the fourth: second row, first column
+    assert picture[7:10, 6:8].max() == 255 and picture[7:10, 10:12].max() == 0
+    assert plots.make_grid(images, columns=5).shape == (7, 22)
+    assert plots.make_grid(images, background=90)[:2].tolist() == [[90] * 14] * 2
+    np.testing.assert_array_equal(
+        plots.stack_rows(images[:2], images[2:4]), plots.make_grid(images[:4], columns=2)
+    )
+
+
+def test_a_grid_in_colour():
+    images = np.random.default_rng(0).random((6, 8, 12, 3))
+    picture = plots.make_grid(images)
+    assert picture.shape == (2 * 10 + 2, 3 * 14 + 2, 3)
+    np.testing.assert_array_equal(picture[12:20, 30:42], np.rint(255 * images[5]))
+
+
+@pytest.mark.parametrize("zoom", [1, 3])
+def test_saved_pixels_are_squares(tmp_path, zoom):
+    images = np.random.default_rng(0).random((4, 5, 6))
+    plots.save_grid(images, tmp_path / "grid.png", zoom=zoom)
+    with Image.open(tmp_path / "grid.png") as picture:
+        pixels = np.asarray(picture)
+    np.testing.assert_array_equal(
+        pixels, np.kron(plots.make_grid(images), np.ones((zoom, zoom), "uint8"))
+    )
+
+
+def test_red_is_above_0_and_blue_below():
+    colour = plots.red_and_blue(np.array([[[2.0, -2.0, 0.0, 1.0]]]))
+    assert colour.tolist() == [[[[1, 0, 0], [0, 0, 1], [1, 1, 1], [1, 0.5, 0.5]]]]
+    assert plots.red_and_blue(np.array([[[[2.0, -2.0, 0.0]]]])).tolist() == [[[[1.0, 0.0, 0.5]]]]
+    assert np.isfinite(plots.red_and_blue(np.zeros((1, 2, 2)))).all()
+
+
+def test_the_gradient_is_below_its_image(tmp_path):
+    rng = np.random.default_rng(0)
+    images, gradient = rng.random((3, 4, 5)), rng.standard_normal((3, 4, 5))
+    plots.save_gradient(images, gradient, tmp_path / "gradient.png")
+    with Image.open(tmp_path / "gradient.png") as picture:
+        pixels = np.asarray(picture)[::3, ::3]
+    assert pixels.shape == (2 * 6 + 2, 3 * 7 + 2, 3) and pixels[0].tolist() == [[90] * 3] * 23
+    for i in range(3):
+        columns = slice(2 + 7 * i, 7 + 7 * i)
+        grey = np.rint(255 * images[i])[..., None].repeat(3, -1)
+        np.testing.assert_array_equal(pixels[2:6, columns], grey)
+        expected = np.rint(255 * plots.red_and_blue(gradient[i : i + 1])[0])
+        np.testing.assert_array_equal(pixels[8:12, columns], expected)
+
+
+def test_an_animation_pauses_at_its_last_picture(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, path in enumerate(paths):
+        plots.save_grid(np.full((4, 5, 5), i / 3), path)
+    plots.save_animation(paths, tmp_path / "all.gif")
+    with Image.open(tmp_path / "all.gif") as animation:
+        assert animation.n_frames == 3
+        durations = []
+        for i in range(3):
+            animation.seek(i)
+            durations.append(animation.info["duration"])
+    assert durations == [400, 400, 2500]
+
+
+@pytest.fixture
+def saved_curves(monkeypatch):
+    """The options of every call of save_curves."""
+    calls = []
+    monkeypatch.setattr(plots, "save_curves", lambda history, path, **given: calls.append(given))
+    return calls
+
+
+LABELS = [(name, 1.0) for name in GAN_LOSSES] + [
+    (name, 0.9) for name, loss in GAN_LOSSES.items() if loss.equilibrium_logit
+]
+
+
+@pytest.mark.parametrize("loss, real_label", LABELS)
+def test_the_lines_of_losses_are_those_of_a_D_that_cannot_distinguish(
+    loss, real_label, saved_curves
+):
+    plots.save_losses(HISTORY, "losses.png", real_label=real_label, loss=loss)
+    t = real_label
+    a = np.log(t / (2 - t))  # its logit, with a sigmoid
+    bce = float(softplus(a) - t * a + softplus(a))
+    expected = {
+        "non-saturating": [bce, float(softplus(-a))],
+        "minimax": [bce, float(-softplus(a))],
+        "least-squares": [t * t / 4, (t / 2 - 1) ** 2 / 2],
+        "hinge": [2.0],
+        "wasserstein": [0.0],
+    }[loss]
+    assert list(saved_curves[0]["lines"]) == pytest.approx(expected)
+
+
+def test_the_lines_are_labelled_with_their_values(saved_curves):
+    plots.save_losses(HISTORY, "losses.png")
+    plots.save_losses(HISTORY, "losses.png", loss="minimax", real_label=0.9)
+    plots.save_scores(HISTORY, "scores.png")
+    plots.save_scores(HISTORY, "scores.png", real_label=0.9)
+    values = [
+        [label.partition(":")[0] for label in given["lines"].values()] for given in saved_curves
+    ]
+    assert values == [["2 log 2", "log 2"], ["1.376", "-0.598"], ["1/2"], ["0.45"]]
+    assert [list(given["lines"]) for given in saved_curves[2:]] == [[0.5], [0.45]]
+
+
+def test_curves_and_bars_are_written(tmp_path):
+    plots.save_losses(HISTORY, tmp_path / "losses.png")
+    plots.save_scores(HISTORY, tmp_path / "scores.png")
+    plots.save_fd(HISTORY, tmp_path / "fd.png")
+    plots.save_classes([0.1] * 10, np.full(10, 0.1), tmp_path / "classes.png")
+    weights = np.random.default_rng(0).standard_normal((13, 4, 5))
+    plots.save_weights([("title", weights, "caption")] * 2, tmp_path / "weights.png")
+    for name in "losses", "scores", "fd", "classes", "weights":
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 10

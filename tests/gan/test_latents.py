@@ -1,0 +1,31 @@
+"""Latents: the paths between them."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minigan.gan.latents import latent_grid, latent_walk, slerp
+
+
+def test_slerp_stays_on_the_arc():
+    a, b = np.array([3.0, 0.0, 0.0]), np.array([0.0, 3.0, 0.0])
+    np.testing.assert_allclose(slerp(a, b, 0), a)
+    np.testing.assert_allclose(slerp(a, b, 1), b, atol=1e-15)
+    for t in 0.1, 0.5, 0.8:
+        point = slerp(a, b, t)
+        assert np.linalg.norm(point) == pytest.approx(3)  # never closer to 0
+        assert math.atan2(point[1], point[0]) == pytest.approx(t * math.pi / 2)
+    np.testing.assert_allclose(slerp(a, a, 0.3), a)
+    assert np.isfinite(slerp(a, -a, 0.5)).all()
+
+
+def test_a_grid_has_its_corners_and_a_walk_returns():
+    corners = np.random.default_rng(0).standard_normal((4, 6)).astype("float32")
+    points = latent_grid(corners, 5)
+    assert points.shape == (25, 6) and points.dtype == "float32"
+    np.testing.assert_allclose(points[[0, 4, 20, 24]], corners, rtol=1e-5)
+    walk = latent_walk(corners, 7)
+    assert walk.shape == (28, 6)
+    np.testing.assert_allclose(walk[::7], corners, rtol=1e-5)
+    np.testing.assert_allclose(walk[24], slerp(corners[3], corners[0], 3 / 7), rtol=1e-5)

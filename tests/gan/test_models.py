@@ -1,0 +1,156 @@
+"""The networks of the recipes: their shapes; every option of a recipe is used or refused."""
+
+import numpy as np
+import pytest
+from cases import refusal
+from helpers import small
+
+from minigan.gan.models import ARCHITECTURES, MAXOUT_PIECES, make_networks
+from minigan.gan.recipes import RECIPES, recipe_from_dict, replace, validate_recipe
+from minigan.gan.steps import with_labels
+from minigan.nn.activations import LeakyReLU
+from minigan.nn.dropout import Dropout
+from minigan.nn.maxout import Maxout
+from minigan.nn.spectral_norm import SpectralNorm
+
+OF_ARCHITECTURE = {  # a recipe for each architecture
+    "dense": "default",
+    "maxout": "goodfellow-2014",
+    "dcgan": "dcgan",
+    "conv": "default-conv",
+    "auto-write": "auto-write",
+}
+LEAKY = [name for name in OF_ARCHITECTURE if name != "maxout"]  # whose D has LeakyReLUs
+HIDDEN_LAYERS_OF_D = {"dense": 2, "dcgan": 2, "conv": 3, "auto-write": 3}
+
+
+def networks(recipe, shape=(8, 12), n_classes=0):
+    return make_networks(recipe, shape, n_classes=n_classes, rng=np.random.default_rng(0))
+
+
+def tiny(architecture, **changes):
+    return replace(small(OF_ARCHITECTURE[architecture]), **changes)
+
+
+def layers_of(net, kind):
+    return [layer for layer in net.layers if isinstance(layer, kind)]
+
+
+def weights(net):
+    return [layer.W for layer in net.layers if "W" in layer.param_names]
+
+
+def test_every_architecture_has_a_recipe():
+    assert OF_ARCHITECTURE.keys() == ARCHITECTURES.keys()
+    for architecture, name in OF_ARCHITECTURE.items():
+        assert RECIPES[name].networks == architecture
+
+
+@pytest.mark.parametrize("n_classes", [0, 3])
+@pytest.mark.parametrize("shape", [(8, 12), (8, 12, 3)], ids=["grey", "colour"])
+@pytest.mark.parametrize("architecture", OF_ARCHITECTURE)
+def test_images_keep_their_shape(architecture, shape, n_classes, dtype):
+    """z -> images (N, *shape) -> logits (N, 1), and gradients back to the pixels and to z."""
+    G, D = networks(tiny(architecture, dtype=dtype), shape, n_classes)
+    rng = np.random.default_rng(1)
+    z = rng.standard_normal((5, 3)).astype(dtype)
+    labels = np.eye(n_classes, dtype=dtype)[[0, 1, 2, 1, 0]] if n_classes else None
+    images, cache_G = G.forward(with_labels(z, labels), train=True, rng=rng)
+    logits, cache_D = D.forward(with_labels(images, labels), train=True, rng=rng)
+    assert images.shape == (5, *shape) and logits.shape == (5, 1)
+    dimages = D.backward(np.ones_like(logits), cache_D)
+    dz = G.backward(dimages, cache_G)
+    assert dimages.shape == images.shape and dz.shape == z.shape
+    assert {a.dtype for a in (images, logits, dimages, dz, G.theta, D.theta)} == {np.dtype(dtype)}
+    assert np.isfinite(dz).all() and dz.any() and dimages.any()
+
+
+@pytest.mark.parametrize("architecture", OF_ARCHITECTURE)
+def test_init_D_initialises_the_discriminator_only(architecture):
+    """uniform(0.005) bounds every weight of D; without init_D the initializer is that of G."""
+    G, D = networks(tiny(architecture, init="uniform(0.05)", init_D="uniform(0.005)"))
+    same_G, same_D = networks(tiny(architecture, init="uniform(0.05)", init_D=""))
+    np.testing.assert_array_equal(same_G.theta, G.theta)
+    assert max(abs(W).max() for W in weights(G)) > 0.04
+    for W in weights(D):
+        assert 0 < abs(W).max() <= 0.005
+    for W, W_same in zip(weights(D), weights(same_D), strict=True):
+        np.testing.assert_allclose(W_same, 10 * W, rtol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", LEAKY)
+def test_dropout_follows_each_hidden_layer_of_the_discriminator(architecture):
+    G, D = networks(tiny(architecture, dropout=0.3))
+    assert [layer.p for layer in layers_of(D, Dropout)] == [0.3] * HIDDEN_LAYERS_OF_D[architecture]
+    assert layers_of(G, Dropout) == []
+    without = networks(tiny(architecture, dropout=0.0))[1]
+    assert layers_of(without, Dropout) == []
+    x = np.random.default_rng(2).uniform(-1, 1, (5, 8, 12)).astype("float32")
+    np.testing.assert_array_equal(D.theta, without.theta)
+    np.testing.assert_array_equal(D.forward(x)[0], without.forward(x)[0])
+    logits, logits_without = (
+        net.forward(x, train=True, rng=np.random.default_rng(3))[0] for net in (D, without)
+    )
+    assert (logits != logits_without).any()
+
+
+@pytest.mark.parametrize("architecture", LEAKY)
+def test_negative_slopes_reach_both_networks(architecture):
+    G, D = networks(tiny(architecture, negative_slope_G=0.05, negative_slope_D=0.35))
+    for net, slope in (G, 0.05), (D, 0.35):
+        found = [layer.negative_slope for layer in layers_of(net, LeakyReLU)]
+        assert found and set(found) == {slope}
+
+
+def test_maxout_units_and_their_dropout():
+    _, D = networks(tiny("maxout", dropout=0.5))
+    assert [layer.p for layer in layers_of(D, Dropout)] == [0.2, 0.5, 0.5]
+    assert [layer.pieces for layer in layers_of(D, Maxout)] == [MAXOUT_PIECES] * 2
+    assert layers_of(D, LeakyReLU) == []
+
+
+@pytest.mark.parametrize("n_classes", [0, 3])
+def test_without_dropout_maxout_has_no_dropout_layer(n_classes):
+    recipe = replace(RECIPES["goodfellow-2014"], dropout=0.0, conditional=n_classes > 0)
+    validate_recipe(recipe)
+    G, D = networks(recipe, n_classes=n_classes)
+    assert layers_of(D, Dropout) == layers_of(G, Dropout) == []
+
+
+@pytest.mark.parametrize("architecture", OF_ARCHITECTURE)
+def test_spectral_norm_wraps_every_layer_of_the_discriminator_with_weights(architecture):
+    G, D = networks(tiny(architecture, spectral=True))
+    plain = networks(tiny(architecture, spectral=False))[1]
+    assert len(layers_of(D, SpectralNorm)) == len(weights(plain)) == len(weights(D)) > 0
+    assert layers_of(G, SpectralNorm) == layers_of(plain, SpectralNorm) == []
+
+
+def test_maxout_has_no_negative_slope_D():
+    recipe = RECIPES["goodfellow-2014"]
+    validate_recipe(recipe)
+    with refusal(ValueError, "maxout", "negative_slope_D", "0.35", "goodfellow-2014"):
+        validate_recipe(replace(recipe, negative_slope_D=0.35))
+
+
+WRONG_WIDTHS = [  # recipe, field, widths, and how many its networks need
+    ("default", "widths_G", (), "one or more"),
+    ("default", "widths_D", (), "one or more"),
+    ("goodfellow-2014", "widths_G", (), "one or more"),
+    ("goodfellow-2014", "widths_D", (), "one or more"),
+    ("dcgan", "widths_G", (64,), "2"),
+    ("dcgan", "widths_D", (32, 64, 128), "2"),
+    ("default-conv", "widths_G", (32, 16), "3"),
+    ("default-conv", "widths_D", (8, 16), "3"),
+    ("auto-write", "widths_G", (50, 25, 12), "2"),
+    ("auto-write", "widths_D", (32,), "3"),
+]
+
+
+@pytest.mark.parametrize("name, field, widths, needed", WRONG_WIDTHS)
+def test_a_wrong_number_of_widths_is_refused(name, field, widths, needed):
+    recipe = replace(RECIPES[name], **{field: widths})
+    expected = RECIPES[name].networks, f"{needed} {field}", f"not {len(widths)}"
+    with refusal(ValueError, *expected):
+        validate_recipe(recipe)
+    with refusal(ValueError, *expected):
+        recipe_from_dict(vars(recipe))

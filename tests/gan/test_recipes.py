@@ -1,0 +1,129 @@
+"""Recipes: from and to a dict, old names included, and values that are refused."""
+
+import json
+
+import numpy as np
+import pytest
+from cases import refusal
+
+from minigan.gan.models import make_networks
+from minigan.gan.recipes import OLD_FIELDS, RECIPES, asdict, recipe_from_dict, replace
+
+NAMES_BEFORE_0_2 = {  # new name of a field: the old one, in settings of old runs
+    "negative_slope_G": "slope_G",
+    "negative_slope_D": "slope_D",
+    "init": "rule",
+    "init_D": "rule_D",
+    "pixel_min": "low",
+    "batch_size_G": "batch_G",
+    "steps_per_epoch": "steps",
+    "d_warmup_steps": "head_start",
+    "final_lr_factor": "final_rate",
+    "lr_decay": "divisor",
+    "weight_decay_G": "decay_G",
+    "ema_decay": "average",
+}
+OTHER_VALUES = {  # a value other than the default for each of these fields
+    "negative_slope_G": 0.1,
+    "negative_slope_D": 0.3,
+    "init": "he",
+    "init_D": "normal",
+    "pixel_min": 0,
+    "batch_size_G": 17,
+    "steps_per_epoch": 23,
+    "d_warmup_steps": 5,
+    "final_lr_factor": 0.5,
+    "lr_decay": 1.01,
+    "weight_decay_G": 0.03,
+    "ema_decay": 0.99,
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json(name):
+    recipe = RECIPES[name]
+    assert recipe_from_dict(json.loads(json.dumps(asdict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_old_field_names_are_read(name):
+    values = {NAMES_BEFORE_0_2.get(key, key): value for key, value in asdict(RECIPES[name]).items()}
+    assert not set(NAMES_BEFORE_0_2) & set(values)
+    assert recipe_from_dict(json.loads(json.dumps(values))) == RECIPES[name]
+
+
+@pytest.mark.parametrize("field", NAMES_BEFORE_0_2)
+def test_each_old_field_keeps_its_value(field):
+    expected = replace(RECIPES["default"], **{field: OTHER_VALUES[field]})
+    values = asdict(RECIPES["default"])
+    del values[field]
+    values[NAMES_BEFORE_0_2[field]] = OTHER_VALUES[field]
+    assert expected != RECIPES["default"] and recipe_from_dict(values) == expected
+
+
+def test_no_old_name_is_forgotten():
+    assert OLD_FIELDS == {old: new for new, old in NAMES_BEFORE_0_2.items()}
+
+
+@pytest.mark.parametrize("field", ["rule", "rule_D", "init", "init_D"])
+@pytest.mark.parametrize("width", ["05", "005"])
+def test_old_names_of_initializers_are_read(field, width):
+    new = {"rule": "init", "rule_D": "init_D"}.get(field, field)
+    values = asdict(RECIPES["default"])
+    del values[new]
+    recipe = recipe_from_dict({**values, field: f"uniform .{width}"})
+    assert getattr(recipe, new) == f"uniform(0.{width})"
+    assert recipe_from_dict(asdict(recipe)) == recipe
+    G, D = make_networks(recipe, (8, 8), rng=np.random.default_rng(0))
+    net = D if new == "init_D" else G
+    largest = max(abs(layer.W).max() for layer in net.layers if "W" in layer.param_names)
+    assert 0.9 * float(f"0.{width}") < largest <= float(f"0.{width}") * (1 + 1e-6)
+
+
+def test_fields_that_older_recipes_lack_have_their_defaults():
+    required = ("name", "latent_dim", "widths_G", "widths_D", "batch_size", "epochs")
+    values = {name: asdict(RECIPES["pytorch-mlp"])[name] for name in (*required, "learning_rate")}
+    recipe = recipe_from_dict(values)
+    assert recipe.ema_decay == 0 and recipe.init == "glorot" and recipe.networks == "dense"
+    with pytest.raises(KeyError, match="latent_dim"):
+        recipe_from_dict({name: value for name, value in values.items() if name != "latent_dim"})
+
+
+REFUSED = [
+    ("latent_dim", 0),
+    ("latent_dim", 2.5),
+    ("latent_dim", True),
+    ("batch_size_G", -1),
+    ("widths_G", (8, 0)),
+    ("widths_D", (8, 1.5)),
+    ("widths_D", 8),
+    ("momentum", (0.5, 0.7)),
+    ("dropout", 1),
+    ("dropout", -0.1),
+    ("negative_slope_G", 1.5),
+    ("negative_slope_D", -0.2),
+    ("pixel_min", 0.5),
+    ("noise", "pink"),
+    ("optimizer", "lion"),
+    ("dtype", "float16"),
+    ("networks", "transformer"),
+    ("init", ""),
+    ("init", "best"),
+    ("init_D", "best"),
+    ("loss", "best"),
+    ("penalty", "r2"),
+    ("conditional", 1),
+    ("name", 3),
+]
+
+
+@pytest.mark.parametrize("field, value", REFUSED)
+def test_values_that_are_not_allowed_are_refused(field, value):
+    with refusal(ValueError, f"{field} is {value!r}"):
+        recipe_from_dict({**asdict(RECIPES["default"]), field: value})
+
+
+def test_an_unhashable_value_is_refused_as_well():
+    for field in "init", "loss", "noise":
+        with refusal(ValueError, f"{field} is ['he']"):
+            recipe_from_dict({**asdict(RECIPES["default"]), field: ["he"]})

@@ -1,0 +1,102 @@
+"""Diagnoses: each failure has a name, and runs that were made to fail are recognised."""
+
+import math
+
+import pytest
+from helpers import train_small
+
+from minigan.datasets.idx import TEST_IMAGES, load_images
+from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.metrics import Evaluator
+from minigan.gan.losses import GAN_LOSSES
+from minigan.gan.recipes import RECIPES, replace
+from minigan.training.diagnosis import diagnose
+
+
+def row(*, real=0.5, fake=0.4, spread=1.0, fd=3.0, shares={}):
+    """A row of history.csv; `shares` are those of some digits, all others are 0.1."""
+    return {
+        "epoch": 3,
+        "loss_D": 1.3,
+        "loss_G": 0.9,
+        "score_real": real,
+        "score_fake": fake,
+        "fd": fd,
+        "spread": spread,
+        **{f"share_{i}": shares.get(i, 0.1) for i in range(10)},
+    }
+
+
+@pytest.mark.parametrize(
+    "metrics, fragments",
+    [
+        (row(), ["healthy"]),
+        (row(fd=120.0, shares={8: 0.9}), ["still scribbling"]),
+        (row(fd=120.0, shares={8: 0.9}, real=0.9, fake=0.1), ["collapsed", "90%", "eights"]),
+        (row(shares={1: 0.94, 2: 0.0}), ["collapsed", "94%", "ones"]),
+        (row(spread=0.2), ["collapsed", "20%"]),
+        (
+            row(real=0.99, fake=0.01),
+            ["the discriminator has won", "0.99", "0.01", "--learning-rate"],
+        ),
+        (row(real=0.5, fake=0.5), ["the discriminator cannot"]),
+        (row(shares={7: 0.004}), ["hardly any sevens", "0.4%"]),
+        (row(fd=math.nan), ["diverged"]),
+    ],
+)
+def test_diagnoses(metrics, fragments):
+    diagnosis = diagnose(metrics)
+    assert diagnosis.startswith(fragments[0])
+    assert all(fragment in diagnosis for fragment in fragments)
+
+
+@pytest.mark.parametrize("loss", GAN_LOSSES)
+def test_only_probabilities_count_as_certainty(loss):
+    """With hinge or least squares, the targets of D's scores are 1 and 0, and G still learns."""
+    diagnosis = diagnose(row(real=0.99, fake=0.01), loss=loss)
+    if loss in ("non-saturating", "minimax"):
+        assert diagnosis.startswith("the discriminator has won")
+    else:
+        assert diagnosis == "healthy"
+
+
+def test_digits_that_the_run_does_not_have_are_not_missed():
+    metrics = row(shares={i: 0.5 if i in (3, 8) else 0.0 for i in range(10)})
+    assert diagnose(metrics, classes="3,8") == "healthy"
+    assert diagnose(metrics) != "healthy"
+
+
+FAILING = replace(
+    RECIPES["default"],
+    epochs=2,
+    batch_size=64,
+    dropout=0.0,
+    real_label=1.0,
+    ema_decay=0.9,
+    weight_decay_G=0.0,
+    beta1=0.9,
+    beta2=0.999,
+)
+RUNS = {  # a recipe that was made to fail, and the diagnosis of its last epoch
+    "a generator of two units": (
+        replace(FAILING, widths_G=(2,), learning_rate=1e-3),
+        "the discriminator has won",
+    ),
+    "far too fast": (
+        replace(FAILING, dropout=0.3, real_label=0.9, beta1=0.5, learning_rate=0.05),
+        "collapsed: ",
+    ),
+    "nothing wrong": (replace(RECIPES["default"], epochs=3, batch_size=32), "healthy"),
+}
+
+
+@pytest.mark.parametrize("recipe, words", RUNS.values(), ids=RUNS.keys())
+def test_runs_that_fail_are_recognised(tmp_path, capsys, recipe, words):
+    evaluator = Evaluator(load_images(name=TEST_IMAGES)[:2000], load_classifier())
+    folder = tmp_path / "run"
+    train_small(folder, recipe, load_images()[:12_800], evaluator=lambda *given: evaluator)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == recipe.epochs
+    assert words in lines[-1]
+    if words == "healthy":
+        assert not any("collapsed" in line or "has won:" in line for line in lines)

@@ -1,0 +1,384 @@
+"""A short training, the folder it leaves behind, and sampling from it again."""
+
+import csv
+import json
+from pathlib import Path
+
+import fake_cupy
+import numpy as np
+import pytest
+from helpers import SMALL, arrays, train_small
+from helpers import SMALL_IMAGES as IMAGES
+from PIL import Image
+
+from minigan.datasets.load import Dataset
+from minigan.figures import plots
+from minigan.gan.losses import GAN_LOSSES
+from minigan.gan.models import ARCHITECTURES, make_networks
+from minigan.gan.recipes import RECIPES, REGISTRIES, Recipe, replace
+from minigan.training import run as run_module
+from minigan.training import run_folder, state
+from minigan.training.run_folder import RunError, load_model, make_run_folder, make_settings
+from minigan.training.sampling import sample_images
+
+
+def run(folder, *args, **options):
+    assert train_small(folder, *args, **options) == 0
+    return folder
+
+
+def settings_of(recipe, images=IMAGES, **options):
+    dataset = Dataset(images, None, [], None, None, [])
+    return make_settings(recipe, dataset, Path(), seed=0, backend="numpy", **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("runs") / "a")
+
+
+def test_the_run_folder(finished):
+    names = {p.relative_to(finished).as_posix() for p in finished.rglob("*")} - {".lock"}
+    assert sorted(names) == [
+        "checkpoint-000000008.npz",
+        "fd.png",
+        "history.csv",
+        "losses.png",
+        "model.npz",
+        "progress.gif",
+        "samples",
+        "samples/epoch-0000.png",
+        "samples/epoch-0001.png",
+        "samples/epoch-0002.png",
+        "scores.png",
+        "settings.json",
+    ]
+    for name in "losses.png", "scores.png", "fd.png":
+        with Image.open(finished / name) as picture:
+            assert picture.size == (700, 400)
+    with Image.open(finished / "progress.gif") as animation:
+        assert animation.n_frames == 3
+    with Image.open(finished / "samples" / "epoch-0002.png") as picture:
+        assert picture.size == (2 * (10 * 7 + 2), 2 * (10 * 8 + 2))  # 10 x 10, margins of 2, zoomed
+
+
+def test_history_is_what_was_measured(finished):
+    with open(finished / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "epoch",
+        "loss_D",
+        "loss_G",
+        "score_real",
+        "score_fake",
+        "fd",
+        "spread",
+        "seconds",
+        "images_per_second",
+        "elapsed",
+    ]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        assert 0 < float(row["score_real"]) < 1 and 0 < float(row["score_fake"]) < 1
+        assert 0.1 < float(row["loss_D"]) < 5 and 0.1 < float(row["loss_G"]) < 5
+        assert float(row["images_per_second"]) == pytest.approx(
+            80 / float(row["seconds"])
+        )  # 4 steps of 20
+
+
+def test_settings_say_everything(finished):
+    settings = json.loads((finished / "settings.json").read_text())
+    assert (
+        settings["seed"] == 0
+        and settings["backend"] == "numpy"
+        and Path(settings["data"]) == Path("nowhere").resolve()
+    )
+    assert (settings["n_images"], settings["height"], settings["width"]) == (90, 6, 5)
+    assert set(settings["versions"]) == {"minigan", "python", "numpy", "machine", "system"}
+    assert run_folder.read_recipe(settings) == SMALL
+    assert json.loads(str(arrays(finished)["settings"])) == settings
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_not(finished, tmp_path):
+    again, other = arrays(run(tmp_path / "b")), arrays(run(tmp_path / "c", seed=1))
+    for name in "generator", "discriminator", "average":
+        np.testing.assert_array_equal(arrays(finished)[name], again[name])
+        assert (again[name] != other[name]).any()
+    for name in "epoch-0000.png", "epoch-0002.png":
+        assert (tmp_path / "b/samples" / name).read_bytes() == (
+            finished / "samples" / name
+        ).read_bytes()
+
+
+def test_the_plain_steps_on_fake_cupy_give_the_same_bit_for_bit(finished, tmp_path):
+    there = arrays(run(tmp_path / "fake", xp=fake_cupy, fused=False))
+    for name in "generator", "discriminator", "average":
+        np.testing.assert_array_equal(there[name], arrays(finished)[name])
+    for name in "epoch-0000.png", "epoch-0001.png", "epoch-0002.png":
+        assert (tmp_path / "fake/samples" / name).read_bytes() == (
+            finished / "samples" / name
+        ).read_bytes()
+
+
+def test_a_short_training_on_every_backend(finished, tmp_path, xp):
+    """On a device it agrees to rounding. A GPU has other noise: only the start is the same."""
+    folder = run(tmp_path / "a", xp=xp)
+    assert sorted(p.name for p in folder.rglob("*")) == sorted(p.name for p in finished.rglob("*"))
+    assert (folder / "samples/epoch-0000.png").read_bytes() == (
+        finished / "samples/epoch-0000.png"
+    ).read_bytes()
+    for name in "generator", "discriminator", "average":
+        vector = arrays(folder)[name]
+        assert vector.dtype == "float32" and np.isfinite(vector).all()
+        if xp.__name__ != "cupy":
+            np.testing.assert_allclose(
+                vector,
+                arrays(finished)[name],
+                rtol=0 if xp is np else 1e-4,
+                atol=0 if xp is np else 1e-6,
+            )
+
+
+def test_losses_are_fetched_only_now_and_then(tmp_path, monkeypatch):
+    """Between two copies of the losses to the host, nothing makes it wait for the device."""
+    calls = []
+    monkeypatch.setattr(run_module, "FETCH_EVERY", 3)
+    monkeypatch.setattr(
+        run_module, "asnumpy", lambda x: calls.append(x.shape) or fake_cupy.asnumpy(x)
+    )
+
+    def unsynced(step):
+        def inner(*args, **options):
+            with fake_cupy.no_sync():
+                return step(*args, **options)
+
+        return inner
+
+    for name in "discriminator_step", "generator_step", "scale":
+        monkeypatch.setattr(state, name, unsynced(getattr(state, name)))
+    run(tmp_path / "a", xp=fake_cupy, fused=False)
+    assert calls.count((12,)) == 2 and calls.count((4,)) == 2  # of 4 steps an epoch: 3, then 1
+
+
+def test_every_image_is_shown_once_an_epoch_in_a_new_order(tmp_path, monkeypatch):
+    seen, step = [], state.discriminator_step
+
+    def spy(G, D, optimizer, real, z, **options):
+        seen.append(real)
+        return step(G, D, optimizer, real, z, **options)
+
+    monkeypatch.setattr(state, "discriminator_step", spy)
+    run(tmp_path / "a", replace(SMALL, batch_size=30))
+    assert len(seen) == 6
+    first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
+    expected = np.sort(IMAGES.astype("float32") / 127.5 - 1, axis=0)
+    np.testing.assert_array_equal(np.sort(first, axis=0), expected)
+    np.testing.assert_array_equal(np.sort(second, axis=0), expected)
+    assert (first != second).any()
+
+
+def test_noise_is_always_new(tmp_path, monkeypatch):
+    noise = []
+
+    def spy(step):
+        def inner(G, D, optimizer, *rest, **options):
+            noise.append(rest[-1].copy())  # z is the last positional argument of both steps
+            return step(G, D, optimizer, *rest, **options)
+
+        return inner
+
+    for name in "discriminator_step", "generator_step":
+        monkeypatch.setattr(state, name, spy(getattr(state, name)))
+    run(tmp_path / "a")
+    assert len(np.unique(np.concatenate(noise))) == 2 * 8 * 20 * 3
+
+
+def test_a_fresh_sample_is_reproducible(finished):
+    images = sample_images(finished, 7, seed=3)
+    assert images.shape == (7, 6, 5) and images.dtype == np.float32
+    assert 0 <= images.min() < images.max() <= 1
+    np.testing.assert_array_equal(images, sample_images(finished, 7, seed=3))
+    assert (images != sample_images(finished, 7, seed=4)).any()
+    np.testing.assert_allclose(
+        sample_images(finished, 1005, seed=3)[:7], images, atol=1e-6
+    )  # more than one chunk
+
+
+def test_samples_come_from_the_averaged_generator(finished):
+    G, _ = make_networks(SMALL, (6, 5), rng=np.random.default_rng(0))
+    G.theta[...] = arrays(finished)["average"]
+    z = np.random.default_rng(3).standard_normal((7, 3), dtype="float32")
+    np.testing.assert_array_equal(sample_images(finished, 7, seed=3), (G.forward(z)[0] + 1) / 2)
+
+
+def settings_with(**changes):
+    settings = settings_of(SMALL)
+    settings["recipe"].update(
+        {key: value for key, value in changes.items() if key in settings["recipe"]}
+    )
+    settings.update({key: value for key, value in changes.items() if key not in settings["recipe"]})
+    return json.dumps(settings)
+
+
+BAD_MODELS = {
+    "empty": (b"", "damaged"),
+    "text": (b"not a model", "damaged"),
+    "half": (0.5, "damaged"),
+    "foreign": (dict(x=np.ones(3)), "damaged"),
+    "pickled": (dict(settings=np.array([{}], dtype=object)), "damaged"),
+    "no json": (dict(settings="{"), "damaged"),
+    "a list": (dict(settings="[]"), "damaged"),
+    "another format": (dict(settings=settings_with(format=99)), "format is 99"),
+    "a width of text": (dict(settings=settings_with(widths_G=["many"])), "widths_G"),
+    "a width below zero": (dict(settings=settings_with(widths_D=[-5])), "widths_D"),
+    "a latent of 0": (dict(settings=settings_with(latent_dim=0)), "latent_dim"),
+    "a truth value": (dict(settings=settings_with(latent_dim=True)), "latent_dim"),
+    "a dtype of ours": (dict(settings=settings_with(dtype="object")), "dtype"),
+    "a height of text": (dict(settings=settings_with(height="tall")), "height"),
+    "too few weights": (
+        dict(settings=settings_with(), generator=np.ones(3, "float32")),
+        "generator",
+    ),
+    "float64 weights": (dict(settings=settings_with(), generator=np.ones(234)), "float64"),
+    "too large to be true": (
+        dict(settings=settings_with(widths_G=[10**9])),
+        "settings require more weights",
+    ),
+    "networks of another kind": (
+        dict(settings=settings_with(networks="resnet")),
+        "networks is 'resnet'",
+    ),
+    "convolutions on odd images": (
+        dict(settings=settings_with(networks="dcgan", widths_G=[4, 3], widths_D=[3, 4])),
+        "need multiples of 4",
+    ),
+    "a yes that is a number": (
+        dict(settings=settings_with(with_replacement=1)),
+        "with_replacement",
+    ),
+    "a black of grey": (dict(settings=settings_with(pixel_min=-0.5)), "pixel_min is"),
+}
+
+
+@pytest.mark.parametrize("content, words", BAD_MODELS.values(), ids=BAD_MODELS.keys())
+def test_a_bad_model_is_refused_in_a_sentence(finished, tmp_path, content, words):
+    path = tmp_path / "model.npz"
+    if isinstance(content, dict):
+        vectors = (
+            {k: v for k, v in arrays(finished).items() if k != "settings"}
+            if "settings" in content
+            else {}
+        )
+        np.savez(path, **{**vectors, **content})
+    else:
+        whole = (finished / "model.npz").read_bytes()
+        path.write_bytes(
+            content if isinstance(content, bytes) else whole[: int(content * len(whole))]
+        )
+    with pytest.raises(RunError, match=words) as caught:
+        load_model(tmp_path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(RunError, match="no model.npz"):
+        load_model(tmp_path)
+
+
+def test_nothing_is_ever_overwritten(finished, tmp_path):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+    with pytest.raises(RunError, match="not empty"):
+        make_run_folder(finished)
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(RunError, match="is a file"):
+        make_run_folder(tmp_path / "file")
+    with pytest.raises(RunError, match="cannot write"):
+        make_run_folder(tmp_path / "file" / "below")
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
+    assert (tmp_path / "file").read_text() == "precious"
+    assert make_run_folder(tmp_path / "deep" / "new").is_dir()
+
+
+def test_a_file_is_never_there_by_half(tmp_path):
+    path = tmp_path / "model.npz"
+    path.write_bytes(b"the last good one")
+
+    def fail(file):
+        file.write(b"half of")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError):
+        run_folder.write_atomically(path, fail)
+    assert path.read_bytes() == b"the last good one"
+
+
+def test_a_grid_shows_every_image_at_its_place():
+    images = np.stack([np.full((3, 2), v, "float32") for v in (0, 0.2, 0.4, 0.6, 1.5)])
+    picture = plots.make_grid(images)
+    assert picture.shape == (2 * 5 + 2, 3 * 4 + 2)  # 2 rows of 3, margins of 2
+    assert picture[7:10, 2:4].tolist() == [[153, 153]] * 3  # the fourth: second row, first column
+    assert picture[7:10, 6:8].max() == 255 and picture[7:10, 10:12].max() == 0
+    assert plots.make_grid(images, columns=5).shape == (7, 22)
+
+
+def test_every_recipe_can_be_saved_and_read():
+    assert REGISTRIES["networks"][0] is ARCHITECTURES
+    for name, recipe in RECIPES.items():
+        assert name == recipe.name and isinstance(recipe, Recipe)
+        G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
+        assert run_folder.count_parameters(recipe, {"height": 28, "width": 28}) == {
+            "generator": G.theta.size,
+            "average": G.theta.size,
+            "discriminator": D.theta.size,
+            "generator_state": G.buffers.size,
+            "average_state": G.buffers.size,
+            "discriminator_state": D.buffers.size,
+        }
+        settings = settings_of(recipe, np.zeros((5, 28, 28), "uint8"))
+        assert run_folder.read_recipe(json.loads(json.dumps(settings))) == recipe
+
+
+def test_a_model_of_an_earlier_minigan_is_read(finished, tmp_path):
+    """Format 1 had no state vectors, and recipes of fewer values."""
+    old = {name: value for name, value in arrays(finished).items() if not name.endswith("_state")}
+    settings = json.loads(str(old.pop("settings")))
+    settings["format"] = 1
+    for name in (
+        "source",
+        "networks",
+        "init_D",
+        "noise",
+        "pixel_min",
+        "batch_size_G",
+        "steps_per_epoch",
+        "with_replacement",
+        "d_warmup_steps",
+        "optimizer",
+        "weight_decay_G",
+    ):
+        del settings["recipe"][name]
+    np.savez(tmp_path / "model.npz", settings=json.dumps(settings), **old)
+    np.testing.assert_array_equal(
+        sample_images(tmp_path, 5, seed=1), sample_images(finished, 5, seed=1)
+    )
+
+
+LINES = {  # loss: the heights of the lines in losses.png, for real_label 1 and, if supported, 0.9
+    "non-saturating": ([2 * np.log(2), np.log(2)], [1.3762, 0.7985]),
+    "minimax": ([2 * np.log(2), -np.log(2)], [1.3762, -0.5978]),
+    "least-squares": ([0.25, 0.125], [0.2025, 0.15125]),
+    "hinge": ([2.0], None),  # a D that cannot distinguish may have any score, and so may G
+    "wasserstein": ([0.0], None),
+}
+
+
+@pytest.mark.parametrize("loss", GAN_LOSSES)
+def test_losses_png_marks_the_losses_of_a_discriminator_that_cannot_distinguish(loss, monkeypatch):
+    plotted = []
+    monkeypatch.setattr(
+        plots, "save_curves", lambda *args, lines, **options: plotted.append(list(lines))
+    )
+    for real_label, expected in zip((1.0, 0.9), LINES[loss]):
+        if expected:
+            plots.save_losses([], "losses.png", real_label=real_label, loss=loss)
+            np.testing.assert_allclose(plotted.pop(), expected, atol=1e-4)

@@ -1,0 +1,167 @@
+"""Sampling from a run: the requested class, the same latents for each class; and walks."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import idx, train_small
+
+from minigan.datasets.load import load_dataset
+from minigan.evaluation.report import evaluate
+from minigan.gan.recipes import RECIPES, replace
+from minigan.training.run_folder import RunError, load_model, read_recipe
+from minigan.training.sampling import (
+    conditional_latents,
+    find_class,
+    generate,
+    latents_and_labels,
+    load_networks,
+    sample_images,
+    walk_images,
+)
+
+SMALL = replace(
+    RECIPES["default"],
+    latent_dim=4,
+    widths_G=(16,),
+    widths_D=(16,),
+    batch_size=20,
+    epochs=5,
+    steps_per_epoch=300,
+    ema_decay=0.0,
+    learning_rate=0.01,
+    weight_decay_G=0.0,
+    conditional=True,
+)
+rng = np.random.default_rng(0)
+LABELS = rng.choice(3, 200, p=[0.5, 0.3, 0.2]).astype(np.uint8)
+IMAGES = rng.integers(0, 60, (200, 6, 9), dtype=np.uint8)
+for i, label in enumerate(LABELS):
+    IMAGES[i, :, 3 * label : 3 * label + 3] += 180  # a bar on the left, in the middle, on the right
+
+
+def trained(folder, recipe):
+    """A run on IDX files in the folder."""
+    data = folder / "data"
+    data.mkdir()
+    (data / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    (data / "train-labels-idx1-ubyte").write_bytes(idx(LABELS))
+    found = load_dataset(data)
+    options = dict(labels=found.labels, names=found.names, path=data)
+    assert train_small(folder / "run", recipe, found.images, **options) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("conditional"), SMALL)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("plain"), replace(SMALL, conditional=False, epochs=1))
+
+
+def bars(images):
+    """Which third of each image is brightest."""
+    return images.reshape(-1, 6, 3, 3).mean(axis=(1, 3)).argmax(axis=1)
+
+
+@pytest.mark.parametrize("name", ["0", "1", "2"])
+def test_the_requested_class_is_generated(run, name):
+    images = sample_images(run, 50, seed=1, digit=name)
+    assert (
+        images.shape == (50, 6, 9)
+        and images.dtype == "float32"
+        and (bars(images) == int(name)).mean() > 0.9
+    )
+
+
+def test_by_default_all_classes_are_generated_from_the_same_latents(run):
+    images = sample_images(run, 10, seed=0)
+    assert bars(images).tolist() == [0] * 4 + [1] * 3 + [2] * 3
+    for i in range(3):
+        np.testing.assert_allclose(
+            sample_images(run, 10, seed=0, digit="1")[i], images[4 + i], atol=1e-6
+        )
+
+
+def test_evaluated_images_have_the_class_frequencies_of_the_data(run):
+    settings, recipe, G, _ = load_networks(run)
+    assert settings["names"] == ["0", "1", "2"]
+    np.testing.assert_allclose(settings["shares"], np.bincount(LABELS) / 200)
+    z, labels = latents_and_labels(settings, recipe, 4000, seed=0)
+    assert z.shape == (4000, 4) and len(np.unique(z[:, 0])) == 4000
+    np.testing.assert_allclose(np.bincount(labels) / 4000, settings["shares"], atol=0.03)
+    images = generate(G, conditional_latents(z, labels, 3))
+    assert (bars(images) == labels).mean() > 0.9 and images.shape == (4000, 6, 9)
+    result = evaluate(run, count=100)
+    assert (
+        "agreement" not in result["run"] and result["run"]["fd"] < result["noise"]["fd"]
+    )  # no classifier for bars
+
+
+def test_latents_do_not_depend_on_the_chunks_they_are_drawn_in(plain):
+    """In chunks of a thousand, as earlier versions sampled them, or at once."""
+    settings, recipe, G, _ = load_networks(plain)
+    z, labels = latents_and_labels(settings, recipe, 2500, seed=7)
+    stream = np.random.default_rng(7)
+    np.testing.assert_array_equal(
+        z,
+        np.concatenate(
+            [stream.standard_normal((n, 4), dtype="float32") for n in (1000, 1000, 500)]
+        ),
+    )
+    assert labels is None
+    np.testing.assert_allclose(sample_images(plain, 2500, seed=7), generate(G, z), rtol=1e-6)
+
+
+def test_a_walk_passes_the_images_that_were_chosen(run, plain):
+    frames = walk_images(plain, [3, 5], 4)
+    assert frames.shape == (8, 1, 6, 9)
+    np.testing.assert_allclose(frames[0, 0], sample_images(plain, 1, seed=3)[0], atol=1e-5)
+    np.testing.assert_allclose(frames[4, 0], sample_images(plain, 1, seed=5)[0], atol=1e-5)
+    frames = walk_images(run, [3, 5], 4)  # all classes side by side
+    assert frames.shape == (8, 3, 6, 9)
+    for column in range(3):
+        np.testing.assert_allclose(
+            frames[4, column], sample_images(run, 1, seed=5, digit=str(column))[0], atol=1e-5
+        )
+    np.testing.assert_allclose(
+        walk_images(run, [3, 5], 4, digit="2")[:, 0], frames[:, 2], atol=1e-6
+    )
+
+
+def test_a_request_that_cannot_be_met_gets_a_sentence(run, plain):
+    with pytest.raises(
+        RunError,
+        match="was trained without --conditional.* '7'",
+    ):
+        sample_images(plain, 1, seed=0, digit="7")
+    with pytest.raises(RunError, match="has no class '7': it has 0, 1, 2"):
+        walk_images(run, [1, 2], 3, digit="7")
+    with pytest.raises(RunError, match="two seeds or more"):
+        walk_images(run, [1], 3)
+    with pytest.raises(RunError, match="more than 4 GB"):
+        sample_images(run, 1 << 29, seed=0)
+    assert find_class(run, load_model(run)[0], "2") == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": None},
+        {"names": ["a"]},
+        {"names": []},
+        {"names": [1, 2, 3]},
+        {"shares": [0.5, 0.5]},
+        {"shares": [2.0, -1.0, 0.0]},
+        {"shares": [0.1, 0.1, 0.1]},
+        {"shares": "abc"},
+    ],
+)
+def test_settings_without_proper_classes_are_refused(run, change):
+    settings = json.loads((run / "settings.json").read_text())
+    read_recipe(settings)
+    with pytest.raises(ValueError, match="its classes have no names, or no shares"):
+        read_recipe({**settings, **change})

@@ -1,0 +1,409 @@
+"""A training step of every recipe: what it receives, and that it is the same on every backend."""
+
+import re
+
+import fake_cupy
+import numpy as np
+import pytest
+from helpers import small
+
+from minigan.backend import asnumpy
+from minigan.gan.gradient_penalty import PENALTIES, make_penalty
+from minigan.gan.latents import sample_latents
+from minigan.gan.losses import GAN_LOSSES
+from minigan.gan.models import make_networks
+from minigan.gan.recipes import RECIPES, asdict, recipe_from_dict, replace
+from minigan.nn.optim import SGD
+from minigan.training import state
+from minigan.training.schedule import make_optimizers, set_learning_rates
+from minigan.training.state import GAN
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
+
+
+def train_gan(recipe, xp=np, steps=5, seed=0):
+    """A GAN after some steps, and their losses: the plain steps, also on a device.
+
+    tests/accel/test_fused_steps.py has the fused ones.
+    """
+    gan = GAN(recipe, IMAGES, seed=seed, xp=xp, fused=False)
+    losses = [[asnumpy(value).item() for value in gan.train_step()] for _ in range(steps)]
+    return gan, losses
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_the_same_on_every_backend(name, xp):
+    gan, losses = train_gan(small(name), xp)
+    assert np.isfinite(losses).all() and gan.t == 5
+    images = gan.generate(gan.grid_latents)
+    assert (
+        images.shape == (100, 8, 12)
+        and images.dtype == "float32"
+        and 0 <= images.min() < images.max() <= 1
+    )
+    if xp.__name__ != "cupy":  # a GPU generates other noise
+        plain, expected = train_gan(small(name))
+        assert losses == expected
+        np.testing.assert_array_equal(asnumpy(gan.G.theta), plain.G.theta)
+        np.testing.assert_array_equal(asnumpy(gan.G_ema.buffers), plain.G_ema.buffers)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_training_step_makes_the_host_wait(name, fused):
+    gan = GAN(small(name), IMAGES, xp=fake_cupy, fused=fused)
+    with fake_cupy.no_sync():
+        gan.train_step()
+        gan.train_step()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_learns_both_networks(name):
+    gan = GAN(small(name), IMAGES)
+    before = gan.G.theta.copy(), gan.D.theta.copy()
+    gan.train_step()
+    assert (gan.G.dtheta != 0).mean() > 0.3 and (gan.D.dtheta != 0).mean() > 0.3
+    assert (gan.G.theta != before[0]).any() and (gan.D.theta != before[1]).any()
+
+
+def test_published_sizes():
+    """Numbers of weights worked out by hand from the articles' layers."""
+
+    def count(*sizes):
+        return sum(a * b + b for a, b in zip(sizes, sizes[1:]))
+
+    for name, G_sizes, D_sizes in [
+        ("default", (64, 256, 512, 784), (784, 512, 256, 1)),
+        ("pytorch-mlp", (64, 256, 256, 784), (784, 256, 256, 1)),
+        ("keras-mlp", (100, 256, 512, 1024, 784), (784, 1024, 512, 256, 1)),
+        ("goodfellow-2014", (100, 1200, 1200, 784), None),
+    ]:
+        G, D = make_networks(RECIPES[name], (28, 28), rng=np.random.default_rng(0))
+        assert G.theta.size == count(*G_sizes) and (
+            D_sizes is None or D.theta.size == count(*D_sizes)
+        )
+    assert D.theta.size == (784 * 1200 + 1200) + (240 * 1200 + 1200) + 241
+
+
+def test_rates_follow_the_recipe():
+    recipe = replace(RECIPES["goodfellow-2014"], epochs=500)
+    theta = np.zeros(1)
+    G, D = SGD(theta, 9), SGD(theta, 9)
+    set_learning_rates(recipe, G, D, 0, 600)
+    assert (G.lr, D.lr, G.momentum, D.momentum) == (0.1, 0.05, 0.5, 0.5)
+    set_learning_rates(recipe, G, D, 75_000, 600)
+    assert G.lr == pytest.approx(0.1 * 1.000004**-75_000) and G.momentum == pytest.approx(0.6)
+    set_learning_rates(recipe, G, D, 299_999, 600)
+    assert D.momentum == pytest.approx(0.7) and D.lr == pytest.approx(0.05 * 1.000004**-299_999)
+
+    recipe = replace(RECIPES["auto-write"], epochs=10, final_lr_factor=0.5)
+    G, D = make_optimizers(
+        recipe, *make_networks(small("auto-write"), (8, 12), rng=np.random.default_rng(0))
+    )
+    set_learning_rates(recipe, G, D, 500, 100)
+    assert G.lr == pytest.approx(0.75e-4) and D.lr == pytest.approx(2.25e-4) and D.beta1 == 0.9
+
+
+def test_only_the_generator_has_weight_decay():
+    G, D = make_optimizers(
+        RECIPES["default"], *make_networks(small("default"), (8, 12), rng=np.random.default_rng(0))
+    )
+    assert (G.weight_decay, D.weight_decay) == (0.07, 0) and (G.beta1, G.beta2) == (
+        D.beta1,
+        D.beta2,
+    ) == (0, 0.99)
+
+
+def test_latents_have_the_distribution_of_the_recipe(xp):
+    rng = xp.random.default_rng(0)
+    z = asnumpy(sample_latents(RECIPES["goodfellow-2014"], rng, 1000))
+    assert (
+        z.shape == (1000, 100)
+        and abs(z).max() == pytest.approx(3**0.5, abs=0.01)
+        and z.std() == pytest.approx(1, abs=0.01)
+    )
+    assert z.dtype == "float32"
+    z = asnumpy(sample_latents(RECIPES["default"], rng, 1000))
+    assert (
+        z.shape == (1000, 64)
+        and z.std() == pytest.approx(1, abs=0.02)
+        and z.mean() == pytest.approx(0, abs=0.02)
+    )
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The real images and the noise of every step of D, and the noise of every step of G."""
+    seen, D_step, G_step = (
+        {"real": [], "z_D": [], "z_G": []},
+        state.discriminator_step,
+        state.generator_step,
+    )
+
+    def spy_D(G, D, optimizer, real, z, **options):
+        seen["real"].append(real)
+        seen["z_D"].append(z)
+        return D_step(G, D, optimizer, real, z, **options)
+
+    def spy_G(G, D, optimizer, z, **options):
+        seen["z_G"].append(z)
+        return G_step(G, D, optimizer, z, **options)
+
+    monkeypatch.setattr(state, "discriminator_step", spy_D)
+    monkeypatch.setattr(state, "generator_step", spy_G)
+    return seen
+
+
+def test_a_black_pixel_has_the_value_of_the_recipe(shown):
+    for name, low in (
+        ("default", -1),
+        ("keras-mlp", 0),
+        ("keras-mlp-fixed", -1),
+        ("goodfellow-2014", 0),
+    ):
+        train_gan(small(name), steps=4)
+        assert (
+            min(x.min() for x in shown["real"]) == low and max(x.max() for x in shown["real"]) == 1
+        )
+        shown["real"].clear()
+
+
+def test_warm_up_steps_train_the_discriminator_alone(shown):
+    gan, _ = train_gan(small("auto-write"), steps=4)
+    assert (len(shown["real"]), len(shown["z_G"])) == (6, 4)
+    assert (
+        len(np.unique(np.concatenate(shown["real"][2:]), axis=0)) == 28
+    )  # and the first epoch is whole
+
+
+def test_batch_norm_sees_real_images_and_fakes_apart(monkeypatch):
+    """D of dcgan takes two passes, a D without batch norm takes one."""
+    used = []
+    for name in "discriminator_step", "discriminator_step_two_passes":
+        monkeypatch.setattr(
+            state,
+            name,
+            lambda *args, name=name, plain=getattr(state, name), **options: (
+                used.append(name) or plain(*args, **options)
+            ),
+        )
+    for recipe in "dcgan", "auto-write", "default":
+        train_gan(small(recipe), steps=1)
+    assert used == ["discriminator_step_two_passes"] + ["discriminator_step"] * 4
+
+
+def test_batches_are_as_large_as_the_recipe_says(shown):
+    train_gan(small("keras-mlp"), steps=2)
+    assert [len(x) for x in shown["real"] + shown["z_D"]] == [7] * 4 and [
+        len(z) for z in shown["z_G"]
+    ] == [9, 9]
+
+
+def test_with_replacement_an_epoch_repeats_some_images_and_leaves_some_out(shown):
+    recipe = replace(small("keras-mlp"), steps_per_epoch=0)
+    gan, _ = train_gan(recipe, steps=4)
+    assert gan.steps_per_epoch == 4 and len(np.unique(gan.indices)) < 28
+    gan, _ = train_gan(replace(recipe, with_replacement=False), steps=4)
+    assert len(np.unique(gan.indices)) == 28
+    gan, _ = train_gan(
+        replace(recipe, with_replacement=False, steps_per_epoch=9), steps=9
+    )  # more steps than one pass has
+    assert np.bincount(gan.indices, minlength=30).min() >= 2
+
+
+def test_without_an_average_the_generator_itself_generates():
+    gan, _ = train_gan(small("pytorch-mlp"))
+    assert gan.G_ema is gan.G
+    gan, _ = train_gan(small("default"))
+    assert gan.G_ema is not gan.G and (gan.G_ema.theta != gan.G.theta).any()
+
+
+def test_running_statistics_are_averaged_with_the_weights():
+    gan, _ = train_gan(replace(small("dcgan"), ema_decay=0.9))
+    assert gan.G_ema.buffers.shape == gan.G.buffers.shape != (0,)
+    assert (gan.G_ema.buffers != gan.G.buffers).any() and (gan.G_ema.buffers[:4] != 0).all()
+
+
+LABELS = np.arange(30) * 7 % 10 % 3  # three classes
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_with_labels(name, xp):
+    losses = []
+    for module in (np, xp) if xp.__name__ != "cupy" else (xp,):
+        gan = GAN(
+            replace(small(name), conditional=True),
+            IMAGES,
+            labels=LABELS,
+            n_classes=3,
+            xp=module,
+            fused=False,
+        )
+        for _ in range(5):
+            losses.append([asnumpy(value).item() for value in gan.train_step()])
+        assert gan.generate(gan.grid_latents).shape == (100, 8, 12)
+    assert np.isfinite(losses).all() and losses[:5] == losses[-5:]
+
+
+def test_each_image_comes_with_its_own_label(monkeypatch):
+    seen, D_step, G_step = [], state.discriminator_step, state.generator_step
+
+    def spy_D(G, D, optimizer, real, z, *, labels, **options):
+        seen.append((real, labels))
+        return D_step(G, D, optimizer, real, z, labels=labels, **options)
+
+    def spy_G(G, D, optimizer, z, *, labels, **options):
+        np.testing.assert_array_equal(
+            labels, np.resize(seen[-1][1], (9, 3))
+        )  # as long as G's batch
+        return G_step(G, D, optimizer, z, labels=labels, **options)
+
+    monkeypatch.setattr(state, "discriminator_step", spy_D)
+    monkeypatch.setattr(state, "generator_step", spy_G)
+    gan = GAN(
+        replace(small("keras-mlp-fixed"), conditional=True), IMAGES, labels=LABELS, n_classes=3
+    )
+    for _ in range(9):
+        gan.train_step()
+    images = IMAGES / 127.5 - 1
+    for real, labels in seen:
+        for row, label in zip(real, labels):
+            i = abs(images - row).sum(axis=(1, 2)).argmin()
+            assert label.tolist() == np.eye(3)[LABELS[i]].tolist()
+
+
+def test_the_grid_has_the_same_noise_for_each_class():
+    gan = GAN(replace(small("default"), conditional=True), IMAGES, labels=LABELS, n_classes=3)
+    z, labels = gan.grid_latents
+    np.testing.assert_array_equal(z[:33], z[34:67])
+    np.testing.assert_array_equal(z[67:], z[:33])
+    assert (
+        labels.argmax(axis=1).tolist() == [0] * 34 + [1] * 33 + [2] * 33
+        and (labels.sum(axis=1) == 1).all()
+    )
+    z, labels = gan.evaluation_latents
+    shares = labels.mean(axis=0)  # classes are as frequent as in the images
+    np.testing.assert_allclose(shares, np.bincount(LABELS) / 30, atol=0.05)
+    assert len(np.unique(z[:, 0])) == 2000
+
+
+@pytest.mark.parametrize("loss", GAN_LOSSES)
+@pytest.mark.parametrize("penalty", ["", *PENALTIES])
+def test_every_loss_and_penalty_trains_the_same_on_every_backend(loss, penalty, xp):
+    recipe = replace(small("default"), loss=loss, penalty=penalty, spectral=loss == "hinge")
+    gan, losses = train_gan(recipe, xp)
+    assert np.isfinite(losses).all()
+    if xp.__name__ != "cupy":
+        plain, expected = train_gan(recipe)
+        assert losses == expected
+        np.testing.assert_array_equal(asnumpy(gan.D.theta), plain.D.theta)
+    if xp is fake_cupy:
+        with fake_cupy.no_sync():
+            gan.train_step()
+
+
+def test_loss_penalty_and_spectral_norm_reach_the_networks():
+    usual, _ = train_gan(small("default"), steps=2)
+    for change in (
+        dict(loss="hinge"),
+        dict(loss="minimax"),
+        dict(penalty="r1"),
+        dict(penalty="wgan-gp"),
+        dict(spectral=True),
+    ):
+        other, _ = train_gan(replace(small("default"), **change), steps=2)
+        assert (other.G.theta != usual.G.theta).any(), change
+        if "loss" not in change:
+            assert (other.D.theta != usual.D.theta).any(), change
+    assert [repr(layer) for layer in other.D.layers][1::3] == [
+        "SpectralNorm(Dense(96, 5))",
+        "SpectralNorm(Dense(5, 6))",
+        "SpectralNorm(Dense(6, 1))",
+    ] and other.D.buffers.any()
+    heavier, _ = train_gan(replace(small("default"), penalty="r1", penalty_weight=20.0), steps=1)
+    lighter, _ = train_gan(replace(small("default"), penalty="r1", penalty_weight=10.0), steps=1)
+    none, _ = train_gan(small("default"), steps=1)
+    np.testing.assert_allclose(
+        heavier.D.dtheta - none.D.dtheta,
+        2 * (lighter.D.dtheta - none.D.dtheta),
+        rtol=2e-3,
+        atol=1e-6,
+    )
+
+
+def test_a_penalty_every_few_steps_has_a_larger_weight(monkeypatch):
+    weights = []
+    monkeypatch.setattr(state, "make_penalty", lambda name, weight: weights.append((name, weight)))
+    train_gan(replace(small("default"), penalty="r1", penalty_weight=5.0, penalty_every=4), steps=9)
+    assert weights == [("r1", 20.0)] * 3  # at steps 0, 4 and 8
+
+
+def test_warm_up_steps_have_no_penalty(monkeypatch):
+    """A penalty is due every so many training steps, and a warm-up step is not one."""
+    weights = []
+    monkeypatch.setattr(state, "make_penalty", lambda name, weight: weights.append(weight))
+    train_gan(replace(small("default"), penalty="r1", penalty_every=4, d_warmup_steps=3), steps=4)
+    assert weights == [40.0]
+
+
+def test_a_penalty_is_on_the_gradient_of_the_pixels_not_of_the_labels():
+    """With weights on the labels alone, the gradient of the pixels is 0."""
+    gan = GAN(
+        replace(small("default"), conditional=True, dropout=0.0), IMAGES, labels=LABELS, n_classes=3
+    )
+    gan.D.theta[...] = np.abs(gan.D.theta)  # every LeakyReLU lets pass what is positive
+    gan.D.layers[1].W[:96] = 0
+    x, labels = np.ones((7, 8, 12), "float32"), np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2, 0]]
+    for name in PENALTIES:
+        P = make_penalty(name, 1.0)(gan.D, x, -x, labels=labels, rng=np.random.default_rng(0))
+        assert P == (0 if name == "r1" else 1) and not gan.D.dtheta[96 * 5 :].any()
+    gan.D.layers[1].W[:96] = 0.1
+    assert (
+        make_penalty("r1", 1.0)(gan.D, x, -x, labels=labels, rng=None) > 0
+        and gan.D.dtheta[: 96 * 5].all()
+    )
+
+
+def test_values_that_contradict_each_other_are_refused():
+    with pytest.raises(
+        ValueError,
+        match="^the penalty r1 needs a discriminator without batch norm.* the recipe dcgan",
+    ):
+        recipe_from_dict({**asdict(RECIPES["dcgan"]), "penalty": "r1"})
+    with pytest.raises(
+        ValueError,
+        match="^the hinge loss requires real_label to be 1, but the recipe default has 0.9",
+    ):
+        recipe_from_dict({**asdict(RECIPES["default"]), "loss": "hinge", "real_label": 0.9})
+    for name, value in (
+        ("loss", "best"),
+        ("penalty", "r2"),
+        ("spectral", 1),
+        ("penalty_every", 0),
+        ("penalty_weight", "much"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} is {value!r}"):
+            recipe_from_dict({**asdict(RECIPES["default"]), name: value})
+    with pytest.raises(
+        NotImplementedError, match="batch"
+    ):  # a recipe that was not validated fails in the layer
+        train_gan(replace(small("dcgan"), penalty="r1"), steps=1)
+
+
+@pytest.mark.parametrize(
+    "recipe, n, labels, words",
+    [
+        ({}, 6, None, "6 images are fewer than the batch_size, 7"),
+        ({"conditional": True}, 30, None, "must be given"),
+        ({}, 30, [0, 1] * 15, "must not be given"),
+        ({"conditional": True}, 30, [0, 2] * 15, "30 integers from 0 to 1"),
+        ({"conditional": True}, 30, [0, -1] * 15, "30 integers from 0 to 1"),
+        ({"conditional": True}, 30, [0.0, 1.0] * 15, "not float64"),
+        ({"conditional": True}, 30, [0, 1], "of shape (2,)"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_refused(recipe, n, labels, words):
+    recipe = replace(small("default"), dropout=0.0, **recipe)
+    labels = None if labels is None else np.array(labels)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        GAN(recipe, IMAGES[:n], labels=labels, n_classes=2)
