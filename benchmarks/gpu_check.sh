@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that can only be checked where there is a GPU, in one call of at most eight minutes.
+# Everything that can only be checked on a GPU, in one call of at most eight minutes.
 #
 #     bash benchmarks/gpu_check.sh [FOLDER]
 #
 # Needs Python 3.10 or newer with numpy, cupy 14, matplotlib, tqdm, pytest, hypothesis (and torch
-# for the comparison), already installed; installs nothing and fetches nothing. What it prints
-# goes to FOLDER/gpu_check.txt too (default: a new temporary folder), with the run that it makes.
+# for the comparison), already installed; it installs and downloads nothing. Its output also goes to
+# FOLDER/gpu_check.txt (default: a new temporary folder), next to the run that it trains.
 # Exit status 0 if every part passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ mkdir -p "$out"
 export MINIGAN_REQUIRE_GPU=1 PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 failed=0
 
-part() {  # part SECONDS NAME COMMAND...: run it under a time limit, remember whether it failed
+part() {  # part SECONDS NAME COMMAND...: run it with a time limit, and note whether it failed
     local seconds=$1 name=$2
     shift 2
     echo "== $name"
@@ -24,15 +24,15 @@ part() {  # part SECONDS NAME COMMAND...: run it under a time limit, remember wh
 checks() {
     python3 --version
     python3 -c 'import cupy; cupy.show_config()'
-    part 240 "the test suite, on CuPy too" python3 -m pytest -q -rs --ignore tests/test_planted_bugs.py
+    part 240 "the test suite, with CuPy" python3 -m pytest -q -rs --ignore tests/test_planted_bugs.py
     part 60 "two epochs of demo.py --backend cupy" python3 demo.py --backend cupy --epochs 2 --out "$out/run"
-    part 90 "a step, its launches and its floor; unfused, and recorded" python3 benchmarks/step.py --backend cupy --graph --rounds 5
+    part 90 "a training step, its launches and gemm time; unfused, and recorded" python3 benchmarks/step.py --backend cupy --graph --rounds 5
     part 30 "samples of that run" python3 demo.py sample "$out/run" --count 64 --out "$out/digits.png"
-    part 60 "one epoch of NumPy, for its speed" python3 demo.py --epochs 1 --out "$out/run-numpy"
+    part 60 "one epoch with NumPy, for its speed" python3 demo.py --epochs 1 --out "$out/run-numpy"
     if python3 -c 'import torch' 2> /dev/null; then
         part 60 "comparison with PyTorch" python3 benchmarks/compare_torch.py
     else
-        echo "== comparison with PyTorch: left out, torch is not installed"
+        echo "== comparison with PyTorch: skipped, torch is not installed"
     fi
     return $failed
 }

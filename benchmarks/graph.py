@@ -1,108 +1,156 @@
-"""Record both moves of a game once, and play them back: two launches of a CUDA graph instead of some fifty of kernels.
+"""Record both training steps once as CUDA graphs: two launches instead of about fifty.
 
     python benchmarks/step.py --backend cupy --graph
 
-It has not run on a GPU yet, only on the tests' stand-in, which has the same interface. So it is not part of the package.
+This code has not run on a GPU yet, only on the tests' fake CuPy, which has the same interface. It
+is therefore not part of the package.
 
-A stream of work for the device can be recorded instead of being done, and started later, as often as one likes, by one call.
-What is recorded is which kernels, and on which places in memory; so it must wait for nothing, ask for no memory, and take
-nothing from the host. `play_D` and `play_G` of minigan/fusing.py are made for that. What changes from step to step stays
-outside of them: images, noise, random bits, and the optimizers, whose rate is a number of the host's.
+The work of a CUDA stream can be recorded instead of executed, and launched later by a single call,
+as often as one likes. A recording consists of kernels and of the addresses of their arrays, so the
+recorded code must not wait for the device, allocate memory, or read anything from the host.
+`discriminator_gradient` and `generator_gradient` of minigan/accel/fused_steps.py meet these
+conditions. Everything that changes from step to step is outside them: images, noise, random bits,
+and the optimizers, whose learning rate is a number on the host.
 
-Matrix products are what stands in the way: CuPy refuses to have its own recorded, though cuBLAS, which does the work, can be
-(cuBLAS manual, "CUDA Graphs Support"). Here it is called directly, through its C interface.
+The obstacle is matrix products: CuPy does not allow its own to be recorded, although cuBLAS, which
+computes them, can be (cuBLAS manual, "CUDA Graphs Support"). This module therefore calls cuBLAS
+directly, through its C interface.
 """
+
 import contextlib
 import ctypes
+from collections.abc import Callable
+from typing import Any
 
-from minigan.backend import array_module
+from minigan.accel.fused_steps import FusedSteps
+from minigan.backend import Array, get_array_module
 
-WORKSPACE = 32 << 20  # bytes for cuBLAS, as its manual recommends for the newest cards; of its own, since the graph will use it again
+# Bytes for cuBLAS, as its manual recommends for the newest cards. The memory stays reserved,
+# because every launch of the graph uses it again.
+WORKSPACE = 32 << 20
 
 
-def find_library():
-    """cuBLAS, which CuPy has loaded already. Raises OSError where it goes by another name."""
+def find_library() -> ctypes.CDLL:
+    """cuBLAS, which CuPy has already loaded. Raises OSError where it has another name."""
     for name in "libcublas.so.13", "libcublas.so.12":
         with contextlib.suppress(OSError):
             return ctypes.CDLL(name)
-    raise OSError("cuBLAS is not found as libcublas.so.13 or libcublas.so.12")
+    raise OSError("cuBLAS was not found as libcublas.so.13 or libcublas.so.12")
 
 
-def order(x):
-    """(operation, leading dimension) of a matrix for cuBLAS. It reads memory column by column, so that what lies row by row
-    is the transpose to it: 0, as it is. What is already a transpose to us is to be turned around: 1."""
+def matrix_layout(x: Array) -> tuple[int, int]:
+    """(operation, leading dimension) of a matrix for cuBLAS, which stores matrices column by
+    column.
+
+    A matrix that we store row by row is its own transpose there: operation 0, unchanged. A view
+    that is a transpose to us must be transposed: operation 1. Raises ValueError for any other view.
+    """
     if x.flags.c_contiguous:
         return 0, x.shape[1]
     if x.T.flags.c_contiguous:
         return 1, x.shape[0]
-    raise ValueError(f"a matrix of shape {x.shape} and strides {x.strides} does not lie in one piece")
+    raise ValueError(f"a matrix of shape {x.shape} and strides {x.strides} is not contiguous")
 
 
-def check(status):
+def check_status(status: int) -> None:
+    """Raise RuntimeError unless cuBLAS succeeded."""
     if status:
         raise RuntimeError(f"cuBLAS returned the status {status}")
 
 
-def make_product(library, handle, dtype):
-    """A function (a, b, out) that has cuBLAS write a·b into out. To it all three are transposes: outᵀ = bᵀ·aᵀ."""
-    gemm, real = (library.cublasSgemm_v2, ctypes.c_float) if dtype == "float32" else (library.cublasDgemm_v2, ctypes.c_double)
-    one, zero = real(1), real(0)
+def make_product(library: Any, handle: ctypes.c_void_p, dtype: str) -> Callable:
+    """A function (a, b, out) that lets cuBLAS write a @ b into out.
+
+    For cuBLAS, which stores matrices column by column, this is outᵀ = bᵀ @ aᵀ.
+    """
+    gemm, real = (
+        (library.cublasSgemm_v2, ctypes.c_float)
+        if dtype == "float32"
+        else (library.cublasDgemm_v2, ctypes.c_double)
+    )
+    one, zero = ctypes.byref(real(1)), ctypes.byref(real(0))
 
     def product(a, b, out):
         (m, k), n = a.shape, b.shape[1]
-        (turn_b, ld_b), (turn_a, ld_a), (turn_out, _) = order(b), order(a), order(out)
-        if b.shape[0] != k or out.shape != (m, n) or turn_out or not a.dtype == b.dtype == out.dtype == dtype:
-            raise ValueError(f"no product of {a.dtype} {a.shape} and {b.dtype} {b.shape} for {out.dtype} {out.shape}")
-        a, b, c = (ctypes.c_void_p(x.data.ptr) for x in (a, b, out))
-        check(gemm(handle, turn_b, turn_a, n, m, k, ctypes.byref(one), b, ld_b, a, ld_a, ctypes.byref(zero), c, n))
+        (op_b, ld_b), (op_a, ld_a), (op_out, _) = (matrix_layout(x) for x in (b, a, out))
+        same_dtype = a.dtype == b.dtype == out.dtype == dtype
+        if b.shape[0] != k or out.shape != (m, n) or op_out or not same_dtype:
+            raise ValueError(
+                f"cannot write the product of {a.dtype} {a.shape} and {b.dtype} {b.shape} into"
+                f" {out.dtype} {out.shape}"
+            )
+        pointer_a, pointer_b, pointer_out = (ctypes.c_void_p(x.data.ptr) for x in (a, b, out))
+        right, left = (pointer_b, ld_b), (pointer_a, ld_a)
+        status = gemm(handle, op_b, op_a, n, m, k, one, *right, *left, zero, pointer_out, n)
+        check_status(status)
+
     return product
 
 
-def record(moves, library=None):
-    """Replace both moves of a FusedMoves that has made a step by recordings of them. "" if the recordings do what the moves do;
-    otherwise one line that says why not, and the moves are as they were."""
-    xp, blocks = array_module(moves.told), [*moves.G, *moves.G_learning, *moves.D_in_D, *moves.D_in_G]
-    results = [net.dtheta for net in moves.made_of[:2]] + [moves.told]
-    plays, plain = (moves.play_D, moves.play_G), blocks[0].product
+def record(steps: FusedSteps, library: Any = None) -> str:
+    """Replace both gradient computations of a FusedSteps, after its first step, by recordings.
+
+    Returns "" if the recordings compute the same results. Otherwise returns one line with the
+    reason, and nothing has changed.
+    """
+    xp = get_array_module(steps.sums)
+    layers = [*steps.G, *steps.G_step_G, *steps.D_step_D, *steps.D_step_G]
+    G, D, _ = steps.made_from[0]
+    results = [G.dtheta, D.dtheta, steps.sums]
+    functions = steps.discriminator_gradient, steps.generator_gradient
+    plain_product = layers[0].product
     try:
-        for play in plays:
-            play()
+        for function in functions:
+            function()
         expected = [result.copy() for result in results]
-        library, handle = library or find_library(), ctypes.c_void_p(xp.cuda.device.get_cublas_handle())
-        product, workspace = make_product(library, handle, moves.told.dtype), xp.zeros(WORKSPACE, "uint8")
+        library = library or find_library()
+        handle = ctypes.c_void_p(xp.cuda.device.get_cublas_handle())
+        product = make_product(library, handle, steps.sums.dtype)
+        workspace = xp.zeros(WORKSPACE, "uint8")
+        address, size = ctypes.c_void_p(workspace.data.ptr), ctypes.c_size_t(WORKSPACE)
         xp.cuda.Device().synchronize()
         with xp.cuda.Stream(non_blocking=True) as stream:
-            check(library.cublasSetStream_v2(handle, ctypes.c_void_p(stream.ptr)))
-            check(library.cublasSetWorkspace_v2(handle, ctypes.c_void_p(workspace.data.ptr), ctypes.c_size_t(WORKSPACE)))
-            for block in blocks:
-                block.product = product
-            for play in plays:  # once as they are: while recording, no kernel may have to be compiled or loaded
-                play()
+            check_status(library.cublasSetStream_v2(handle, ctypes.c_void_p(stream.ptr)))
+            check_status(library.cublasSetWorkspace_v2(handle, address, size))
+            for layer in layers:
+                layer.product = product
+            for function in functions:  # no kernel may be compiled or loaded during the recording
+                function()
             stream.synchronize()
-            graphs = [capture(stream, play) for play in plays]
-        for result in results:
-            result[...] = 0
-        for graph in graphs:
-            graph.launch()
-        for result, right in zip(results, expected):
-            off, size = float(abs(result - right).max()), float(abs(right).max())
-            if not off <= 1e-3 * size:  # the same sums, maybe in another order; and NaN is not all right, either
-                raise ValueError(f"the recording is off by {off:.2g} where the largest number is {size:.2g}")
-    except Exception as error:  # whatever it is: the moves themselves are known to work
-        return f"not recorded: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+            graphs = [capture(stream, function) for function in functions]
+        check_recording(graphs, results, expected)
+    except Exception as error:  # of any kind: the steps themselves are known to work
+        reason = str(error).splitlines()[0] if str(error) else ""
+        return f"not recorded: {type(error).__name__}: {reason}"[:200]
     finally:
-        for block in blocks:
-            block.product = plain
-    moves.recorded = graphs, workspace  # which have to live as long as they are used
-    moves.play_D, moves.play_G = (graph.launch for graph in graphs)
+        for layer in layers:
+            layer.product = plain_product
+    steps.recorded = graphs, workspace  # both have to live as long as they are used
+    steps.discriminator_gradient, steps.generator_gradient = (graph.launch for graph in graphs)
     return ""
 
 
-def capture(stream, play):
-    """The graph of what play() would do. Where it fails, the stream is left as one that does not record."""
+def check_recording(graphs: list, results: list[Array], expected: list[Array]) -> None:
+    """Raise ValueError unless the graphs fill the results with the expected numbers, up to
+    rounding.
+    """
+    for result in results:
+        result[...] = 0
+    for graph in graphs:
+        graph.launch()
+    for result, right in zip(results, expected):
+        error, size = float(abs(result - right).max()), float(abs(right).max())
+        if not error <= 1e-3 * size:  # also true if the error is NaN
+            raise ValueError(
+                f"the error of the recording is {error:.2g} where the largest number is {size:.2g}"
+            )
+
+
+def capture(stream: Any, function: Callable) -> Any:
+    """The graph of the work of function(). If it fails, the stream no longer records."""
     stream.begin_capture()
     try:
-        play()
+        function()
     except Exception:
         with contextlib.suppress(Exception):
             stream.end_capture()

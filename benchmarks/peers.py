@@ -1,15 +1,19 @@
-"""A recipe in PyTorch, as one writes it there; for the benchmarks."""
+"""A recipe in PyTorch, written as is usual in PyTorch; for the benchmarks."""
+
 import copy
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from minigan.build import make_networks
+from minigan.gan.models import make_networks
+from minigan.gan.recipes import Recipe
+from minigan.nn.sequential import Sequential
 
 
-class Largest(nn.Module):
-    """Maxout."""
+class Maxout(nn.Module):
+    """The largest of each k neighbouring numbers."""
 
     def __init__(self, k):
         super().__init__()
@@ -19,28 +23,55 @@ class Largest(nn.Module):
         return x.view(len(x), -1, self.k).amax(2)
 
 
-MODULES = {  # what PyTorch calls our layers
+class Reshape(nn.Module):
+    """x (N, ...) -> (N, *shape), where an image shape (H, W, C) becomes (C, H, W)."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x):
+        if len(self.shape) == 3:  # H, W, C: the next layer is a convolution
+            height, width, channels = self.shape
+            if x.dim() == 3:  # an image, without an axis of channels
+                return x.unsqueeze(1)
+            return x.reshape(len(x), channels, height, width)
+        return x.reshape(len(x), *self.shape)
+
+
+MODULES = {  # our layers in PyTorch
     "Dense": lambda layer: nn.Linear(*layer.W.shape),
-    "LeakyReLU": lambda layer: nn.LeakyReLU(layer.slope) if layer.slope else nn.ReLU(),
+    "LeakyReLU": lambda layer: (
+        nn.LeakyReLU(layer.negative_slope) if layer.negative_slope else nn.ReLU()
+    ),
     "Tanh": lambda layer: nn.Tanh(),
     "Sigmoid": lambda layer: nn.Sigmoid(),
-    "Dropout": lambda layer: nn.Dropout(layer.rate),
-    "BatchNorm": lambda layer: nn.BatchNorm2d(len(layer.gamma)),
-    "Conv2D": lambda layer: nn.Conv2d(layer.n_in, layer.n_out, layer.size, layer.stride, layer.padding),
-    "ConvTranspose2D": lambda layer: nn.ConvTranspose2d(layer.n_in, layer.n_out, layer.size, layer.stride, layer.padding, layer.more),
-    "AveragePool2D": lambda layer: nn.AvgPool2d(layer.k),
-    "UpSample2D": lambda layer: nn.Upsample(scale_factor=layer.k),
-    "Maxout": lambda layer: Largest(layer.k),
-    "Reshape": lambda layer: nn.Flatten() if len(layer.shape) == 1 else nn.Unflatten(1, (layer.shape[2], *layer.shape[:2])),
+    "Dropout": lambda layer: nn.Dropout(layer.p),
+    "BatchNorm2d": lambda layer: nn.BatchNorm2d(len(layer.gamma)),
+    "Conv2d": lambda layer: nn.Conv2d(
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding
+    ),
+    "ConvTranspose2d": lambda layer: nn.ConvTranspose2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        layer.output_padding,
+    ),
+    "AvgPool2d": lambda layer: nn.AvgPool2d(layer.kernel_size),
+    "Upsample": lambda layer: nn.Upsample(scale_factor=layer.scale_factor),
+    "Maxout": lambda layer: Maxout(layer.pieces),
+    "Reshape": lambda layer: Reshape(layer.shape),
 }
 
 
-def network(net):
-    """The same layers in PyTorch, with the same weights where both keep them in the same order."""
+def network(net: Sequential) -> nn.Sequential:
+    """The same layers in PyTorch, with the same weights where both store them in the same order."""
     modules = []
     for layer in net.layers:
         module = MODULES[type(layer).__name__](layer)
-        for parameter, name in zip(module.parameters(), layer.names):
+        for parameter, name in zip(module.parameters(), layer.param_names):
             array = getattr(layer, name)
             array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
             parameter.data = torch.tensor(np.ascontiguousarray(array))
@@ -49,20 +80,38 @@ def network(net):
 
 
 class Twin:
-    """A recipe's networks, losses, optimizers and average in PyTorch; `lean` switches D's parameters off
-    in G's step, `compiled` puts both steps' forward and loss under torch.compile."""
+    """The networks, losses, optimizers and average of a recipe in PyTorch, for greyscale images.
 
-    def __init__(self, recipe, images, device="cpu", lean=False, compiled=False, seed=0):
+    `lean` switches off the gradients of D's parameters in G's step; `compiled` compiles the forward
+    and the loss of both steps with torch.compile.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        images: np.ndarray,
+        *,
+        device: str = "cpu",
+        lean: bool = False,
+        compiled: bool = False,
+        seed: int = 0,
+    ):
         if recipe.loss != "non-saturating" or recipe.penalty not in ("", "r1") or recipe.spectral:
-            raise ValueError(f"the recipe {recipe.name} has a loss, penalty or normalisation that this twin has not learned")
+            raise ValueError(
+                f"the recipe {recipe.name} has a loss, penalty or normalisation that the PyTorch"
+                " twin does not have"
+            )
         torch.manual_seed(seed)
-        self.recipe, self.device, self.lean, self.i, self.n = recipe, device, lean, 0, 0
-        self.images = torch.from_numpy(images.reshape(len(images), -1).copy()).to(device)
+        self.recipe, self.device, self.lean, self.batch_index, self.t = recipe, device, lean, 0, 0
+        self.images = torch.from_numpy(images.copy()).to(device)
         self.order = torch.randperm(len(images), device=device)
-        self.G, self.D = (network(net).to(device) for net in make_networks(recipe, images.shape[1:], np.random.default_rng(seed)))
-        self.drawer = copy.deepcopy(self.G)
-        self.optimizer_G = self.optimizer(self.G, recipe.learning_rate, recipe.decay_G)
-        self.optimizer_D = self.optimizer(self.D, recipe.learning_rate_D or recipe.learning_rate, 0.0)
+        networks = make_networks(recipe, images.shape[1:], rng=np.random.default_rng(seed))
+        self.G, self.D = (network(net).to(device) for net in networks)
+        self.G_ema = copy.deepcopy(self.G)
+        self.optimizer_G = self.optimizer(self.G, recipe.learning_rate, recipe.weight_decay_G)
+        self.optimizer_D = self.optimizer(
+            self.D, recipe.learning_rate_D or recipe.learning_rate, 0.0
+        )
         bce = nn.BCEWithLogitsLoss()
 
         def loss_D(real, z, real_target, fake_target):
@@ -71,56 +120,75 @@ class Twin:
 
         def loss_G(z, target):
             return bce(self.D(self.G(z)), target)
-        self.loss_D, self.loss_G = (torch.compile(loss_D), torch.compile(loss_G)) if compiled else (loss_D, loss_G)
 
-    def optimizer(self, net, lr, decay):
-        recipe = self.recipe
+        self.loss_D, self.loss_G = (
+            (torch.compile(loss_D), torch.compile(loss_G)) if compiled else (loss_D, loss_G)
+        )
+
+    def optimizer(self, net: nn.Module, lr: float, weight_decay: float) -> Any:
+        """The recipe's optimizer, in PyTorch's fused form."""
+        recipe, parameters = self.recipe, net.parameters()
         if recipe.optimizer == "sgd":
-            return torch.optim.SGD(net.parameters(), lr, recipe.momentum[0], fused=True)
-        kind = torch.optim.AdamW if decay else torch.optim.Adam
-        return kind(net.parameters(), lr, (recipe.beta1, recipe.beta2), weight_decay=decay, fused=True)
+            return torch.optim.SGD(parameters, lr, recipe.momentum[0], fused=True)
+        kind, betas = (
+            torch.optim.AdamW if weight_decay else torch.optim.Adam,
+            (
+                recipe.beta1,
+                recipe.beta2,
+            ),
+        )
+        return kind(parameters, lr, betas, weight_decay=weight_decay, fused=True)
 
-    def batch(self):
-        N = self.recipe.batch_size
-        self.i = (self.i + 1) % (len(self.images) // N)
-        if self.i == 0:
+    def next_batch(self) -> torch.Tensor:
+        """The next N real images, scaled."""
+        N, pixel_min = self.recipe.batch_size, self.recipe.pixel_min
+        self.batch_index = (self.batch_index + 1) % (len(self.images) // N)
+        if self.batch_index == 0:
             self.order = torch.randperm(len(self.images), device=self.device)
-        rows = self.order[self.i * N:(self.i + 1) * N]
-        return self.images[rows].float() / (255 / (1 - self.recipe.low)) + self.recipe.low
+        indices = self.order[self.batch_index * N : (self.batch_index + 1) * N]
+        return self.images[indices].float() / (255 / (1 - pixel_min)) + pixel_min
 
-    def noise(self, n):
+    def sample_latents(self, n: int) -> torch.Tensor:
+        """n latents."""
+        shape = n, self.recipe.latent_dim
         if self.recipe.noise == "uniform":
-            return (2 * torch.rand(n, self.recipe.latent_dim, device=self.device) - 1) * 3 ** 0.5
-        return torch.randn(n, self.recipe.latent_dim, device=self.device)
+            return (2 * torch.rand(shape, device=self.device) - 1) * 3**0.5
+        return torch.randn(shape, device=self.device)
 
-    def step(self):
-        recipe, real = self.recipe, self.batch()
-        n, n_G = len(real), recipe.batch_G or len(real)
+    def train_step(self) -> None:
+        """One training step."""
+        recipe, real = self.recipe, self.next_batch()
+        n, n_G = len(real), recipe.batch_size_G or len(real)
+        real_target = torch.full((n, 1), recipe.real_label, device=self.device)
+        fake_target = torch.zeros(n, 1, device=self.device)
         self.optimizer_D.zero_grad()
-        self.loss_D(real, self.noise(n), torch.full((n, 1), recipe.real_label, device=self.device),
-                    torch.zeros(n, 1, device=self.device)).backward()
-        if recipe.penalty and self.n % recipe.penalty_every == 0:
+        self.loss_D(real, self.sample_latents(n), real_target, fake_target).backward()
+        if recipe.penalty and self.t % recipe.penalty_every == 0:
             x = real.clone().requires_grad_()
-            g, = torch.autograd.grad(self.D(x).sum(), x, create_graph=True)
-            (recipe.penalty_every * recipe.penalty_weight / 2 * g.square().sum(1).mean()).backward()
+            (g,) = torch.autograd.grad(self.D(x).sum(), x, create_graph=True)
+            weight = recipe.penalty_every * recipe.penalty_weight
+            (weight / 2 * g.square().flatten(1).sum(1).mean()).backward()
         self.optimizer_D.step()
 
         if self.lean:
             self.D.requires_grad_(False)
         self.optimizer_G.zero_grad()
-        self.loss_G(self.noise(n_G), torch.ones(n_G, 1, device=self.device)).backward()
+        target = torch.ones(n_G, 1, device=self.device)
+        self.loss_G(self.sample_latents(n_G), target).backward()
         self.optimizer_G.step()
         if self.lean:
             self.D.requires_grad_(True)
 
-        if recipe.average:
+        if recipe.ema_decay:
+            weight = 1 - min(recipe.ema_decay, (1 + self.t) / (6 + self.t))
+            averages, parameters = list(self.G_ema.parameters()), list(self.G.parameters())
             with torch.no_grad():
-                weight = 1 - min(recipe.average, (1 + self.n) / (6 + self.n))
-                torch._foreach_lerp_(list(self.drawer.parameters()), list(self.G.parameters()), weight)
-        self.n += 1
+                torch._foreach_lerp_(averages, parameters, weight)
+        self.t += 1
 
-    def draw(self, z):
-        """Images in [0, 1] from noise, a NumPy array, as minigan's Game.draw."""
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        """Images (n, H, W) in [0, 1] from latents (n, Z), both on the host."""
+        net = self.G_ema if self.recipe.ema_decay else self.G
         with torch.no_grad():
-            net = self.drawer if self.recipe.average else self.G
-            return ((net(torch.from_numpy(z).to(self.device)).cpu().numpy() - self.recipe.low) / (1 - self.recipe.low)).clip(0, 1)
+            x = net(torch.from_numpy(z).to(self.device)).cpu().numpy()
+        return ((x - self.recipe.pixel_min) / (1 - self.recipe.pixel_min)).clip(0, 1)

@@ -1,13 +1,18 @@
-"""What was tried to find the default recipe, and what it gave: the table in docs/recipe.md.
+"""The search for the default recipe, and its results: the table in docs/recipe.md.
 
-    python benchmarks/search.py               train what has not been trained yet, a line each
-    python benchmarks/search.py --part 1/2    only every second row, to share the work of two processes
-    python benchmarks/search.py --table       print the table
+    OPENBLAS_NUM_THREADS=1 python benchmarks/search.py
+            train what is missing, then print the table
+    python benchmarks/search.py --part 1/2
+            only every second row, to divide the work between two processes
+    python benchmarks/search.py --table
+            only print the table
 
-Every row is the default recipe with something changed, trained for as many epochs as it says, and
-measured on 10,000 samples as `demo.py evaluate` does. Results are appended to docs/recipe.jsonl, so
-it can be stopped and goes on where it was. The seconds are those of one core (OPENBLAS_NUM_THREADS=1).
+Every row is the default recipe with some changes, trained for ten epochs unless it says otherwise,
+and evaluated on 10,000 samples as by `demo.py evaluate`. Every run appends a line to
+docs/recipe.jsonl, so that the search continues after an interruption. The seconds are processor
+time on one core.
 """
+
 import argparse
 import json
 import sys
@@ -17,41 +22,56 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from minigan.backend import keep_memory
-from minigan.data import SHIPPED
-from minigan.evaluation import make_yardstick
-from minigan.game import Game
-from minigan.recipes import RECIPES, replace
-from minigan.drawing import draw_many
-from minigan.sources import load
+from minigan.accel.cpu import disable_malloc_trim
+from minigan.datasets.idx import SHIPPED
+from minigan.datasets.load import load_dataset
+from minigan.evaluation.report import make_evaluator
+from minigan.gan.recipes import RECIPES, replace
+from minigan.training.sampling import generate_many
+from minigan.training.state import GAN
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
-EPOCHS = 10  # fewer than the default's, for time
-OLD = dict(batch_size=64, learning_rate=1e-3, beta1=0.5, beta2=0.999, dropout=0.3, real_label=0.9, decay_G=0.0)  # where we began
-EXTRAS = {"seed": 0, "ratio": 1.0, "instance_noise": 0.0, "decay_D": 0.0, "scale": 1.0}  # no part of a recipe: defaults
+EPOCHS = 10  # fewer than the default's, to save time
+OLD = dict(
+    batch_size=64,
+    learning_rate=1e-3,
+    beta1=0.5,
+    beta2=0.999,
+    dropout=0.3,
+    real_label=0.9,
+    weight_decay_G=0.0,
+)  # where the search began
+EXTRAS = {
+    "seed": 0,
+    "ratio": 1.0,
+    "instance_noise": 0.0,
+    "weight_decay_D": 0.0,
+    "scale": 1.0,
+}  # changes that are not fields of a recipe, with their defaults
 
-ROWS = {  # name: what is changed; ratio is the rate of D over that of G, scale that of the images
+# {name: changes}; ratio is the learning rate of D over that of G, scale multiplies the images
+ROWS = {
     "default": {},
     "default, seed 1": dict(seed=1),
     "default, seed 2": dict(seed=2),
-    "decay 0": dict(decay_G=0.0),
-    "decay 0.03": dict(decay_G=0.03),
-    "decay 0.15": dict(decay_G=0.15),
-    "decay 0.3": dict(decay_G=0.3),
-    "decay 0.07 of D, too": dict(decay_D=0.07),
-    "decay 0.07 of D only": dict(decay_G=0.0, decay_D=0.07),
-    "no average": dict(average=0.0),
-    "average .99": dict(average=0.99),
+    "decay 0": dict(weight_decay_G=0.0),
+    "decay 0.03": dict(weight_decay_G=0.03),
+    "decay 0.15": dict(weight_decay_G=0.15),
+    "decay 0.3": dict(weight_decay_G=0.3),
+    "decay 0.07 of D, too": dict(weight_decay_D=0.07),
+    "decay 0.07 of D only": dict(weight_decay_G=0.0, weight_decay_D=0.07),
+    "no average": dict(ema_decay=0.0),
+    "average .99": dict(ema_decay=0.99),
     "beta1 .5": dict(beta1=0.5),
     "beta1 .9": dict(beta1=0.9),
     "beta2 .9": dict(beta2=0.9),
     "beta2 .999": dict(beta2=0.999),
     "rate 7e-4": dict(learning_rate=7e-4),
     "rate 2e-3": dict(learning_rate=2e-3),
-    "rate falling to a third": dict(final_rate=0.33),
-    "rate falling to 0": dict(final_rate=0.0),
-    "decay 0, rate falling to a third": dict(decay_G=0.0, final_rate=0.33),
-    "decay 0, rate falling to 0": dict(decay_G=0.0, final_rate=0.0),
+    "rate falling to a third": dict(final_lr_factor=0.33),
+    "rate falling to 0": dict(final_lr_factor=0.0),
+    "decay 0, rate falling to a third": dict(weight_decay_G=0.0, final_lr_factor=0.33),
+    "decay 0, rate falling to 0": dict(weight_decay_G=0.0, final_lr_factor=0.0),
     "D twice as fast as G": dict(learning_rate=1e-3, ratio=2.0),
     "D half as fast as G": dict(learning_rate=2e-3, ratio=0.5),
     "batch 64, rate 1e-3": dict(batch_size=64, learning_rate=1e-3),
@@ -64,74 +84,109 @@ ROWS = {  # name: what is changed; ratio is the rate of D over that of G, scale 
     "D 1024-512": dict(widths_D=(1024, 512)),
     "G 512-1024": dict(widths_G=(512, 1024)),
     "D 256-256, G 256-256": dict(widths_D=(256, 256), widths_G=(256, 256)),
-    "initial weights: he": dict(rule="he"),
-    "initial weights: normal": dict(rule="normal"),
-    "ReLU in G": dict(slope_G=0.0),
+    "initial weights: he": dict(init="he"),
+    "initial weights: normal": dict(init="normal"),
+    "ReLU in G": dict(negative_slope_G=0.0),
     "noise of .2 on what D sees, falling to 0": dict(instance_noise=0.2),
     "images in [-.9, .9]": dict(scale=0.9),
-    "where we began: batch 64, rate 1e-3 falling to 0, beta1 .5, beta2 .999, dropout .3, label .9, average .999, decay 0":
-        dict(OLD, average=0.999, final_rate=0.0),
+    "where we began: batch 64, rate 1e-3 falling to 0, beta1 .5, beta2 .999, dropout .3, label .9,"
+    " average .999, decay 0": dict(OLD, ema_decay=0.999, final_lr_factor=0.0),
     "the same, rate constant and average .9999": OLD,
     **{f"16 epochs, seed {seed}": dict(epochs=16, seed=seed) for seed in range(10)},
     "40 epochs": dict(epochs=40),
 }
 
 
-def train(changes, images, yardstick):
-    """Figures of 10,000 samples at the end, and FD after every fourth epoch."""
-    extras = {**EXTRAS, **{name: value for name, value in changes.items() if name in EXTRAS}}
-    recipe = replace(RECIPES["default"], **{"epochs": EPOCHS, **{k: v for k, v in changes.items() if k not in EXTRAS}})
-    recipe = replace(recipe, learning_rate_D=recipe.learning_rate * extras["ratio"])
-    game, seconds, fds = Game(recipe, images, extras["seed"]), 0.0, {}
-    game.optimizer_D.decay = extras["decay_D"]
-    rng, plain = np.random.default_rng(extras["seed"]), game.next_images
+class ChangedGAN(GAN):
+    """A GAN with scaled real images, and with noise on them that decreases to 0 during training."""
 
-    def next_images():
-        left = 1 - game.t / (game.steps * recipe.epochs)
-        real = plain() * np.float32(extras["scale"])
-        if extras["instance_noise"]:
-            real += np.float32(extras["instance_noise"] * left) * rng.standard_normal(real.shape, dtype="float32")
+    def __init__(self, recipe, images, extras):
+        super().__init__(recipe, images, seed=extras["seed"])
+        self.scale, self.instance_noise = extras["scale"], extras["instance_noise"]
+        self.rng = np.random.default_rng(extras["seed"])
+
+    def real_images(self, batch):
+        real = super().real_images(batch) * np.float32(self.scale)
+        if self.instance_noise:
+            left = 1 - self.t / (self.steps_per_epoch * self.recipe.epochs)
+            noise = self.rng.standard_normal(real.shape, dtype="float32")
+            real += np.float32(self.instance_noise * left) * noise
         return real
-    game.next_images = next_images
+
+
+def train(changes, images, evaluator):
+    """The metrics of 10,000 samples at the end, and FD after every fourth epoch."""
+    extras = {**EXTRAS, **{name: value for name, value in changes.items() if name in EXTRAS}}
+    recipe = replace(
+        RECIPES["default"],
+        **{"epochs": EPOCHS, **{k: v for k, v in changes.items() if k not in EXTRAS}},
+    )
+    recipe = replace(recipe, learning_rate_D=recipe.learning_rate * extras["ratio"])
+    gan, seconds, fds = ChangedGAN(recipe, images, extras), 0.0, {}
+    gan.optimizer_D.weight_decay = extras["weight_decay_D"]
     for epoch in range(1, recipe.epochs + 1):
         began = time.process_time()
-        for _ in range(game.steps):
-            game.step()
+        for _ in range(gan.steps_per_epoch):
+            gan.train_step()
         seconds += time.process_time() - began
         if epoch % 4 == 0:
-            fds[epoch] = yardstick.quick(draw_many(game.drawer, recipe, 10_000, seed=0))["fd"]
-    drawn = draw_many(game.drawer, recipe, 10_000, seed=0)
-    grey = float(((drawn > 0.1) & (drawn < 0.9)).mean())  # neither black nor white
-    return {"seconds": seconds, "epochs": recipe.epochs, "fds": fds, "grey": grey, **yardstick.full(drawn)}
+            fds[epoch] = evaluator.quick(generate_many(gan.G_ema, recipe, 10_000, seed=0))["fd"]
+    generated = generate_many(gan.G_ema, recipe, 10_000, seed=0)
+    grey = float(((generated > 0.1) & (generated < 0.9)).mean())  # neither black nor white
+    return {
+        "seconds": seconds,
+        "epochs": recipe.epochs,
+        "fds": fds,
+        "grey": grey,
+        **evaluator.evaluate(generated),
+    }
 
 
-def table():
-    """The results as a Markdown table."""
-    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    print("| changed | epochs | s | FD after 4 | 8 | at the end | precision | coverage | recall | rarest class | grey |")
+def print_table():
+    """Print the results as a Markdown table."""
+    rows = (
+        [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    )
+    print(
+        "| changed | epochs | s | FD after 4 | 8 | at the end | precision | coverage | recall |"
+        " rarest class | grey |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for row in sorted(rows, key=lambda row: list(ROWS).index(row["name"]) if row["name"] in ROWS else 999):
+    for row in sorted(
+        rows, key=lambda row: list(ROWS).index(row["name"]) if row["name"] in ROWS else 999
+    ):
         fds = {int(epoch): fd for epoch, fd in row["fds"].items()}
-        print(f"| {row['name']} | {row['epochs']} | {row['seconds']:.0f} | {fds[4]:.1f} | {fds[8]:.2f} | **{row['fd']:.2f}** |"
-              f" {row['precision']:.2f} | {row['coverage']:.2f} | {row['recall']:.2f} | {min(row['classes']):.1%} | {row['grey']:.1%} |")
+        print(
+            f"| {row['name']} | {row['epochs']} | {row['seconds']:.0f} | {fds[4]:.1f} |"
+            f" {fds[8]:.2f} | **{row['fd']:.2f}** | {row['precision']:.2f} | {row['coverage']:.2f}"
+            f" | {row['recall']:.2f} | {min(row['classes']):.1%} | {row['grey']:.1%} |"
+        )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--part", default="1/1", metavar="I/N")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
-    keep_memory()
+    disable_malloc_trim()
     if not args.table:
         part, parts = map(int, args.part.split("/"))
-        data = load(SHIPPED)
-        images, (yardstick, _) = data.images, make_yardstick(data, True)
-        done = {json.loads(line)["name"] for line in RESULTS.read_text().splitlines()} if RESULTS.exists() else set()
-        for name, changes in list(ROWS.items())[part - 1::parts]:
+        data = load_dataset(SHIPPED)
+        images, evaluator = data.images, make_evaluator(data, True)
+        done = (
+            {json.loads(line)["name"] for line in RESULTS.read_text().splitlines()}
+            if RESULTS.exists()
+            else set()
+        )
+        for name, changes in list(ROWS.items())[part - 1 :: parts]:
             if name not in done:
                 with np.errstate(all="ignore"):
-                    result = train(changes, images, yardstick)
+                    result = train(changes, images, evaluator)
                 with open(RESULTS, "a") as file:
                     file.write(json.dumps({"name": name, **result}) + "\n")
-                print(f"{name}: FD {result['fd']:.2f}, coverage {result['coverage']:.2f}", flush=True)
-    table()
+                print(
+                    f"{name}: FD {result['fd']:.2f}, coverage {result['coverage']:.2f}", flush=True
+                )
+    print_table()

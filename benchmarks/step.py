@@ -1,57 +1,81 @@
-"""A training step, beside the matrix products that it cannot do without, and beside PyTorch.
+"""A training step, compared with its matrix products alone, and with PyTorch.
 
-    python benchmarks/step.py                        the table: three networks, 1 and 2 threads; some minutes
-    python benchmarks/step.py --json FILE            the same as numbers, too
-    python benchmarks/step.py --batches              never slower than PyTorch? batch 32 to 1024
-    python benchmarks/step.py --profile              where the milliseconds above the floor go, page by page
-    python benchmarks/step.py --launches             which kernels a step would start on a GPU
-    python benchmarks/step.py --grow docs/growth.png step and floor over width and batch
-    python benchmarks/step.py --backend cupy         on a GPU (PyTorch on the same card)
-    python benchmarks/step.py --backend cupy --graph     with both moves recorded as CUDA graphs, too (see graph.py)
+    python benchmarks/step.py
+            the table: three recipes, 1 and 2 threads (a few minutes)
+    python benchmarks/step.py --networks dcgan --threads 1
+            other recipes, or other numbers of threads
+    python benchmarks/step.py --json FILE
+            also write the numbers
+    python benchmarks/step.py --batches
+            batch sizes from 32 to 1024
+    python benchmarks/step.py --profile
+            the milliseconds spent in each module
+    python benchmarks/step.py --launches
+            the kernels that a step launches on a GPU
+    python benchmarks/step.py --grow docs/growth.png
+            step and gemm time over width and batch size
+    python benchmarks/step.py --backend cupy
+            on a GPU (PyTorch on the same card)
+    python benchmarks/step.py --backend cupy --graph
+            on a GPU, also with both steps recorded as CUDA graphs (see graph.py)
 
-A step is what training does N images at a time: fetch and scale N real images, draw the noise, one
-step of D, one of G, one of the average where the recipe has one. What stands beside it:
+In a training step, minigan fetches and scales N real images, samples noise, trains D, trains G, and
+updates the EMA if the recipe has one. The step is compared with
 
-    alone        where convolutions are played by a worker on each core (minigan/workers.py): without that
-    floor        the matrix products of that step alone: same shapes, same BLAS, results written
-                 into arrays that are there already, and nothing else
-    torch        PyTorch, as people write it: eager, fused Adam; G's step also computes D's gradients
-    torch, lean  the same with D's parameters switched off in G's step
-    compiled     torch, lean under torch.compile
+    serial       for convolutional networks: without minigan/accel/data_parallel.py
+    gemm         the matrix products of the step alone: the same shapes, the same BLAS, results
+                 written into existing arrays, and nothing else
+    torch        PyTorch as it is usually written: eager, fused Adam; G's step also computes D's
+                 gradients
+    torch, lean  the same without D's gradients in G's step
+    compiled     torch, lean with torch.compile
 
-Everything that is compared runs in one process, in turns of a fraction of a second, so that all get
-the same share of a noisy machine; the first tenth of a second of a turn does not count. A figure is
-the median over the turns, a ratio the median of the ratios within each turn, and the spread behind it is from its first to its third quartile. PyTorch
-may be missing: then its columns are. Which BLAS kernels and how many threads were used is printed.
-Launches are the kernels that a step would start on a GPU, counted on the tests' stand-in for one; in brackets, how
-many it would be by the pages of the core alone, without minigan/fusing.py. On a GPU that is timed, too.
+All of them run in one process, alternately, for a fraction of a second each, so that a busy machine
+affects all equally; the first tenth of a second of each turn does not count. Times are medians over
+the turns, and ratios are medians of the ratios within each turn, followed by their first and third
+quartiles. Without PyTorch its columns are empty. The BLAS kernels and the number of threads are
+printed. Launches are the kernels that a step would launch on a GPU, counted on the tests' fake
+CuPy. The number in brackets is for the plain layers, without minigan/accel/fused_steps.py; on a
+GPU, this version is also timed.
+
+To compare two versions of minigan, run this script in the tree of each, with --json, on the same
+machine.
 """
+
 import argparse
 import contextlib
 import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 try:
     import threadpoolctl
-except ImportError:  # on a machine with a GPU it may be missing: there nothing depends on it
+except ImportError:  # it may be missing on a machine with a GPU, where it is not needed
     threadpoolctl = None
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / folder) for folder in (".", "tests")]
-import fake_device
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import fake_cupy
 from graph import record
 
-from minigan.backend import BackendError, keep_memory, load_backend
-from minigan.build import make_networks
-from minigan.conv import Conv2D, ConvTranspose2D
-from minigan.data import load_images
-from minigan.dense import Dense
-from minigan.game import Game
-from minigan.recipes import RECIPES, replace
+from minigan.accel.cpu import disable_malloc_trim
+from minigan.backend import BackendError, load_backend
+from minigan.datasets.idx import load_images
+from minigan.gan.models import make_networks
+from minigan.gan.recipes import RECIPES, Recipe, replace
+from minigan.nn.conv import Conv2d, ConvTranspose2d
+from minigan.nn.dense import Dense
+from minigan.nn.ema import ExponentialMovingAverage
+from minigan.nn.layer import Layer
+from minigan.nn.sequential import Sequential
+from minigan.training import state
+from minigan.training.state import GAN
 
 try:
     import torch
@@ -59,313 +83,451 @@ try:
 except ImportError:
     torch = None
 
-NETWORKS = ("default", "keras-mlp-fixed", "pytorch-mlp")  # unless --networks names others, or all
+NETWORKS = ("default", "keras-mlp-fixed", "pytorch-mlp")  # unless --networks names others
+BATCHES = (32, 64, 128, 256, 512, 1024)
 SHAPE = (28, 28)
 
 
-def shapes(net, n_in):
-    """[(R, K, M, transposed)] of each product in a forward: each example gives R rows, (R, K)(K, M)."""
-    sizes, x = [], np.zeros((1, n_in), "float32")
+def product_shapes(net: Sequential, *shape: int) -> list[tuple[int, int, int, bool]]:
+    """(R, K, M, transposed) of each product (R, K) @ (K, M) in a forward.
+
+    R is the number of rows per example, and `shape` is the shape of one example.
+    """
+    sizes, x = [], np.zeros((1, *shape), "float32")
     for layer in net.layers:
-        y, _ = layer.forward(x, rng=np.random.default_rng(0))
+        y, _ = layer.forward(x)
         if isinstance(layer, Dense):
             sizes.append((1, *layer.W.shape, False))
-        elif isinstance(layer, Conv2D):
-            sizes.append((y.shape[1] * y.shape[2], layer.W[..., 0].size, layer.n_out, False))
-        elif isinstance(layer, ConvTranspose2D):
-            sizes.append((x.shape[1] * x.shape[2], layer.n_in, layer.W[..., 0].size, True))
+        elif isinstance(layer, Conv2d):
+            positions = y.shape[1] * y.shape[2]
+            sizes.append((positions, layer.W[..., 0].size, layer.out_channels, False))
+        elif isinstance(layer, ConvTranspose2d):
+            positions = x.shape[1] * x.shape[2]
+            sizes.append((positions, layer.in_channels, layer.W[..., 0].size, True))
         x = y
     return sizes
 
 
-class Floor:
-    """The matrix products of that step, and nothing else."""
+class Gemm:
+    """The matrix products of a training step, and nothing else."""
 
-    def __init__(self, recipe, xp):
-        rng, N, N_G = np.random.default_rng(0), recipe.batch_size, recipe.batch_G or recipe.batch_size
-        G, D = make_networks(recipe, SHAPE, rng)
-        G, D = shapes(G, recipe.latent_dim), shapes(D, SHAPE[0] * SHAPE[1])
-        self.xp, self.products, self.every, self.t = xp, [], recipe.penalty_every, 0
+    def __init__(self, recipe: Recipe, xp: Any):
+        self.xp, self.rng, self.t = xp, np.random.default_rng(0), 0
+        self.penalty_every = recipe.penalty_every
+        N, N_G = recipe.batch_size, recipe.batch_size_G or recipe.batch_size
+        G, D = make_networks(recipe, SHAPE, rng=self.rng)
+        G, D = product_shapes(G, recipe.latent_dim), product_shapes(D, *SHAPE)
+        self.products = [
+            *self.forward(N, G),  # D's step: the fakes, and the logits of real images and fakes
+            *self.forward(2 * N, D),
+            *self.backward(2 * N, D, dx_of_first=False, dparams=True),
+            *self.forward(N_G, G),  # G's step
+            *self.forward(N_G, D),
+            *self.backward(N_G, D, dx_of_first=True, dparams=False),
+            *self.backward(N_G, G, dx_of_first=False, dparams=True),
+        ]
+        self.penalty_products = []
+        if recipe.penalty:  # forward, backward and dW, and the forward of ddx (gradient_penalty.py)
+            self.penalty_products = [
+                *self.forward(N, D),
+                *self.backward(N, D, dx_of_first=True, dparams=True),
+                *self.forward(N, D),
+            ]
 
-        def array(*shape):
-            return xp.asarray(rng.standard_normal(shape, dtype="float32"))
+    def array(self, *shape):
+        return self.xp.asarray(self.rng.standard_normal(shape, dtype="float32"))
 
-        def forward(n, sizes):
-            self.products += [(array(n * R, K), array(K, M), array(n * R, M)) for R, K, M, _ in sizes]
+    def forward(self, n, sizes):
+        """(a, b, out) of each product of a forward of n examples."""
+        return [
+            (self.array(n * R, K), self.array(K, M), self.array(n * R, M)) for R, K, M, _ in sizes
+        ]
 
-        def backward(n, sizes, dx_of_first, dparams):
-            for i, (R, K, M, transposed) in reversed(list(enumerate(sizes))):
-                dy = array(n * R, M)
-                if dparams:
-                    a, b = (array(n * R, M), array(n * R, K)) if transposed else (array(n * R, K), dy)
-                    self.products.append((a.T, b, array(a.shape[1], b.shape[1])))
-                if i or dx_of_first:
-                    self.products.append((dy, array(K, M).T, array(n * R, K)))
-        forward(N, G)                                      # D's step: G draws,
-        forward(2 * N, D)                                  # D judges real images and fakes,
-        backward(2 * N, D, False, True)                    # and learns from both
-        forward(N_G, G)                                    # G's step: G draws,
-        forward(N_G, D)                                    # D judges,
-        backward(N_G, D, True, False)                      # tells what it wants,
-        backward(N_G, G, False, True)                      # and G learns
-        usual, self.products = self.products, []
-        if recipe.penalty:                                 # D judges, says its slope, and learns from that:
-            forward(N, D)
-            backward(N, D, True, True)                     # a backward and, of its gradient, dW
-            forward(N, D)                                  # and ddx, which goes forward (penalties.py)
-        self.products, self.penalty = usual, self.products
+    def backward(self, n, sizes, *, dx_of_first, dparams):
+        """(a, b, out) of each product of a backward of n examples."""
+        products = []
+        for i, (R, K, M, transposed) in reversed(list(enumerate(sizes))):
+            dy = self.array(n * R, M)
+            if dparams:
+                a, b = (self.array(n * R, K), dy)
+                if transposed:
+                    a, b = self.array(n * R, M), self.array(n * R, K)
+                products.append((a.T, b, self.array(a.shape[1], b.shape[1])))
+            if i or dx_of_first:
+                products.append((dy, self.array(K, M).T, self.array(n * R, K)))
+        return products
 
-    def step(self):
-        for a, b, out in self.products + (self.penalty if self.t % self.every == 0 else []):
+    def train_step(self) -> None:
+        """Compute the products of one training step."""
+        due = self.t % self.penalty_every == 0
+        for a, b, out in self.products + (self.penalty_products if due else []):
             self.xp.matmul(a, b, out=out)
         self.t += 1
 
-    def flops(self):
+    def flops(self) -> int:
+        """The floating-point operations of one step, without the penalty."""
         return sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in self.products)
 
 
-def take_turns(runners, finish, rounds=15, turn=0.25):
-    """{name: seconds a step, in each round}: every runner for `turn` seconds, then the next. Before that, a tenth of a second that
-    does not count: so long the threads of the one before may go on waiting for more work, on a core that is wanted here."""
+def time_alternately(
+    runners: dict[str, Any], synchronize: Callable, *, rounds: int = 15, seconds: float = 0.25
+) -> dict[str, np.ndarray]:
+    """{name: seconds per training step, in each round}: each runner for `seconds`, then the next.
+
+    Before each measurement, the runner runs for a tenth of a second that is not counted, because
+    for that long the threads of the previous runner may still wait for work on a core that this one
+    needs.
+    """
     counts, times = {}, {name: [] for name in runners}
     for name, runner in runners.items():
         for _ in range(3):
-            runner.step()
-        finish()
+            runner.train_step()
+        synchronize()
         began = time.perf_counter()
         for _ in range(3):
-            runner.step()
-        finish()
-        counts[name] = max(1, round(turn / ((time.perf_counter() - began) / 3)))
+            runner.train_step()
+        synchronize()
+        counts[name] = max(1, round(seconds / ((time.perf_counter() - began) / 3)))
+    names = list(runners)
     for i in range(rounds):
-        names = list(runners)
-        for name in names[i % len(names):] + names[:i % len(names)]:
+        first = i % len(names)
+        for name in names[first:] + names[:first]:
             began = time.perf_counter()
             while time.perf_counter() - began < 0.1:
-                runners[name].step()
-                finish()
+                runners[name].train_step()
+                synchronize()
             began = time.perf_counter()
             for _ in range(counts[name]):
-                runners[name].step()
-            finish()
+                runners[name].train_step()
+            synchronize()
             times[name].append((time.perf_counter() - began) / counts[name])
     return {name: np.array(values) for name, values in times.items()}
 
 
-def ratio(times, name, beside):
-    """Median, first and third quartile of name's time over another's, round by round."""
-    if name not in times or beside not in times:
+def ratio(times: dict[str, np.ndarray], name: str, reference: str) -> list[float] | None:
+    """Median, first and third quartile of one time divided by another, round by round."""
+    if name not in times or reference not in times:
         return None
-    return np.percentile(times[name] / times[beside], [50, 25, 75]).tolist()
+    return np.percentile(times[name] / times[reference], [50, 25, 75]).tolist()
 
 
-def compare(recipe, images, xp, threads, rounds, compiled, graph=False):
-    """All runners on one recipe: a dict of what was measured."""
-    device = "cpu" if xp is np else "cuda"
-    runners = {"minigan": Game(recipe, images, 0, xp, cores=threads or 1), "floor": Floor(recipe, xp)}
-    if runners["minigan"].workers:
-        runners["alone"] = Game(recipe, images, 0, xp)
+def compare(
+    recipe: Recipe,
+    images: np.ndarray,
+    xp: Any,
+    threads: int | None,
+    *,
+    rounds: int,
+    compiled: bool = False,
+    graph: bool = False,
+) -> dict[str, Any]:
+    """Everything measured about one recipe."""
+    runners = {"minigan": GAN(recipe, images, xp=xp, cores=threads or 1), "gemm": Gemm(recipe, xp)}
+    if runners["minigan"].parallel:
+        runners["serial"] = GAN(recipe, images, xp=xp)
     if runners["minigan"].fused:
-        runners["unfused"] = Game(recipe, images, 0, xp, fused=False)
+        runners["unfused"] = GAN(recipe, images, xp=xp, fused=False)
     if graph:
-        recorded = Game(recipe, images, 0, xp)
-        recorded.step()
-        why_not = record(recorded.fused) if recorded.fused else "not recorded: this recipe's moves are not those of fusing.py"
-        runners |= {} if why_not else {"recorded": recorded}
-        print(why_not or "both moves are recorded", file=sys.stderr)
-    finish = (lambda: None) if xp is np else xp.cuda.Device().synchronize
+        runners |= record_steps(recipe, images, xp)
     if torch:
         if threads:
             torch.set_num_threads(threads)
-        runners["torch"] = Twin(recipe, images, device, lean=False)
-        runners["torch, lean"] = Twin(recipe, images, device, lean=True)
-        if compiled:
-            runners["compiled"] = Twin(recipe, images, device, lean=True, compiled=True)
-    with limited(threads):
-        if "compiled" in runners:
+        device = "cpu" if xp is np else "cuda"
+        runners["torch"] = Twin(recipe, images, device=device)
+        runners["torch, lean"] = Twin(recipe, images, device=device, lean=True)
+    with limit_threads(threads):
+        if torch and compiled:
             try:
-                runners["compiled"].step()
+                twin = Twin(recipe, images, device=device, lean=True, compiled=True)
+                twin.train_step()
+                runners["compiled"] = twin
             except Exception as error:
-                print(f"torch.compile did not work here: {str(error).splitlines()[0][:100]}", file=sys.stderr)
-                del runners["compiled"]
-        times = take_turns(runners, finish, rounds)
+                reason = str(error).splitlines()[0][:100]
+                print(f"torch.compile failed here: {reason}", file=sys.stderr)
+        synchronize = (lambda: None) if xp is np else xp.cuda.Device().synchronize
+        times = time_alternately(runners, synchronize, rounds=rounds)
     return {
-        "batch": recipe.batch_size, "launches": launches(recipe, images), "unfused": launches(recipe, images, False), "threads": threads, "gflop": runners["floor"].flops() / 1e9,
+        "batch": recipe.batch_size,
+        "launches": count_launches(recipe, images),
+        "unfused": count_launches(recipe, images, fused=False),
+        "threads": threads,
+        "gflop": runners["gemm"].flops() / 1e9,
         "ms": {name: 1e3 * float(np.median(t)) for name, t in times.items()},
-        "to_floor": ratio(times, "minigan", "floor"),
-        **{f"{name} to minigan": ratio(times, name, "minigan") for name in times if name not in ("minigan", "floor")},
+        "minigan to gemm": ratio(times, "minigan", "gemm"),
+        **{
+            f"{name} to minigan": ratio(times, name, "minigan")
+            for name in times
+            if name not in ("minigan", "gemm")
+        },
     }
 
 
-def launches(recipe, images, fused=True):
-    """How many kernels a step would start on a device, counted on the tests' stand-in for one. The batch does not matter."""
-    recipe = replace(recipe, batch_size=4, batch_G=recipe.batch_G and 8, head_start=0)
-    game = Game(recipe, images[:8], 0, fake_device, fused=fused)
-    game.step()
-    before = fake_device.launches
-    fake_device.launched.clear()
-    game.step()
-    return fake_device.launches - before
+def record_steps(recipe: Recipe, images: np.ndarray, xp: Any) -> dict[str, GAN]:
+    """{"recorded": a GAN with both steps recorded as CUDA graphs}.
+
+    If they cannot be recorded, prints the reason and returns {}.
+    """
+    gan = GAN(recipe, images, xp=xp)
+    gan.train_step()
+    reason = "not recorded: this recipe does not use fused_steps.py"
+    if gan.fused:
+        reason = record(gan.fused)
+    print(reason or "both steps are recorded", file=sys.stderr)
+    return {} if reason else {"recorded": gan}
 
 
-def list_launches(name, images):
-    """The kernels of a step by their names, most frequent first: by the pages of the core alone, and with fusing.py."""
-    counted = 0
-    for how, fused in ("by the core", False), ("with fusing.py", True):
-        before, counted = counted, launches(RECIPES[name], images, fused)
-        print(f"{name}, {how}: {counted}", *([] if counted == before else [
-            f"\n    {', '.join(f'{n} {kernel}' for kernel, n in fake_device.launched.most_common())}"]), sep="")
+def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) -> int:
+    """How many kernels a training step would launch on a device, whatever the batch size."""
+    recipe = replace(
+        recipe, batch_size=4, batch_size_G=8 if recipe.batch_size_G else 0, d_warmup_steps=0
+    )
+    gan = GAN(recipe, images[:8], xp=fake_cupy, fused=fused)
+    gan.train_step()
+    before = fake_cupy.launches
+    fake_cupy.launched.clear()
+    gan.train_step()
+    return fake_cupy.launches - before
 
 
-def limited(threads):
-    """A context in which the BLAS uses so many threads."""
-    return threadpoolctl.threadpool_limits(threads, user_api="blas") if threadpoolctl else contextlib.nullcontext()
+def list_launches(name: str, images: np.ndarray) -> None:
+    """Print the kernels of a training step, most frequent first, without and with fused steps."""
+    for how, fused in ("plain layers", False), ("with fused_steps.py", True):
+        count = count_launches(RECIPES[name], images, fused=fused)
+        kernels = ", ".join(f"{n} {kernel}" for kernel, n in fake_cupy.launched.most_common())
+        print(f"{name}, {how}: {count}\n    {kernels}")
 
 
-def machine():
-    """Which BLAS NumPy uses, in words."""
+def limit_threads(threads: int | None) -> Any:
+    """A context in which the BLAS uses this number of threads."""
     if not threadpoolctl:
-        return "threadpoolctl, which knows the BLAS, is not installed"
-    return "; ".join(f"{lib['internal_api']} {lib['version']}, {lib.get('architecture', '?')} kernels,"
-                     f" {lib['num_threads']} threads unless limited"
-                     for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas") or "no BLAS found"
+        return contextlib.nullcontext()
+    return threadpoolctl.threadpool_limits(threads, user_api="blas")
 
 
-def show(name, row):
-    """A row of the table, in Markdown."""
-    def times(value):
+def describe_blas() -> str:
+    """The BLAS that NumPy uses, in words."""
+    if not threadpoolctl:
+        return "the BLAS is unknown, because threadpoolctl is not installed"
+    found = [
+        f"{lib['internal_api']} {lib['version']}, {lib.get('architecture', '?')} kernels,"
+        f" {lib['num_threads']} threads unless limited"
+        for lib in threadpoolctl.threadpool_info()
+        if lib["user_api"] == "blas"
+    ]
+    return "; ".join(found) or "no BLAS found"
+
+
+HEAD = (
+    "| recipe | batch | launches | threads | gemm, ms | minigan, ms | minigan / gemm | torch /"
+    " minigan | torch, lean / minigan | compiled / minigan"
+    " |\n|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def show_row(name: str, row: dict[str, Any]) -> None:
+    """Print a row of the table, in Markdown."""
+
+    def quartiles(value):
         return f"{value[0]:.2f} ({value[1]:.2f}-{value[2]:.2f})" if value else "-"
-    ms, unfused = row["ms"], f" ({row['unfused']})" if row["unfused"] != row["launches"] else ""
-    print(f"| {name} | {row['batch']} | {row['launches']}{unfused} | {row['threads'] or 'GPU'} | {ms['floor']:.1f} | {ms['minigan']:.1f} | **{times(row['to_floor'])}** |"
-          f" {times(row.get('torch to minigan'))} | {times(row.get('torch, lean to minigan'))} |"
-          f" {times(row.get('compiled to minigan'))} |", flush=True)
-    for other in "alone", "unfused", "recorded":
+
+    ms, launches = row["ms"], str(row["launches"])
+    if row["unfused"] != row["launches"]:
+        launches += f" ({row['unfused']})"
+    others = "torch", "torch, lean", "compiled"
+    cells = [
+        *(name, row["batch"], launches, row["threads"] or "GPU"),
+        *(f"{ms['gemm']:.1f}", f"{ms['minigan']:.1f}", f"**{quartiles(row['minigan to gemm'])}**"),
+        *(quartiles(row.get(f"{other} to minigan")) for other in others),
+    ]
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    for other in "serial", "unfused", "recorded":
         if other in ms:
-            print(f"  {name}, {other}: {ms[other]:.2f} ms, {times(row[f'{other} to minigan'])} of minigan's {ms['minigan']:.2f}", flush=True)
+            print(
+                f"  {name}, {other}: {ms[other]:.2f} ms, {quartiles(row[f'{other} to minigan'])}"
+                f" times minigan's {ms['minigan']:.2f}",
+                flush=True,
+            )
 
 
-HEAD = ("| networks | batch | launches | threads | floor, ms | minigan, ms | minigan / floor | torch / minigan | torch, lean / minigan"
-        " | compiled / minigan |\n|---|---|---|---|---|---|---|---|---|---|")
+class Profiler:
+    """Adds up the time spent in functions, without that of the functions they call."""
 
+    def __init__(self):
+        self.seconds: dict[str, float] = {}  # by label
+        self.children: list[float] = []  # of each function that is running, the time of its calls
 
-def profile(recipe, images, threads, steps=200):
-    """Milliseconds a step that each page takes, largest first; the floor's as well."""
-    import minigan.activations, minigan.batchnorm, minigan.conv, minigan.shapes, minigan.dense, minigan.dropout, minigan.gan, minigan.game, minigan.losses, minigan.optim
-    spent, stack = {}, []
+    def timed(self, label: str, function: Callable) -> Callable:
+        """The function, with its time added to that label."""
 
-    def timed(page, function):
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
-            stack.append(0.0)
+            self.children.append(0.0)
             began = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
-                took = time.perf_counter() - began
-                spent[page] = spent.get(page, 0.0) + took - stack.pop()  # less what those that it called took
-                if stack:
-                    stack[-1] += took
+                seconds = time.perf_counter() - began
+                own = seconds - self.children.pop()
+                self.seconds[label] = self.seconds.get(label, 0.0) + own
+                if self.children:
+                    self.children[-1] += seconds
+
         return wrapper
-    runner, floor = Game(recipe, images), Floor(recipe, np)
-    for owner, name, page in [
-            (minigan.dense.Dense, "forward", "dense.py"), (minigan.dense.Dense, "backward", "dense.py"),
-            *((c, n, "activations.py") for c in (minigan.activations.LeakyReLU, minigan.activations.ReLU, minigan.activations.Tanh)
-              for n in ("forward", "backward") if n in vars(c)),
-            (minigan.dropout.Dropout, "forward", "dropout.py"), (minigan.dropout.Dropout, "backward", "dropout.py"),
-            *((c, n, f"{c.__module__[8:]}.py") for c in (Conv2D, ConvTranspose2D, minigan.batchnorm.BatchNorm,
-              minigan.shapes.Maxout, minigan.shapes.AveragePool2D, minigan.shapes.UpSample2D) for n in ("forward", "backward")),
-            (minigan.optim.SGD, "step", "optim.py, SGD"), (minigan.optim.Adam, "step", "optim.py, Adam"), (minigan.optim.WeightAverage, "step", "optim.py, average"),
-            (minigan.game, "make_noise", "noise"), (Game, "step", "the batch"),
-            (minigan.game, "discriminator_step", "gan.py and network.py"),
-            (minigan.game, "generator_step", "gan.py and network.py")]:
-        setattr(owner, name, timed(page, getattr(owner, name)))
-    loss = minigan.game.GAN_LOSSES[recipe.loss]
-    minigan.game.GAN_LOSSES[recipe.loss] = loss._replace(of_D=timed("adversarial.py", loss.of_D), of_G=timed("adversarial.py", loss.of_G))
-    with limited(threads):
-        times = take_turns({"minigan": runner, "floor": floor}, lambda: None, rounds=3)
-        spent.clear()
+
+    def wrap(self, owner: Any, name: str, label: str) -> None:
+        """Replace an attribute of a class, module or object by its timed form."""
+        setattr(owner, name, self.timed(label, getattr(owner, name)))
+
+
+def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 200) -> None:
+    """Print the milliseconds of a training step that each module takes, the largest first."""
+    gan, gemm, profiler = GAN(recipe, images), Gemm(recipe, np), Profiler()
+    for kind in {type(layer) for layer in gan.G.layers + gan.D.layers}:
+        for method in "forward", "backward", "double_backward":
+            if getattr(kind, method) is not getattr(Layer, method):
+                profiler.wrap(kind, method, f"{kind.__module__.rpartition('.')[2]}.py")
+    profiler.wrap(type(gan.optimizer_G), "step", f"optim.py, {type(gan.optimizer_G).__name__}")
+    profiler.wrap(ExponentialMovingAverage, "step", "ema.py")
+    profiler.wrap(state, "sample_latents", "latents.py")
+    profiler.wrap(GAN, "train_step", "state.py, the batch included")
+    for name in "discriminator_step", "discriminator_step_two_passes", "generator_step":
+        profiler.wrap(state, name, "steps.py and sequential.py")
+    gan.loss = gan.loss._replace(
+        discriminator_loss=profiler.timed("losses.py", gan.loss.discriminator_loss),
+        generator_loss=profiler.timed("losses.py", gan.loss.generator_loss),
+    )
+    with limit_threads(threads):
+        times = time_alternately({"minigan": gan, "gemm": gemm}, lambda: None, rounds=3)
+        profiler.seconds.clear()
         began = time.perf_counter()
         for _ in range(steps):
-            runner.step()
-        whole = (time.perf_counter() - began) / steps
-    products = float(np.median(times["floor"]))
-    spent = {page: value / steps for page, value in spent.items()}
-    main = "conv.py" if spent.get("conv.py", 0) > spent["dense.py"] else "dense.py"
-    spent[main] -= products
-    print(f"{1e3 * whole:7.2f} ms a step, of which\n{1e3 * products:7.2f} ms the matrix products alone")
-    for page, value in sorted(spent.items(), key=lambda item: -item[1]):
-        print(f"{1e3 * value:7.2f} ms {page}{', beyond the products' if page == main else ''}")
+            gan.train_step()
+        whole = 1e3 * (time.perf_counter() - began) / steps
+    products = 1e3 * float(np.median(times["gemm"]))
+    ms = {label: 1e3 * seconds / steps for label, seconds in profiler.seconds.items()}
+    main = "conv.py" if ms.get("conv.py", 0) > ms["dense.py"] else "dense.py"
+    ms[main] -= products
+    print(f"{whole:7.2f} ms per step, of which\n{products:7.2f} ms the matrix products alone")
+    for label, value in sorted(ms.items(), key=lambda item: -item[1]):
+        print(f"{value:7.2f} ms {label}{' except the products' if label == main else ''}")
 
 
-def grow(images, path, threads):
-    """Step and floor over the width of all hidden layers, and over the batch, on logarithmic scales."""
+def plot_growth(images: np.ndarray, path: Path, threads: int) -> None:
+    """Plot step and gemm time over the width of all hidden layers, and over the batch size."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    default = RECIPES["default"]
+    widths = {
+        n: replace(default, widths_G=(n, n), widths_D=(n, n))
+        for n in (64, 128, 256, 512, 1024, 2048)
+    }
+    batches = {n: replace(default, batch_size=n) for n in (8, 16, *BATCHES)}
     figure = Figure(figsize=(9, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, label, values, change in [
-            (panels[0], "width of the hidden layers (batch 128)", [64, 128, 256, 512, 1024, 2048],
-             lambda n: dict(widths_G=(n, n), widths_D=(n, n))),
-            (panels[1], "batch (widths of the default recipe)", [8, 16, 32, 64, 128, 256, 512, 1024], lambda n: dict(batch_size=n))]:
-        steps = []
-        for value in values:
-            recipe = replace(RECIPES["default"], **change(value))
-            with limited(threads):
-                times = take_turns({"minigan": Game(recipe, images), "floor": Floor(recipe, np)}, lambda: None, rounds=5)
-            steps.append([1e3 * float(np.median(times[name])) for name in ("minigan", "floor")])
-            print(f"{label}: {value:5}   step {steps[-1][0]:7.2f} ms   floor {steps[-1][1]:7.2f} ms", flush=True)
-        axes.loglog(values, [s[0] for s in steps], marker="o", markersize=4, label="step")
-        axes.loglog(values, [s[1] for s in steps], marker="o", markersize=4, linestyle="--", label="its matrix products alone")
-        axes.set(xlabel=label, xticks=values, xticklabels=values)
+    for axes, label, recipes in zip(
+        panels,
+        ("width of the hidden layers (batch 128)", "batch size (widths of the default recipe)"),
+        (widths, batches),
+    ):
+        ms = {"minigan": [], "gemm": []}
+        for value, recipe in recipes.items():
+            runners = {"minigan": GAN(recipe, images), "gemm": Gemm(recipe, np)}
+            with limit_threads(threads):
+                times = time_alternately(runners, lambda: None, rounds=5)
+            for name in ms:
+                ms[name].append(1e3 * float(np.median(times[name])))
+            print(
+                f"{label}: {value:5}   step {ms['minigan'][-1]:7.2f} ms   gemm"
+                f" {ms['gemm'][-1]:7.2f} ms",
+                flush=True,
+            )
+        ticks = list(recipes)
+        axes.loglog(ticks, ms["minigan"], "o-", markersize=4, label="step")
+        axes.loglog(ticks, ms["gemm"], "o--", markersize=4, label="its matrix products alone")
+        axes.set(xlabel=label, xticks=ticks, xticklabels=ticks)
         axes.minorticks_off()
         axes.grid(alpha=0.2)
-    panels[0].set_ylabel("ms a step")
+    panels[0].set_ylabel("ms per step")
     panels[0].legend(frameon=False)
     FigureCanvasAgg(figure).print_png(path)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=RECIPES, metavar="NAME", help="recipes (default: three)")
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        default=NETWORKS,
+        choices=RECIPES,
+        metavar="NAME",
+        help="recipes (default: three)",
+    )
     parser.add_argument("--threads", nargs="+", type=int, default=[2, 1])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batches", action="store_true")
-    parser.add_argument("--compile", action="store_true", help="torch.compile, too: needs a C compiler and a minute each")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile as well; needs a C compiler, and a minute for each row",
+    )
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--launches", action="store_true")
     parser.add_argument("--grow", type=Path, metavar="FILE.png")
     parser.add_argument("--backend", default="numpy")
-    parser.add_argument("--graph", action="store_true", help="with --backend cupy: both moves recorded as CUDA graphs, too")
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="with --backend cupy: both steps recorded as CUDA graphs as well",
+    )
     parser.add_argument("--json", type=Path)
+    return parser
+
+
+def print_table(args: argparse.Namespace, images: np.ndarray, xp: Any) -> list[dict[str, Any]]:
+    """Measure and print each row; returns them."""
+    rows = []
+    print(HEAD)
+    for name in args.networks:
+        for threads in args.threads if xp is np else [None]:
+            for batch in BATCHES if args.batches else [RECIPES[name].batch_size]:
+                recipe = RECIPES[name]
+                if args.batches:
+                    batch_G = batch * 2 if recipe.batch_size_G else 0
+                    recipe = replace(recipe, batch_size=batch, batch_size_G=batch_G)
+                options = dict(rounds=args.rounds, compiled=args.compile, graph=args.graph)
+                row = compare(recipe, images, xp, threads, **options)
+                rows.append({"networks": name, **row})
+                show_row(name, row)
+    return rows
+
+
+if __name__ == "__main__":
+    parser = make_parser()
     args = parser.parse_args()
     if args.graph and args.backend == "numpy":
-        parser.error("--graph is for a device: add --backend cupy")
-    keep_memory()
+        parser.error("--graph needs a GPU: add --backend cupy")
+    disable_malloc_trim()
     try:
         xp, images = load_backend(args.backend), load_images()
     except BackendError as error:
         parser.error(str(error))
-    print(f"NumPy {np.__version__}: {machine()}" + (f"; PyTorch {torch.__version__}" if torch else ""))
+    pytorch = f"; PyTorch {torch.__version__}" if torch else ""
+    print(f"NumPy {np.__version__}: {describe_blas()}{pytorch}")
     rows = []
     if args.launches:
         for name in args.networks:
             list_launches(name, images)
     elif args.grow:
-        grow(images, args.grow, args.threads[0])
+        plot_growth(images, args.grow, args.threads[0])
     elif args.profile:
         for name in args.networks:
             print(f"\n{name}, {args.threads[0]} threads")
             profile(RECIPES[name], images, args.threads[0])
     else:
-        print(HEAD)
-        for name in args.networks:
-            for threads in args.threads if xp is np else [None]:
-                for batch in ([32, 64, 128, 256, 512, 1024] if args.batches else [RECIPES[name].batch_size]):
-                    recipe = RECIPES[name]
-                    if args.batches:
-                        recipe = replace(recipe, batch_size=batch, batch_G=batch * 2 if recipe.batch_G else 0)
-                    row = compare(recipe, images, xp, threads, args.rounds, args.compile, args.graph)
-                    rows.append({"networks": name, **row})
-                    show(name, row)
+        rows = print_table(args, images, xp)
     if args.json:
-        args.json.write_text(json.dumps({"blas": machine(), "rows": rows}, indent=1) + "\n")
+        args.json.write_text(json.dumps({"blas": describe_blas(), "rows": rows}, indent=1) + "\n")

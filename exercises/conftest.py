@@ -1,11 +1,26 @@
-"""What `python -m pytest exercises` prints at its end: how far you are."""
-collect_ignore_glob = ["conftest.py", "ex*.py", "watch_gans.py", "checkers", "solutions", "mistakes"]
+"""The summary that `python -m pytest exercises` prints at the end: which exercises are solved."""
+
+collect_ignore_glob = [
+    "conftest.py",
+    "ex*.py",
+    "watch_gans.py",
+    "checkers",
+    "solutions",
+    "mistakes",
+]
 
 
 def pytest_terminal_summary(terminalreporter):
-    solved = {dict(report.user_properties)["exercise"]: report.passed
-              for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, ())
-              if report.when == "call" and "exercise" in dict(report.user_properties)}
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+    ]
+    solved = {
+        dict(report.user_properties)["exercise"]: report.passed
+        for report in reports
+        if report.when == "call" and "exercise" in dict(report.user_properties)
+    }
     if not solved:
         return
     from exercises.checkers import EXERCISES
@@ -13,13 +28,22 @@ def pytest_terminal_summary(terminalreporter):
     files = {}  # each with one True or False for each of its parts
     for number, right in sorted(solved.items()):
         files.setdefault(EXERCISES[number].name, []).append(right)
-    info = {exercise.name: exercise for exercise in EXERCISES}
-    terminalreporter.section("how far you are")
-    if len(solved) == sum(len(terminalreporter.stats.get(outcome, ())) for outcome in ("passed", "failed")):
-        terminalreporter.reportchars = ""  # nothing but exercises: do not say it all once more
+    exercises = {exercise.name: exercise for exercise in EXERCISES}
+    terminalreporter.section("your progress")
+    if len(solved) == len(reports):
+        terminalreporter.reportchars = ""  # only exercises: pytest need not repeat the sentences
     for name, parts in files.items():
-        state = "solved" if all(parts) else f"{sum(parts)} of {len(parts)} mended" if len(parts) > 1 else "not yet"
-        terminalreporter.line(f"{name[2]}  {info[name].title:24} {state}", green=all(parts))
+        if all(parts):
+            state = "solved"
+        elif len(parts) > 1:
+            state = f"{sum(parts)} of {len(parts)} fixed"
+        else:
+            state = "not yet"
+        terminalreporter.line(f"{name[2]}  {exercises[name].title:24} {state}", green=all(parts))
     left = [name for name, parts in files.items() if not all(parts)]
-    terminalreporter.line(f"{len(files) - len(left)} of {len(files)} solved." + (
-        f" Next: exercises/{left[0]}.py, some {info[left[0]].minutes} minutes." if left else " Well done!"))
+    following = (
+        f" Next: exercises/{left[0]}.py, about {exercises[left[0]].minutes} minutes."
+        if left
+        else " Well done!"
+    )
+    terminalreporter.line(f"{len(files) - len(left)} of {len(files)} solved.{following}")

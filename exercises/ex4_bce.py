@@ -1,30 +1,31 @@
-"""Exercise 4: a binary cross-entropy that does not break (30 minutes)
+"""Exercise 4: a numerically stable binary cross-entropy (30 minutes)
 
 Read before
-    minigan/losses.py up to "Forward, on logits", and no further. (Sigmoid is in minigan/activations.py.)
+    minigan/nn/losses.py up to "Forward, on logits", and no further. (Sigmoid is in
+    minigan/nn/activations.py.)
 
 The task
-    With p = sigmoid(z) = 1 / (1 + e^-z), a target t between 0 and 1, and N numbers in z,
+    With p = sigmoid(a) = 1 / (1 + e^-a), a target t between 0 and 1, and N logits in a,
 
         L = mean of  -t log(p) - (1 - t) log(1 - p)
 
-    Write it as a function of z that is right for every z: not only for 2, also for 1000, in float32,
-    where p is exactly 1 and e^z is infinity. And its gradient dz, which is simpler than you may fear.
-    No clipping: that gives L a ceiling, and a gradient that is not L's. Do not import minigan.losses.
+    Write L as a function of a that is accurate for every a: for 2, but also for 1000 in float32,
+    where p is exactly 1 and e^a is infinite. Also return its gradient da, which is simpler than you
+    might expect. Do not clip: clipping gives L an upper bound, and a gradient that is not the
+    gradient of the formula. Do not import minigan.nn.losses.
 
 Shapes
-    z (N, 1); t like z, or one number for all; dz like z, in the dtype of z; L one number.
+    a (N, 1); t of the same shape, or one number for all; da like a, in the dtype of a; L a scalar.
 
 Check
     python -m pytest exercises -k bce
 
 Hint
-    First on paper: write -log(p) and -log(1 - p) with z in them, and give log(1 + e^z) a name. Which part of it
-    is large when z is large, and can be taken out of the logarithm? The e^... that is left
-    should never be above 1. Then derive the result, not what you began with.
+    Start on paper. Write -log(p) and -log(1 - p) in terms of a, and give log(1 + e^a) a name. Which
+    part of it is large when a is large, and can be taken out of the logarithm? The remaining e^...
+    should never exceed 1. Finally, differentiate the result, not the formula you started from.
 """
-import numpy as np
 
 
-def bce_on_logits(z, t):  # -> (L, dz)
-    raise NotImplementedError("bce_on_logits is not written yet")
+def bce_with_logits(a, t):  # -> (L, da)
+    raise NotImplementedError("bce_with_logits is not written yet")

@@ -1,11 +1,12 @@
 """Exercise 5: Adam, from the paper (30 minutes)
 
 Read before
-    minigan/optim.py up to SGD, and minigan/network.py, "One flat vector". Then algorithm 1 of Kingma & Ba, "Adam: a
-    method for stochastic optimization", 2015, https://arxiv.org/abs/1412.6980.
+    minigan/nn/optim.py up to SGD; minigan/nn/sequential.py, "One flat vector"; and algorithm 1 of
+    Kingma & Ba, "Adam: a method for stochastic optimization", 2015,
+    https://arxiv.org/abs/1412.6980.
 
 The task
-    In the paper's letters, with g the gradient and all operations number by number:
+    In the paper's letters, with g the gradient and all operations elementwise:
 
         before the first step   m = 0,  v = 0,  t = 0
         in every step           t = t + 1
@@ -15,8 +16,9 @@ The task
                                 v^ = v / (1 - beta2^t)
                                 theta = theta - lr m^ / (sqrt(v^) + eps)
 
-    Write `__init__` and `step`. theta is an array of a network: change it in place (theta -= ...), for
-    the network goes on to use that array. dtheta will be overwritten by the next backward: keep no hold of it.
+    Write `__init__` and `step`. theta is an array that belongs to a network: change it in place
+    (theta -= ...), because the network continues to use that array. The next backward overwrites
+    dtheta: do not keep a reference to it.
 
 Shapes
     theta, dtheta, m and v are (P,), all of the dtype of theta.
@@ -25,16 +27,15 @@ Check
     python -m pytest exercises -k adam
 
 Hint
-    Which three things must outlive a step? m^ and v^ are not among them. Then work out the first step by hand, for
-    g = 0.001 and for g = 1000: what is m^ / sqrt(v^) in each case?
+    Which three values must be kept from step to step? m^ and v^ are not among them. Next, compute
+    the first step by hand, for g = 0.001 and for g = 1000: what is m^ / sqrt(v^) in each case?
 """
-import numpy as np
 
 
 class Adam:
-    def __init__(self, theta, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    def __init__(self, theta, lr=1e-3, *, beta1=0.9, beta2=0.999, eps=1e-8):
         self.theta, self.lr, self.beta1, self.beta2, self.eps = theta, lr, beta1, beta2, eps
-        raise NotImplementedError("Adam.__init__ is not written yet")  # what else must it remember?
+        raise NotImplementedError("Adam.__init__ is not written yet")  # what else must it keep?
 
-    def step(self, dtheta):  # changes self.theta; returns nothing
+    def step(self, dtheta):  # updates self.theta; returns nothing
         raise NotImplementedError("Adam.step is not written yet")

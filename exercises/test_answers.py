@@ -1,4 +1,7 @@
-"""python -m pytest exercises: every exercise that is not solved yet fails, with one sentence that says what is missing."""
+"""python -m pytest exercises: every exercise that is not solved yet fails with a message that says
+what is missing.
+"""
+
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,9 @@ from exercises.checkers.tools import grade
 FOLDER = Path(__file__).parent
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: f"{e.name}-{e.part}" if e.part else e.name)
+@pytest.mark.parametrize(
+    "exercise", EXERCISES, ids=lambda e: f"{e.name}-{e.part}" if e.part else e.name
+)
 def test_answer(exercise, record_property):
     record_property("exercise", EXERCISES.index(exercise))
     sentence = grade(exercise.checker, FOLDER / f"{exercise.name}.py", exercise.part)

@@ -1,5 +1,7 @@
 """The eight exercises and their checkers; tools.py has what the checkers share."""
-from typing import Callable, NamedTuple
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from exercises.checkers import adam, bce, broken_gans, dropout, gate, own_loss, relu, transposed
 
@@ -14,7 +16,7 @@ class Exercise(NamedTuple):
     part: str = ""
 
 
-def part(name):
+def check_part(name: str) -> Callable:
     """The checker of one of several functions in a file."""
     return lambda answer: broken_gans.check(getattr(answer, name))
 
@@ -22,7 +24,10 @@ def part(name):
 EXERCISES = [
     Exercise("ex1_relu", "ReLU", 10, relu.check),
     Exercise("ex2_gate", "a layer's backward", 30, gate.check),
-    *(Exercise("ex3_broken_gans", "five broken GANs", 60, part(name), name) for name in ("gan_1", "gan_2", "gan_3", "gan_4", "gan_5")),
+    *(
+        Exercise("ex3_broken_gans", "five broken GANs", 60, check_part(name), name)
+        for name in ("gan_1", "gan_2", "gan_3", "gan_4", "gan_5")
+    ),
     Exercise("ex4_bce", "stable cross-entropy", 30, bce.check),
     Exercise("ex5_adam", "Adam", 30, adam.check),
     Exercise("ex6_dropout", "inverted dropout", 20, dropout.check),

@@ -1,11 +1,14 @@
-"""Exercise 3: each step is compared with the definition of the game, by central differences."""
+"""Exercise 3: each training step is compared with its definition, by central differences."""
+
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from exercises.checkers.tools import demand, locked
-from minigan.activations import sigmoid
-from minigan.gan import make_discriminator, make_generator
-from minigan.gradcheck import compare
-from minigan.losses import softplus
+from minigan.gan.models import make_discriminator, make_generator
+from minigan.nn.activations import sigmoid
+from minigan.nn.gradcheck import Check, compare
+from minigan.nn.losses import softplus
 
 N, Z, P, LR = 7, 3, 6, 0.05
 RNG = np.random.default_rng(10)
@@ -16,92 +19,137 @@ REAL = PIXELS / 127.5 - 1
 
 
 class Recorder:
-    """An optimizer that notes what it is given, and how both networks stood then; and makes a plain small step."""
+    """An optimizer that takes small steps of gradient descent.
 
-    def __init__(self, name, net, G, D, notes):
-        self.name, self.net, self.G, self.D, self.notes = name, net, G, D, notes
+    Before each step it records the gradient and the parameters of both networks.
+    """
+
+    def __init__(self, name, net, G, D, records):
+        self.name, self.net, self.G, self.D, self.records = name, net, G, D, records
 
     def step(self, dtheta):
-        self.notes.append((self.name, np.array(dtheta), self.G.theta.copy(), self.D.theta.copy()))
+        self.records.append((self.name, np.array(dtheta), self.G.theta.copy(), self.D.theta.copy()))
         self.net.theta -= LR * dtheta
 
 
 def networks():
+    """(G, D), always with the same weights."""
     rng = np.random.default_rng(11)
-    return make_generator(Z, [5], P, rng, dtype="float64"), make_discriminator(P, [5], rng, dtype="float64")
+    G = make_generator(Z, [5], P, dtype="float64", rng=rng)
+    return G, make_discriminator(P, [5], dtype="float64", rng=rng)
 
 
-def check(step):
-    """The checker of one of the five."""
+def check(step: Callable) -> Iterator[str]:
+    """The steps of this exercise for one of the five functions; NotYet where it is wrong."""
     G, D = networks()
-    notes, seen, forward = [], [], D.forward
+    records, seen, forward = [], [], D.forward
 
-    def see(x, train=False, rng=None):  # what D is shown
+    def recording_forward(x, *, train=False, rng=None):
         seen.append(np.array(x))
-        return forward(x, train, rng)
-    D.forward = see
+        return forward(x, train=train, rng=rng)
 
-    yield "the steps"
-    result = step(G, D, Recorder("G", G, G, D, notes), Recorder("D", D, G, D, notes), locked(PIXELS), locked(Z_D), locked(Z_G))
-    demand(isinstance(result, tuple) and len(result) == 2, "it is to return two things, D's loss and G's")
-    names = [name for name, *_ in notes]
-    demand(names[:1] == ["D"] and "G" in names, f"first D's optimizer makes a step, then G's, but here it"
-           f" is {', then '.join(names) or 'none'}")
+    D.forward = recording_forward
+
+    yield "the optimizer steps"
+    optimizer_G = Recorder("G", G, G, D, records)
+    optimizer_D = Recorder("D", D, G, D, records)
+    result = step(G, D, optimizer_G, optimizer_D, locked(PIXELS), z_D=locked(Z_D), z_G=locked(Z_G))
+    demand(
+        isinstance(result, tuple) and len(result) == 2,
+        "it should return two values, D's loss and G's",
+    )
+    names = [name for name, *_ in records]
+    demand(
+        names[:1] == ["D"] and "G" in names,
+        "D's optimizer should take a step first, then G's, but the order here is"
+        f" {', then '.join(names) or 'empty'}",
+    )
 
     G_now, D_now = networks()
-    yield "what D is shown"
+    yield "the input of D"
     fakes = np.concatenate([G_now.forward(z)[0] for z in (Z_D, Z_G)])
-    real = np.array([row for row in np.concatenate(seen) if abs(fakes - row).max(axis=1).min() > 1e-9])
-    demand(len(real), "D is shown no real image")
-    demand(abs(real - REAL[0]).max(axis=1).min() < 1e-9, f"the images made from pixels go from {real.min():.3g} to {real.max():.3g},"
-           " but G, which ends in a tanh, draws from -1 to 1: D can tell by that alone, and G's extremes are not theirs")
+    real = np.array(
+        [row for row in np.concatenate(seen) if abs(fakes - row).max(axis=1).min() > 1e-9]
+    )
+    demand(len(real), "D receives no real image")
+    demand(
+        abs(real - REAL[0]).max(axis=1).min() < 1e-9,
+        f"the images made from pixels range from {real.min():.3g} to {real.max():.3g}, but G ends"
+        " with a tanh and generates numbers from -1 to 1: this difference alone tells D which"
+        " images are real",
+    )
 
-    def D_pays():
-        return float(softplus(-D_now.forward(REAL)[0]).mean() + softplus(D_now.forward(G_now.forward(Z_D)[0])[0]).mean())
+    def loss_D():
+        on_real = softplus(-D_now.forward(REAL)[0]).mean()
+        return float(on_real + softplus(D_now.forward(G_now.forward(Z_D)[0])[0]).mean())
 
     yield "D's gradient"
-    _, dtheta, _, _ = notes[0]
-    before = judge(G_now, D_now)
-    found = compare("gradient of D", dtheta, D_pays, D_now.theta)
+    _, dtheta, _, _ = records[0]
+    before = mean_scores(G_now, D_now)
+    found = compare("gradient of D", dtheta, loss_D, D_now.theta)
     if not found.ok:
         D_now.theta -= LR * (dtheta if dtheta.shape == D_now.theta.shape else 0)
-        after = judge(G_now, D_now)
-        demand(False, f"D's optimizer is not given the gradient of D's loss: its step takes mean D(x) from {before[0]:.3f} to"
-               f" {after[0]:.3f} and mean D(G(z)) from {before[1]:.3f} to {after[1]:.3f}; {where(found)}")
-    right_D = D_pays()
+        after = mean_scores(G_now, D_now)
+        demand(
+            False,
+            "D's optimizer does not receive the gradient of D's loss: its step changes the mean"
+            f" D(x) from {before[0]:.3f} to {after[0]:.3f} and the mean D(G(z)) from"
+            f" {before[1]:.3f} to {after[1]:.3f}; {difference(found)}",
+        )
+    right_D = loss_D()
 
     yield "G's gradient"
-    _, dtheta, G_now.theta[...], D_now.theta[...] = notes[names.index("G")]
+    _, dtheta, G_now.theta[...], D_now.theta[...] = records[names.index("G")]
 
-    def G_pays():
-        return float(softplus(-D_now.forward(G_now.forward(Z_G)[0])[0]).mean())
+    def logits_G():
+        return D_now.forward(G_now.forward(Z_G)[0])[0]
 
-    right_G = G_pays()
-    found = compare("gradient of G", dtheta, G_pays, G_now.theta)
+    right_G = float(softplus(-logits_G()).mean())
+    found = compare(
+        "gradient of G", dtheta, lambda: float(softplus(-logits_G()).mean()), G_now.theta
+    )
     if not found.ok:
-        before = sigmoid(D_now.forward(G_now.forward(Z_G)[0])[0]).mean()
+        before = sigmoid(logits_G()).mean()
         G_now.theta -= LR * (dtheta if dtheta.shape == G_now.theta.shape else 0)
-        after = sigmoid(D_now.forward(G_now.forward(Z_G)[0])[0]).mean()
-        way = "D takes its drawings for real less than before" if after < before else "its drawings fool D more"
-        demand(False, f"G's optimizer is not given the gradient of G's loss: after G's step {way}, mean D(G(z)) goes from {before:.4f}"
-               f" to {after:.4f}; {where(found)}")
+        after = sigmoid(logits_G()).mean()
+        effect = "fool D less than before" if after < before else "fool D more than before"
+        demand(
+            False,
+            "G's optimizer does not receive the gradient of G's loss: after G's step the fakes"
+            f" {effect}: the mean D(G(z)) goes from {before:.4f} to {after:.4f};"
+            f" {difference(found)}",
+        )
 
-    yield "who is moved, and when"
-    moved = abs(D.theta - notes[names.index("G")][3]).max()
-    demand(moved == 0, f"D's weights change in G's half of the step, by up to {moved:.2g}: it is judged there, it does not learn")
-    demand(names == ["D", "G"], f"one step of D, then one of G, but here it is {', then '.join(names)}")
+    yield "which network is updated, and when"
+    change = abs(D.theta - records[names.index("G")][3]).max()
+    demand(
+        change == 0,
+        f"D's weights change in G's half of the step, by up to {change:.2g}: D should not learn"
+        " there",
+    )
+    demand(
+        names == ["D", "G"],
+        f"there should be one step of D, then one of G, but here it is {', then '.join(names)}",
+    )
 
     yield "the losses that it returns"
     for name, loss, right in ("D", result[0], right_D), ("G", result[1], right_G):
-        demand(abs(loss - right) < 1e-9, f"{name}'s loss is said to be {float(loss):.6g}, but it is {right:.6g}")
+        demand(
+            abs(loss - right) < 1e-9,
+            f"it returns {float(loss):.6g} as {name}'s loss, but {name}'s loss is {right:.6g}",
+        )
 
 
-def where(found):
-    """A failed Check of a whole network's gradient, in words."""
-    guess = "" if found.cause.startswith("the formula") else f"; likely {found.cause}"
-    return f"at theta{list(found.index)} it says {found.analytic:.4g}, central differences give {found.numeric:.4g}{guess}"
-
-
-def judge(G, D):
+def mean_scores(G, D) -> tuple[float, float]:
     """Mean D(x) and mean D(G(z))."""
-    return float(sigmoid(D.forward(REAL)[0]).mean()), float(sigmoid(D.forward(G.forward(Z_D)[0])[0]).mean())
+    real, fake = (sigmoid(D.forward(x)[0]).mean() for x in (REAL, G.forward(Z_D)[0]))
+    return float(real), float(fake)
+
+
+def difference(found: Check) -> str:
+    """A failed Check of a whole network's gradient, in words."""
+    cause = "" if found.cause.startswith("the formula itself") else f"; likely cause: {found.cause}"
+    return (
+        f"at theta{list(found.index)} it is {found.analytic:.4g}, but central differences give"
+        f" {found.numeric:.4g}{cause}"
+    )

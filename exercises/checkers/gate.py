@@ -1,20 +1,38 @@
 """Exercise 2."""
+
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
-from exercises.checkers.tools import close, demand, forward, gradients, habits, like, locked, written
-from minigan.activations import sigmoid
+from exercises.checkers.tools import (
+    close,
+    contract,
+    demand,
+    forward,
+    gradients,
+    like,
+    locked,
+    writes_gradients,
+)
+from minigan.nn.activations import sigmoid
 
 X = np.random.default_rng(2).standard_normal((5, 4))
 
 
-def check(answer):
+def check(answer: Any) -> Iterator[str]:
+    """The steps of this exercise; NotYet where the answer, a module, is wrong."""
+
     def make(dtype):
-        return answer.Gate(4, 3, np.random.default_rng(3), dtype)
+        return answer.Gate(4, 3, dtype=dtype, rng=np.random.default_rng(3))
 
     layer = make("float64")
     yield "forward, which was given"
     y, cache = forward(layer, X)
-    demand(close(y, (X @ layer.W) * sigmoid(X @ layer.V)), "it gives another y than it did: put it back as it was")
+    demand(
+        close(y, (X @ layer.W) * sigmoid(X @ layer.V)),
+        "it returns a different y from the original forward: restore it",
+    )
 
     yield "the shape of dx"
     dy = locked(np.random.default_rng(4).standard_normal(y.shape))
@@ -26,11 +44,18 @@ def check(answer):
     for name, array in before.items():
         like(name, getattr(layer, name), array, f"its parameter {name[1:]}")
 
-    yield "both ways from x to y"
+    yield "both paths from x to y"
     a, s = X @ layer.W, sigmoid(X @ layer.V)
-    for way, path in ("a = xW", dy * s @ layer.W.T), ("c = xV", dy * a * s * (1 - s) @ layer.V.T):
-        demand(not close(dx, path), f"your dx holds only what reaches y through {way}: x goes there on two ways, and their effects add up")
+    for path, dx_of_path in (
+        ("a = xW", dy * s @ layer.W.T),
+        ("c = xV", dy * a * s * (1 - s) @ layer.V.T),
+    ):
+        demand(
+            not close(dx, dx_of_path),
+            f"your dx contains only the influence of x through {path}: there are two paths, and"
+            " their gradients are added",
+        )
 
-    yield from written(layer, X)
+    yield from writes_gradients(layer, X)
     yield from gradients(layer, X)
-    yield from habits(make, X)
+    yield from contract(make, X)

@@ -1,13 +1,18 @@
 """Exercise 1."""
+
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
-from exercises.checkers.tools import close, demand, forward, habits, like, locked, worst
-from minigan.gradcheck import central_difference
+from exercises.checkers.tools import close, contract, demand, forward, like, locked, worst
+from minigan.nn.gradcheck import central_difference
 
 X = np.array([[-2.0, 3.0, 0.5, -0.1], [1.5, -4.0, 2.0, -0.5], [0.2, 0.7, -1.0, 6.0]])
 
 
-def check(answer):
+def check(answer: Any) -> Iterator[str]:
+    """The steps of this exercise; NotYet where the answer, a module, is wrong."""
     layer = answer.ReLU()
     yield "the shape of y"
     y, cache = forward(layer, X)
@@ -28,8 +33,15 @@ def check(answer):
     x = X.copy()
     numeric = central_difference(lambda: float((dy * forward(layer, x)[0]).sum()), x)
     i = worst(dx, numeric)
-    asks = "how fast does y follow when such an x moves" if X[i] > 0 else "does a negative x have any influence on y"
-    demand(close(dx, numeric, 1e-7), f"at x = {X[i]:g}, with dy = {dy[i]:.3g}, your dx is {dx[i]:.3g}, central differences give"
-           f" {numeric[i] + 0.0:.3g}: {asks}?")
+    question = (
+        "how fast does y change when such an x changes"
+        if X[i] > 0
+        else "does a negative x have any influence on y"
+    )
+    demand(
+        close(dx, numeric, 1e-7),
+        f"at x = {X[i]:g}, with dy = {dy[i]:.3g}, your dx is {dx[i]:.3g}, but central differences"
+        f" give {numeric[i] + 0.0:.3g}: {question}?",
+    )
 
-    yield from habits(lambda dtype: answer.ReLU(), X)
+    yield from contract(lambda dtype: answer.ReLU(), X)

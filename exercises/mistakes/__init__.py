@@ -1,21 +1,43 @@
-"""Eight famous mistakes, each in a few lines over the engine, to be looked at beside a healthy run:
+"""Eight well-known mistakes, each in a few lines, for comparison with a healthy run:
 
-    python -m exercises.mistakes          draws docs/mistakes.md and its pictures
+    python -m exercises.mistakes          writes docs/mistakes.md and its figures
 
-Every page here is one mistake. It says what people do, what one sees then, and why. Below stands the recipe that both runs
-play, and the mistake itself: a `Broken` Game, the engine's own but for the one thing that is wrong in it. (Where the healthy
-run needs something that no recipe has, it is there too, as `Healthy`.) Under a wrong line stands the right one:
+Each module in this folder is one mistake. Its docstring says what people do, what you see, and why.
+Its code contains the recipe of both runs, and `Broken`, a subclass of GAN
+(minigan/training/state.py) that overrides the one thing that is wrong. (Where the healthy run needs
+something that no recipe has, the module has a `Healthy` of its own.) The correct line follows each
+wrong one:
 
         wrong
-        # mended: right
+        # fixed: right
 
-tests/test_mistakes.py puts the second in the place of the first, and Broken must then learn as Healthy does. Nothing of this is in
-minigan/, and nothing there knows of it.
+tests/exercises/test_mistakes.py replaces each wrong line with the correct one, and checks that
+Broken then learns exactly what Healthy learns. The package minigan itself contains none of this
+code.
 
-A page also has THREADS, where people met the mistake; `seen`, which of the figures of a run its picture draws; and `symptom`,
-what was measured, in a sentence. A page may measure something of its own (`look`), or draw it (`panel`).
+A module also has THREADS, in which people discuss the mistake; `curves`, the curves in its figure;
+and `symptom`, which states the measured values. It may define measurements of its own (`measure`)
+or plot its own panels (`plot_panels`).
 """
-from exercises.mistakes import (batchnorm_eps, beta1, moves_discriminator, range01, saturating, sigmoid_then_log, stale_cache,
-                                two_sided)
 
-MISTAKES = [stale_cache, moves_discriminator, range01, saturating, batchnorm_eps, two_sided, beta1, sigmoid_then_log]
+from exercises.mistakes import (
+    batchnorm_eps,
+    beta1,
+    moves_discriminator,
+    range01,
+    saturating,
+    sigmoid_then_log,
+    stale_cache,
+    two_sided,
+)
+
+MISTAKES = [
+    stale_cache,
+    moves_discriminator,
+    range01,
+    saturating,
+    batchnorm_eps,
+    two_sided,
+    beta1,
+    sigmoid_then_log,
+]

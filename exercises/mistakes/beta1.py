@@ -1,60 +1,71 @@
-"""Adam with its own beta1, 0.9
+"""Adam with its default beta1 of 0.9
 
 What people do
-    `Adam(lr)`, and leave the rest as it comes. It is good for classifiers.
+    `Adam(lr)`, with defaults for everything else. These defaults are good for classifiers.
 
-What one sees
-    At the rate of our recipe `default`, 1.4e-3, it is the end: after fifty steps D is sure of everything, G's loss is
-    thrown up and down far above that of a healthy run, and G draws noise. At the usual rate, 2e-4, it works, but slowly:
-    see the recipe `pytorch-mlp`, which has 0.9 ([recipes.md](recipes.md)). With 0.5 our rate works, too, not as well as
+What you see
+    At the learning rate of our recipe `default`, 1.4e-3, training fails: after fifty steps D is
+    certain of everything, G's loss oscillates far above that of a healthy run, and G generates
+    noise. At the usual rate, 2e-4, it works, but slowly: see the recipe `pytorch-mlp`, which has
+    0.9 ([recipes.md](recipes.md)). With 0.5 our learning rate also works, though not as well as
     with 0 ([recipe.md](recipe.md)).
 
 Why
-    A gradient tells where to go against the opponent as it is now. With beta1 Adam steps along an average of the last ten
-    gradients, 1 / (1 - beta1), most of them of an opponent that has moved on. See it in the smallest game: G has one
-    number x and lowers x y, D has one number y and raises it. They take turns, with steps of size r:
+    A gradient says how to improve against the current opponent. With beta1 = 0.9, Adam steps along
+    an average of about the last 1 / (1 - beta1) = 10 gradients, most of which belong to an opponent
+    that has since changed. The smallest example has one number in each network: G has x and
+    minimises x y, and D has y and maximises it. They take alternate steps with learning rate r:
 
-        vx = beta1 vx + (1 - beta1) y,  x = x - r vx;        vy = beta1 vy + (1 - beta1) x,  y = y + r vy
+        vx = beta1 vx + (1 - beta1) y,  x = x - r vx
+        vy = beta1 vy + (1 - beta1) x,  y = y + r vy
 
-    Without memory they circle round (0, 0) for ever, neither nearer nor farther. With memory each round is larger than
-    the last: `growth` says how much each step adds, the largest absolute eigenvalue of these four lines.
+    Without momentum they circle around (0, 0) forever, neither closer nor further away. With
+    momentum each circle is larger than the last. `growth` is the factor per step, the largest
+    absolute eigenvalue of these four lines.
 
         >>> [round(growth(beta1, 0.1), 4) for beta1 in (0.0, 0.5, 0.9)]
         [1.0, 1.0094, 1.0296]
 """
+
 import numpy as np
 
-from minigan.game import Game
-from minigan.recipes import RECIPES, replace
+from minigan.gan.recipes import RECIPES, replace
+from minigan.training.state import GAN
 
 THREADS = {
     "soumith/ganhacks#20": "momentum in G's Adam makes it unstable",
     "NVIDIA/pix2pixHD#125": "why 0.5?",
-    "clovaai/stargan-v2#17": "why 0? Its authors tried several, and found it best",
-    "lyeoni/pytorch-mnist-GAN#1": "200 epochs, and nothing like the picture (it has 0.9; nobody there says that it is why)",
+    "clovaai/stargan-v2#17": "why 0? The authors tried several values, and this was best",
+    "lyeoni/pytorch-mnist-GAN#1": "200 epochs, and nothing like the figure (it has 0.9;"
+    " nobody there says that this is the reason)",
 }
-RECIPE, Healthy = RECIPES["default"], Game
+RECIPE, Healthy = RECIPES["default"], GAN
 
 
-class Broken(Game):
-    def __init__(self, recipe, *rest):
-        super().__init__(replace(recipe, beta1=0.9), *rest)
-        # mended: super().__init__(replace(recipe, beta1=0.0), *rest)
+class Broken(GAN):
+    def __init__(self, recipe, images, **options):
+        super().__init__(replace(recipe, beta1=0.9), images, **options)
+        # fixed: super().__init__(replace(recipe, beta1=0.0), images, **options)
 
 
-def growth(beta1, rate):
-    """How much a step of both makes their circle larger: the spectral radius of the map (x, vx, y, vy) -> the next."""
+def growth(beta1, lr):
+    """The factor by which one step of both enlarges their circle: the spectral radius of the map
+    from (x, vx, y, vy) to their next values.
+    """
     new = 1 - beta1
-    move_G = np.array([[1, -rate * beta1, -rate * new, 0], [0, beta1, new, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    move_D = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [rate * new, 0, 1, rate * beta1], [new, 0, 0, beta1]])
-    return float(abs(np.linalg.eigvals(move_D @ move_G)).max())
+    step_G = [[1, -lr * beta1, -lr * new, 0], [0, beta1, new, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    step_D = [[1, 0, 0, 0], [0, 1, 0, 0], [lr * new, 0, 1, lr * beta1], [new, 0, 0, beta1]]
+    return float(abs(np.linalg.eigvals(np.array(step_D) @ np.array(step_G))).max())
 
 
-seen = "D(x)", "D(G(z))"
+curves = "D(x)", "D(G(z))"
 
 
 def symptom(healthy, broken):
-    swings = [float(np.std(row["curves"]["loss of G"][-39:])) for row in (healthy, broken)]
-    return (f"D(x) and D(G(z)), the mean of the last epoch: {broken['D(x)']:.2f} and {broken['D(G(z))']:.2f}, where the healthy run has"
-            f" {healthy['D(x)']:.2f} and {healthy['D(G(z))']:.2f}. G's loss swings by {swings[1]:.2f} (standard deviation over that epoch)"
-            f" instead of {swings[0]:.2f}.")
+    deviations = [float(np.std(row["curves"]["loss of G"][-39:])) for row in (healthy, broken)]
+    return (
+        f"D(x) and D(G(z)), means of the last epoch: {broken['D(x)']:.2f} and"
+        f" {broken['D(G(z))']:.2f} instead of {healthy['D(x)']:.2f} and {healthy['D(G(z))']:.2f} in"
+        " the healthy run. The standard deviation of G's loss over that epoch is"
+        f" {deviations[1]:.2f} instead of {deviations[0]:.2f}."
+    )

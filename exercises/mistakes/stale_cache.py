@@ -1,56 +1,60 @@
 """The stale cache
 
 What people do
-    A layer keeps its input where forward finds room for one: `self.x = x`. D looks at real images, then at fakes, and
-    then both gradients go back. But the second look has written over the first: the correction that real images ask for
-    goes back through what D remembers of fakes. Here forward hands its cache out, and it is the same name, `cache`, that
-    is used twice.
+    A layer stores its input in an attribute: `self.x = x`. D processes real images, then fakes, and
+    then both gradients go back. By then the second forward pass has replaced what the first one
+    stored, so the gradient of the loss on real images goes back through the activations of the
+    fakes. Here forward returns its cache, and the same variable, `cache`, is used twice.
 
-What one sees
-    Nothing fails, and no single number is odd. But D learns nothing from real images, and ends the wrong way round: sure
-    that fakes are real and that real images are fakes, and G draws one thing, no digit. Only a check against central
-    differences finds it at once.
+What you see
+    Nothing fails, and no single number is suspicious. D, however, learns nothing from real images,
+    and ends up inverted: it is certain that fakes are real and that real images are fakes. G
+    generates one image, which is not a digit. Only a check against central differences finds the
+    mistake at once.
 
 Why
-    In a Dense layer dW = xᵀ·dy (dense.py). So D's gradient should be, and is:
+    In a Dense layer dW = xᵀ @ dy (dense.py). The correct gradient of D and the actual one are
 
-        right    dW = x_realᵀ·dy_real + x_fakeᵀ·dy_fake
-        wrong    dW = x_fakeᵀ·dy_real + x_fakeᵀ·dy_fake = x_fakeᵀ·(dy_real + dy_fake)
+        right    dW = x_realᵀ @ dy_real + x_fakeᵀ @ dy_fake
+        wrong    dW = x_fakeᵀ @ dy_real + x_fakeᵀ @ dy_fake = x_fakeᵀ @ (dy_real + dy_fake)
 
-    No real image is left in it. At the last layer dy_real = (D(x) - 1) / N and dy_fake = D(G(z)) / N, row by row. Their
-    sum is 0 where
+    The second contains no real image. At the last layer dy_real = (D(x) - 1) / N and
+    dy_fake = D(G(z)) / N, row by row. Their sum is 0 where
 
         D(x) + D(G(z)) = 1
 
-    and that is all that D now strives for: saying 1/2 to both would do, and so would 0 to real images and 1 to fakes. G
-    pushes D(G(z)) up, again and again, and D brings back the sum to 1, not D(G(z)) to where it was: here real images got
-    less and less.
+    and that is all that D now learns. It would be satisfied by 1/2 for both, and also by 0 for real
+    images and 1 for fakes. G increases D(G(z)) again and again, and D restores the sum, not
+    D(G(z)): in this run D(x) became smaller and smaller.
 """
-from minigan.activations import sigmoid
-from minigan.build import make_noise
-from minigan.game import Game
-from minigan.losses import bce_on_logits
-from minigan.recipes import RECIPES
+
+from minigan.gan.latents import sample_latents
+from minigan.gan.recipes import RECIPES
+from minigan.nn.activations import sigmoid
+from minigan.nn.losses import bce_with_logits
+from minigan.training.state import GAN
 
 THREADS = {
-    "shinseung428/gan_numpy": "the gradient of real images from the cache of fakes; its README advises to \"work with one number\"",
+    "shinseung428/gan_numpy": "the gradient of real images from the cache of fakes; its README"
+    ' advises to "work with one number"',
     "JoshElkind/from-scratch-NumPy-GAN-alphabet-images-": "the same",
 }
-RECIPE, Healthy = RECIPES["default"], Game
+RECIPE, Healthy = RECIPES["default"], GAN
 
 
-class Broken(Game):
-    def step_of_D(self, penalised=True):
+class Broken(GAN):
+    def discriminator_step(self, batch):
         G, D, rng = self.G, self.D, self.dropout
-        real, z = self.next_images(), make_noise(self.recipe, self.noise, self.recipe.batch_size)
+        real = self.real_images(batch)
+        z = sample_latents(self.recipe, self.noise, self.recipe.batch_size)
         fake, _ = G.forward(z, train=True, rng=rng)
         logits_real, cache = D.forward(real, train=True, rng=rng)
-        # mended: logits_real, cache_real = D.forward(real, train=True, rng=rng)
+        # fixed: logits_real, cache_real = D.forward(real, train=True, rng=rng)
         logits_fake, cache = D.forward(fake, train=True, rng=rng)
-        loss_real, dlogits_real = bce_on_logits(logits_real, 1.0)
-        loss_fake, dlogits_fake = bce_on_logits(logits_fake, 0.0)
+        loss_real, dlogits_real = bce_with_logits(logits_real, 1.0)
+        loss_fake, dlogits_fake = bce_with_logits(logits_fake, 0.0)
         D.backward(dlogits_real, cache, need_dx=False)
-        # mended: D.backward(dlogits_real, cache_real, need_dx=False)
+        # fixed: D.backward(dlogits_real, cache_real, need_dx=False)
         dtheta_real = D.dtheta.copy()
         D.backward(dlogits_fake, cache, need_dx=False)
         D.dtheta += dtheta_real
@@ -58,10 +62,14 @@ class Broken(Game):
         return loss_real + loss_fake, sigmoid(logits_real).mean(), sigmoid(logits_fake).mean()
 
 
-seen = "D(x)", "D(G(z))"
+curves = "D(x)", "D(G(z))"
 
 
 def symptom(healthy, broken):
-    return (f"D(x) and D(G(z)), the mean of the last epoch: {broken['D(x)']:.3f} and {broken['D(G(z))']:.3f}, where the healthy run has"
-            f" {healthy['D(x)']:.2f} and {healthy['D(G(z))']:.2f}. Their sum is {broken['D(x)'] + broken['D(G(z))']:.3f}. D pays"
-            f" {broken['loss of D']:.1f} instead of {healthy['loss of D']:.2f}, and G {broken['loss of G']:.3f}.")
+    return (
+        f"D(x) and D(G(z)), means of the last epoch: {broken['D(x)']:.3f} and"
+        f" {broken['D(G(z))']:.3f} instead of {healthy['D(x)']:.2f} and {healthy['D(G(z))']:.2f} in"
+        f" the healthy run. Their sum is {broken['D(x)'] + broken['D(G(z))']:.3f}. The loss of D is"
+        f" {broken['loss of D']:.1f} instead of {healthy['loss of D']:.2f}, the loss of G is"
+        f" {broken['loss of G']:.3f}."
+    )

@@ -1,98 +1,129 @@
 """Labels smoothed on both sides
 
 What people do
-    Salimans et al. 2016 tell D to answer 0.9, not 1, to real images: it should not be rewarded for being ever surer. If
-    that is good for real images, it is good for fakes: 0.1 instead of 0.
+    Salimans et al. 2016 use the target 0.9, not 1, for real images, so that D is not rewarded for
+    ever larger logits. If that is good for real images, people conclude, it must be good for fakes,
+    and they use 0.1 in place of 0.
 
-What one sees
-    Nothing, in short runs on digits: the two are no farther apart than two seeds. What is wrong shows where G is far off,
-    as on the toy in the lower half of the picture: there it is told nothing, and so it may stay there.
+What you see
+    In short runs on digits, nothing: the two runs differ no more than two seeds do. The mistake
+    shows where G is far from the data, as in the toy in the lower half of the figure. There G gets
+    no gradient and may never move.
 
 Why
-    Let D be told s for real images (density p) and f for fakes (density q). It pays
+    Let the target be s for real images (density p) and f for fakes (density q). D's loss is
 
         -p (s log D + (1 - s) log(1 - D))  -  q (f log D + (1 - f) log(1 - D))
 
-    which is lowest where its slope is 0, (s p + f q) / D = ((1 - s) p + (1 - f) q) / (1 - D):
+    and it is minimal where its derivative is 0, (s p + f q) / D = ((1 - s) p + (1 - f) q) / (1 -
+    D):
 
         D = (s p + f q) / (p + q)
 
-    With f = 0 that is s times the answer p / (p + q) that D gives without smoothing: the same, scaled. With f > 0, q is
-    above the line, too: where there are many fakes, D is told to find them a little real. G goes where the logit rises,
-    and where q is much more than p, the logit is
+    With f = 0 that is s times p / (p + q), the optimum without smoothing. With f > 0, q is also in
+    the numerator: where there are many fakes, D learns to consider them slightly real. G follows
+    the logit uphill, and where q is much larger than p, the logit is
 
-        f = 0    log(s p / ((1 - s) p + q)),  close to  log(p / q) + log s        which still rises towards the data
-        f > 0    log((s p + f q) / ((1 - s) p + (1 - f) q)),  close to  log(f / (1 - f))        which is flat
+        f = 0    log(s p / ((1 - s) p + q))
+                 close to  log(p / q) + log s, which still rises towards the data
+        f > 0    log((s p + f q) / ((1 - s) p + (1 - f) q))
+                 close to  log(f / (1 - f)), which is flat
 
-    It is flat just there, where G has most to learn.
+    It is flat exactly where G has most to learn.
 """
+
 import math
 from functools import cache
 
 import numpy as np
 
-from minigan.game import Game
-from minigan.losses import bce_on_logits, price_and_slope
-from minigan.optim import Adam
-from minigan.recipes import RECIPES, replace
-from minigan.toy import MIDDLES, N, TOYS, data, data_density, network
+from minigan.figures.toys import (
+    BIN_CENTRES,
+    TOY_BATCH,
+    TOYS,
+    data_density,
+    make_mlp,
+    sample_data,
+)
+from minigan.gan.recipes import RECIPES, replace
+from minigan.nn.losses import bce_with_logits, elementwise_bce
+from minigan.nn.optim import Adam
+from minigan.training.state import GAN
 
 THREADS = {
     "soumith/ganhacks#10": "should it be one-sided? Closed",
     "soumith/ganhacks#53": "the same, asked again",
     "soumith/ganhacks#41": "quotes Goodfellow's tutorial: why never the fakes",
 }
-RECIPE, Healthy = replace(RECIPES["default"], real_label=0.9), Game
+RECIPE, Healthy = replace(RECIPES["default"], real_label=0.9), GAN
 
 
-class Broken(Game):
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.loss = self.loss._replace(of_D=two_sided)
+class Broken(GAN):
+    def __init__(self, recipe, images, **options):
+        super().__init__(recipe, images, **options)
+        self.loss = self.loss._replace(discriminator_loss=two_sided_loss)
 
 
-def two_sided(a, t):
-    return price_and_slope(a, t.clip(0.1))
-    # mended: return price_and_slope(a, t)
+def two_sided_loss(a, t):
+    """The cross-entropy with targets of 0.1 in place of 0."""
+    return elementwise_bce(a, t.clip(0.1))
+    # fixed: return elementwise_bce(a, t)
 
 
 @cache
-def far_off(fake_label, middle=4.0, steps=2000):
-    """(x, D's logits there, the best answer's logits, mean slope of either where the fakes are): D alone learns, on the toy of
-    minigan/toy.py, while G stands far off, with fakes around `middle` as wide as a bell."""
+def distant_fakes(fake_label, *, mean=4.0, steps=2000):
+    """Train D alone on a toy (minigan/figures/toys.py) whose fakes are a Gaussian far from the
+    data.
+
+    Returns x, D's logits there, the optimal logits, and the mean derivative of either over the
+    fakes.
+    """
     toy, rng = TOYS["line"], np.random.default_rng(0)
-    D = network(1, toy, 1, rng)
-    optimizer, target = Adam(D.theta, toy.rate_D, beta1=0.0, beta2=0.99), np.full((2 * N, 1), fake_label, "float32")
-    target[:N] = 0.9
+    D = make_mlp(1, 1, toy.widths, activation=toy.activation, rng=rng)
+    optimizer = Adam(D.theta, toy.lr_D, beta1=0.0, beta2=0.99)
+    targets = np.full((2 * TOY_BATCH, 1), fake_label, "float32")
+    targets[:TOY_BATCH] = 0.9
     for step in range(steps):
-        fake = middle + toy.spread * rng.standard_normal((N, 1), dtype="float32")
-        logits, memory = D.forward(np.concatenate([data(toy, rng, N), fake]))
-        D.backward(bce_on_logits(logits, target)[1], memory, need_dx=False)
-        optimizer.lr = toy.rate_D * (1 - 0.9 * step / steps)
+        fake = mean + toy.std * rng.standard_normal((TOY_BATCH, 1), dtype="float32")
+        real = sample_data(toy, TOY_BATCH, rng=rng)
+        logits, memory = D.forward(np.concatenate([real, fake]))
+        D.backward(bce_with_logits(logits, targets)[1], memory, need_dx=False)
+        optimizer.lr = toy.lr_D * (1 - 0.9 * step / steps)
         optimizer.step(D.dtheta)
-    x, p = MIDDLES, data_density(MIDDLES)
-    q = np.exp(-((x - middle) / toy.spread) ** 2 / 2) / (toy.spread * math.sqrt(2 * math.pi))
+    x, p = BIN_CENTRES, data_density(BIN_CENTRES)
+    q = np.exp(-(((x - mean) / toy.std) ** 2) / 2) / (toy.std * math.sqrt(2 * math.pi))
     learned = D.forward(x[:, None].astype("float32"))[0][:, 0]
-    best = np.log((0.9 * p + fake_label * q) / (0.1 * p + (1 - fake_label) * q))
-    return x, learned, best, [float((np.gradient(logits, x) * q).sum() / q.sum()) for logits in (learned, best)]
+    optimal = np.log((0.9 * p + fake_label * q) / (0.1 * p + (1 - fake_label) * q))
+    derivatives = [
+        float((np.gradient(logits, x) * q).sum() / q.sum()) for logits in (learned, optimal)
+    ]
+    return x, learned, optimal, derivatives
 
 
-def panel(below, rows):
-    """D's logit on the toy, where all fakes are at 4 and the data around -1.5 and 1.5."""
-    below[1].sharey(below[0])
-    for axes, fake_label in zip(below, (0.0, 0.1)):
-        x, learned, best, _ = far_off(fake_label)
-        axes.plot(x, learned, label="D, as it learned")
-        axes.plot(x, best, "--", label="the best answer")
-        axes.axvspan(2.8, 5, color="grey", alpha=0.15, label="fakes are here")
-        axes.set(xlabel=f"x on the toy's line; fakes are labelled {fake_label:g}", ylabel="D's logit", xlim=(-4, 5), ylim=(-12, 5))
+def plot_panels(axes_pair, rows):
+    """D's logit on the toy, where all fakes are around 4 and the data around -1.5 and 1.5."""
+    axes_pair[1].sharey(axes_pair[0])
+    for axes, fake_label in zip(axes_pair, (0.0, 0.1)):
+        x, learned, optimal, _ = distant_fakes(fake_label)
+        axes.plot(x, learned, label="D after training")
+        axes.plot(x, optimal, "--", label="optimal D")
+        axes.axvspan(2.8, 5, color="grey", alpha=0.15, label="fakes")
+        axes.set(
+            xlabel=f"x of the toy; the target for fakes is {fake_label:g}",
+            ylabel="D's logit",
+            xlim=(-4, 5),
+            ylim=(-12, 5),
+        )
         axes.legend(frameon=False, loc="lower left", fontsize=8)
         axes.grid(alpha=0.2)
 
 
 def symptom(healthy, broken):
-    slopes = [far_off(fake_label)[3] for fake_label in (0.0, 0.1)]
-    return (f"On the toy, where the fakes are, the logit of the best answer has a mean slope of {slopes[0][1]:.1f} if only real images' labels"
-            f" are smoothed and {slopes[1][1]:.2f} if both are; that of a D that has learned for 2,000 steps {slopes[0][0]:.1f} and"
-            f" {slopes[1][0]:.2f}. That slope is all that G gets. On digits, D(G(z)) over the last epoch: {broken['D(G(z))']:.2f} instead of"
-            f" {healthy['D(G(z))']:.2f}.")
+    one, both = (distant_fakes(fake_label)[3] for fake_label in (0.0, 0.1))
+    return (
+        f"On the toy, the mean derivative of the optimal logit over the fakes is {one[1]:.1f} if"
+        f" only the labels of real images are smoothed, and {both[1]:.2f} if both are; for a D"
+        f" trained for 2,000 steps it is {one[0]:.1f} and {both[0]:.2f}. That derivative is all"
+        f" that G receives. On digits, D(G(z)) over the last epoch is {broken['D(G(z))']:.2f}"
+        f" instead of {healthy['D(G(z))']:.2f}."
+    )
