@@ -1,44 +1,84 @@
-"""How long each page takes to read: `python docs/reading_time.py` prints the table of README.md's tour.
+"""Reading time: `python docs/reading_time.py` prints how many minutes each module takes to read.
 
-Prose, which is docstrings and comments, is counted in words: 200 a minute. Code is counted in lines that are not empty: 10 a minute. Formulas count
-as the words that they are written in. That is a careful first reading with nothing tried out; exercises come on top.
+Prose (docstrings and comments) counts as 200 words a minute, formulas included, and code as 10
+logical lines a minute: a statement that is laid out over several lines counts once. This is the
+pace of a careful first reading, without trying anything out.
 """
+
 import ast
 import io
 import re
 import tokenize
 from pathlib import Path
 
-WORDS, LINES = 200, 10  # a minute
-PAGES = Path(__file__).resolve().parent.parent / "minigan"
+WORDS_PER_MINUTE, LINES_PER_MINUTE = 200, 10
+ROOT = Path(__file__).resolve().parent.parent
 
 
-def minutes(source):
-    """Of a page, given its text: a whole number, at least 1."""
-    words, prose = 0, set()  # prose: the numbers of the lines that are nothing but
+def list_modules(root: Path = ROOT) -> list[str]:
+    """The names of all modules, such as nn/layer, except the commands and __init__.py."""
+    folder = root / "minigan"
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.py")]
+    return sorted(name for name in names if "__" not in name and not name.startswith("cli/"))
+
+
+def reading_order(root: Path = ROOT) -> list[tuple[str, str]]:
+    """[(module, what it is about)] in the order of the docstring of minigan/__init__.py.
+
+    An entry is a line such as `    nn/layer     the contract`. Lines that are indented further
+    continue it. Raises ValueError unless every module is there.
+    """
+    modules, entries, previous = set(list_modules(root)), {}, None
+    for line in package_docstring(root).split("\n"):
+        entry = re.match(r" {4}((?:\w+/)*\w+)  +(\S.*)", line)
+        if entry and entry[1] in modules and entry[1] not in entries:
+            previous, entries[entry[1]] = entry[1], entry[2]
+        elif previous and re.match(r" {5,}\S", line):
+            entries[previous] += " " + line.strip()
+        else:
+            previous = None
+    missing = sorted(modules - entries.keys())
+    if missing:
+        raise ValueError(
+            "the reading order in the docstring of minigan/__init__.py lacks " + ", ".join(missing)
+        )
+    return list(entries.items())
+
+
+def package_docstring(root: Path = ROOT) -> str:
+    """The docstring of minigan/__init__.py."""
+    source = (root / "minigan" / "__init__.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
+def count_minutes(source: str) -> int:
+    """The reading time of a module, given its text: at least 1 minute."""
+    words, prose_lines = 0, set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
-            words += len(ast.get_docstring(node).split())
-            prose.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            docstring = ast.get_docstring(node)
+            if docstring:
+                words += len(docstring.split())
+                prose_lines.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             words += len(token.string.strip("# ").split())
-            if token.line.strip().startswith("#"):
-                prose.add(token.start[0])
-    code = sum(bool(line.strip()) and number not in prose for number, line in enumerate(source.splitlines(), 1))
-    return max(1, round(words / WORDS + code / LINES))
+        elif token.type == tokenize.NEWLINE and token.start[0] not in prose_lines:
+            lines += 1  # the end of a logical line
+    return max(1, round(words / WORDS_PER_MINUTE + lines / LINES_PER_MINUTE))
 
 
-def reading_order():
-    """[(name of the page, what it teaches)], as minigan/__init__.py has them."""
-    return re.findall(r"^ +\d+  (\w+) +(\S.*)$", (PAGES / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
-
-
-def all_minutes():
-    """{name: minutes} of every page, in reading order."""
-    return {name: minutes((PAGES / f"{name}.py").read_text(encoding="utf-8")) for name, _ in reading_order()}
+def all_minutes(root: Path = ROOT) -> dict[str, int]:
+    """{module: minutes}, in reading order."""
+    return {
+        name: count_minutes((root / "minigan" / f"{name}.py").read_text(encoding="utf-8"))
+        for name, _ in reading_order(root)
+    }
 
 
 if __name__ == "__main__":
-    for name, taken in all_minutes().items():
-        print(f"{name:16} {taken:3} min")
+    minutes = all_minutes()
+    for name, count in minutes.items():
+        print(f"{name:24} {count:3} min")
+    print(f"{'all':24} {sum(minutes.values()):3} min")
