@@ -1,13 +1,13 @@
 """Exercise 2: derive a layer's backward from its forward (30 minutes)
 
 Read before
-    minigan/nn/dense.py, which derives the backward of y = xW + b, and minigan/nn/activations.py.
+    minigan/nn/dense.py, which derives the backward of y = x @ W + b, and minigan/nn/activations.py.
 
 The task
     The layer below has only a forward. It is a gated linear unit (Dauphin et al. 2017): each output
     a is multiplied by a gate s, a number between 0 and 1 computed from the same x.
 
-        a = xW          c = xV          s = sigmoid(c)          y = a * s
+        a = x @ W          c = x @ V          s = sigmoid(c)          y = a * s
 
     Write its backward. Return dx. Unless need_dparams is False, also write dW and dV into self.dW
     and self.dV, replacing their previous content (self.dW[...] = ..., not self.dW = ...).

@@ -18,7 +18,7 @@ First course: layers, losses, optimizers, and the two training steps
 
     nn/layer                  the contract: what forward returns and what backward gives back
     nn/initializers           the weights a network starts from
-    nn/dense                  y = xW + b, fully derived; the model for all other layers
+    nn/dense                  y = x @ W + b, fully derived; the model for all other layers
     nn/activations            LeakyReLU, ReLU, Tanh, Sigmoid
     nn/gradcheck              comparing a backward with central differences
     nn/dropout                random activations set to zero
@@ -105,7 +105,7 @@ The letters
     G, D      the generator and the discriminator; G(z) is an image, D(x) a probability
     ddx       the gradient of a penalty with respect to a dx: see gan/gradient_penalty
     xᵀ        x transposed, `x.T` in the code
-    xW, x W   the matrix product, `x @ W` in the code; x * y is elementwise
+    x @ W     the matrix product, as in the code; x * y is elementwise
     (3,)      a shape, as Python writes it; () is the shape of a single number
     float32   numbers with about 7 digits, in 4 bytes; float64 has about 16 digits, in 8 bytes
     host      the computer; the device is the graphics card that computes, or else the host itself

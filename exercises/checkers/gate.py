@@ -47,8 +47,8 @@ def check(answer: Any) -> Iterator[str]:
     yield "both paths from x to y"
     a, s = X @ layer.W, sigmoid(X @ layer.V)
     for path, dx_of_path in (
-        ("a = xW", dy * s @ layer.W.T),
-        ("c = xV", dy * a * s * (1 - s) @ layer.V.T),
+        ("a = x @ W", dy * s @ layer.W.T),
+        ("c = x @ V", dy * a * s * (1 - s) @ layer.V.T),
     ):
         demand(
             not close(dx, dx_of_path),

@@ -10,7 +10,7 @@ Forward
     The bias becomes a row of the matrix. theta stores each W (K, M), immediately followed by its b
     (M,); together they are a matrix (K + 1, M). If x has one more column, of ones, then
 
-        h = [x 1] [W; b] = xW + b           and in the backward pass          [dW; db] = [x 1]ᵀ dh
+        h = [x 1] @ [W; b] = x @ W + b          and in the backward pass    [dW; db] = [x 1]ᵀ @ dh
 
     so b and db are part of the products. The operations after a product are elementwise and form
     one kernel. This kernel writes y directly to the memory from which the next product reads its x:
@@ -18,7 +18,7 @@ Forward
         y = dropout(activation(h))
 
 Backward
-    dy is the product dh Wᵀ of the layer above. From dy, one kernel computes
+    dy is the product dh @ Wᵀ of the layer above. From dy, one kernel computes
 
         dh = f'(h) * mask * dy
 

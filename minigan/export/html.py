@@ -22,7 +22,7 @@ The idea
 Directions
     The sliders change z along the directions in which the images change most, on average. For
     normal z the mean of z_i x is the mean derivative of x with respect to z_i (Stein 1981). For all
-    i together, the means form the matrix zᵀx / N. The directions are its left singular vectors,
+    i together, the means form the matrix zᵀ @ x / N. The directions are its left singular vectors,
     ordered by singular value (compare u and v in spectral_norm.py). The position of a slider is the
     component of z in its direction.
 

@@ -26,38 +26,38 @@ Forward
 Backward of the backward
     P depends on the weights, because g was computed from them. Let D be Dense, LeakyReLU, Dense:
 
-        forward    h = xW + b      y = m * h       a = yV + c       m: 1 or negative_slope
-        backward   dy = 1 Vᵀ       dh = m * dy     g = dx = dh Wᵀ
+        forward    h = x @ W + b     y = m * h       a = y @ V + c       m: 1 or negative_slope
+        backward   dy = 1 @ Vᵀ       dh = m * dy     g = dx = dh @ Wᵀ
 
     The second line is itself a small network: its input is 1, which passes through V, the mask and
-    W to give g. It is differentiated like any other network, starting from its end (Drucker & LeCun
-    1992). Its last step, dx = dh Wᵀ, is a product like y = xW, with dh in place of x and Wᵀ in
-    place of W. By Dense's rules the gradient of dh is ddx W, and the gradient of Wᵀ is dhᵀ ddx. The
-    transpose of the latter is the gradient of W. The steps through the mask and V follow:
+    W to give g. It is differentiated like any other network, starting from its end
+    (Drucker & LeCun 1992). Its last step, dx = dh @ Wᵀ, is a product like y = x @ W, with dh in
+    place of x and Wᵀ in place of W. By Dense's rules the gradient of dh is ddx @ W, and the
+    gradient of Wᵀ is dhᵀ @ ddx. The transpose of the latter is the gradient of W. The steps through
+    the mask and V follow:
 
-        ddh = ddx W               dW = ddxᵀ dh
+        ddh = ddx @ W             dW = ddxᵀ @ dh
         ddy = m * ddh
-                                  dV = ddyᵀ 1
+                                  dV = ddyᵀ @ 1
 
     b and c do not occur in the second line, so db = dc = 0. m does not change when x or W changes a
     little, so no gradient flows through it. In these formulas ddx passes through W, then the mask,
     then V. This is the *forward* pass again, applied to ddx instead of x, without biases and with
-    the old mask. Each dW is backward's xᵀ dy with ddx in place of x. The same holds for Conv2d,
-    which is a product with the rows of im2col: ddy = im2col(ddx) W, and dW = im2col(ddx)ᵀ dy.
+    the old mask. Each dW is backward's xᵀ @ dy with ddx in place of x. The same holds for Conv2d,
+    which is a product with the rows of im2col: ddy = im2col(ddx) @ W, and dW = im2col(ddx)ᵀ @ dy.
 
 The general rule
     For every layer, dx is a linear function of dy: dx_i = sum over j of dy_j J_ji, where J_ji is
-    the derivative of y_j with respect to x_i (the Jacobian). Hence ddy_j =
-    sum over i of J_ji ddx_i, which means that ddx passes forward through the Jacobian. If J
-    contains weights, their dW is computed as above. If J depends on x, as Tanh's does, P depends on
-    x through J as well, and has a gradient dx with respect to it. The layers below computed this x,
-    so each such dx starts an ordinary backward pass through the layers below, and the resulting dW
-    are added.
+    the derivative of y_j with respect to x_i (the Jacobian). Hence ddy_j = sum over i of J_ji
+    ddx_i, which means that ddx passes forward through the Jacobian. If J contains weights, their dW
+    is computed as above. If J depends on x, as Tanh's does, P depends on x through J as well, and
+    has a gradient dx with respect to it. The layers below computed this x, so each such dx starts
+    an ordinary backward pass through the layers below, and the resulting dW are added.
 
                              ddy                       dW, db = 0           dx
-        Dense                ddx W                     ddxᵀ dy              -
-        Conv2d               im2col(ddx) W             im2col(ddx)ᵀ dy      -
-        ConvTranspose2d      col2im(ddx Wᵀ)            im2col(dy)ᵀ ddx      -
+        Dense                ddx @ W                   ddxᵀ @ dy            -
+        Conv2d               im2col(ddx) @ W           im2col(ddx)ᵀ @ dy    -
+        ConvTranspose2d      col2im(ddx @ Wᵀ)          im2col(dy)ᵀ @ ddx    -
         LeakyReLU, ReLU      f'(x) * ddx                                    - (f'' is 0)
         Tanh, Sigmoid        f'(x) * ddx                                    f''(x) * dy * ddx
         Dropout              mask * ddx, the same mask                      -

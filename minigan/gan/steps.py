@@ -118,10 +118,9 @@ def discriminator_step(
 ) -> tuple[Array, Array, Array]:
     """Train D on N real images (N, ...) and N fakes.
 
-    Returns (loss, mean D(x), mean D(G(z))), each of shape (). A penalty is a further loss of D (see
-    gradient_penalty.py): `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with its
-    gradient. The returned loss does not include it.
-    """
+    Returns (loss, mean D(x), mean D(G(z))), each of shape (). A penalty is a further loss of D
+    (see gradient_penalty.py): `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with
+    its gradient. The returned loss does not include it."""
     xp, n = get_array_module(real), len(real)
     # the cache is discarded, so no gradient can flow back into G
     fake = G.forward(with_labels(z, labels), train=True, rng=rng)[0]

@@ -1,9 +1,9 @@
 """Activations: LeakyReLU, ReLU, Tanh and Sigmoid make a network nonlinear.
 
 The idea
-    Two Dense layers in a row compute no more than a single one: without the biases, (xW)V = x(WV),
-    and WV is one matrix. A network can compute more than that if a nonlinear function f, applied to
-    each number separately, stands between them.
+    Two Dense layers in a row compute no more than a single one: without the biases, (x @ W) @ V = x
+    @ (W @ V), and W @ V is one matrix. A network can compute more than that if a nonlinear function
+    f, applied to each number separately, stands between them.
 
 Forward
     y = f(x), elementwise.

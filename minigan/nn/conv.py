@@ -8,7 +8,7 @@ The idea
 Forward, Conv2d
     A kernel of k x k pixels on C channels, with F output channels, reads k k C numbers at once:
 
-        y = im2col(x) W + b        y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
+        y = im2col(x) @ W + b        y_nvuf = sum over i, j, c of  x_n(sv+i)(su+j)c  W_ijcf  + b_f
 
     That is the three-line `plain_forward` below. `im2col_matmul` computes the same for a few images
     at a time. The stride s is the distance between neighbouring positions of the kernel, and
@@ -18,22 +18,22 @@ Forward, Conv2d
     convolution is a correlation in mathematics.)
 
 Backward, Conv2d
-    The backward of the product is Dense's: db sums the rows of dy, dW = rowsᵀ dy, and
-    drows = dy Wᵀ. The rows are copies of pixels, and the gradients of all copies of a pixel add up.
-    Hence dx = col2im(dy Wᵀ), which `matmul_col2im` computes in one go. The rows are not stored;
+    The backward of the product is Dense's: db sums the rows of dy, dW = rowsᵀ @ dy, and drows = dy
+    @ Wᵀ. The rows are copies of pixels, and the gradients of all copies of a pixel add up. Hence
+    dx = col2im(dy @ Wᵀ), which `matmul_col2im` computes in one go. The rows are not stored;
     backward computes them again from x.
 
 ConvTranspose2d: backward as a forward
     Take an image of three pixels in a row and a kernel of two pixels, without a bias:
-    y_0 = w_0 x_0 + w_1 x_1 and y_1 = w_0 x_1 + w_1 x_2. That is y = Ax with a matrix A that
+    y_0 = w_0 x_0 + w_1 x_1 and y_1 = w_0 x_1 + w_1 x_2. That is y = A @ x with a matrix A that
     contains zeros; for larger images it consists almost entirely of zeros. By Dense's rule, written
-    for column vectors, dx = Aᵀ dy:
+    for column vectors, dx = Aᵀ @ dy:
 
                                            │ w_0   0  │
         A = │ w_0  w_1   0  │         Aᵀ = │ w_1  w_0 │
             │  0   w_0  w_1 │              │  0   w_1 │
 
-    The transpose is defined by <Ax, y> = <x, Aᵀy> for all x and y, where <,> is the sum of
+    The transpose is defined by <A @ x, y> = <x, Aᵀ @ y> for all x and y, where <,> is the sum of
     products. Both sides are the sum of all y_j A_ji x_i, added row by row on the left and column by
     column on the right. (A test checks that the two layers satisfy this equation.)
 
@@ -41,13 +41,13 @@ ConvTranspose2d: backward as a forward
     because it turns small images into larger ones. This layer therefore has Aᵀ as its forward and,
     because (Aᵀ)ᵀ = A, it has A as its backward (the last example below shows both matrices):
 
-        y = col2im(x Wᵀ) + b;   dx = im2col(dy) W;   dW = im2col(dy)ᵀ x;   db = sum of dy
+        y = col2im(x @ Wᵀ) + b;   dx = im2col(dy) @ W;   dW = im2col(dy)ᵀ @ x;   db = sum of dy
 
-    In the forward pass each number of the rows x Wᵀ was added to one pixel, so its gradient is the
-    dy of that pixel. Together these gradients are im2col(dy). From there, dx and dW follow Dense's
-    rules, with Wᵀ in place of W. H rows of pixels become (H - 1) s - 2 padding + k + output_padding
-    rows. Because // rounds down, a Conv2d maps several sizes to H, and output_padding selects one
-    of them. (Dumoulin & Visin 2016, relationships 6, 14)
+    In the forward pass each number of the rows x @ Wᵀ was added to one pixel, so its gradient is
+    the dy of that pixel. Together these gradients are im2col(dy). From there, dx and dW follow
+    Dense's rules, with Wᵀ in place of W. H rows of pixels become (H - 1) s - 2
+    padding + k + output_padding rows. Because // rounds down, a Conv2d maps several sizes to H, and
+    output_padding selects one of them. (Dumoulin & Visin 2016, relationships 6, 14)
 
 Shapes
     Channels come last, x (N, H, W, C), so a pixel is a row of C numbers, and the matrix product
@@ -276,7 +276,7 @@ class ConvTranspose2d(Layer):
         return dx.reshape(x.shape) if need_dx else None
 
     def double_backward(self, ddx, dy, cache):
-        # dx = im2col(dy) W, so the gradient with respect to im2col(dy) is ddx Wᵀ
+        # dx = im2col(dy) @ W, so the gradient with respect to im2col(dy) is ddx @ Wᵀ
         x, shape = cache
         check_ddx(self, ddx, x.shape)
         ddx = ddx.reshape(-1, self.in_channels)

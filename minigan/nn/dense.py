@@ -5,7 +5,7 @@ The idea
     adds a bias. M such units together compute a matrix product.
 
 Forward
-    y = xW + b          that is,  y_nj = sum over i of x_ni W_ij  + b_j
+    y = x @ W + b          that is,  y_nj = sum over i of x_ni W_ij  + b_j
 
 Backward
     Consider one example and one output first: y = x_1 w_1 + ... + x_K w_K + b. The derivative of y
@@ -22,12 +22,12 @@ Backward
     A matrix product sums over the last index of its left factor and the first index of its right
     factor. Here j is the last index of both factors, so transpose W, which puts j first:
 
-        dx = dy Wᵀ                                   (N, M)(M, K) -> (N, K)
+        dx = dy @ Wᵀ                                 (N, M)(M, K) -> (N, K)
 
     One W_ij acts on all N examples, so dW_ij = sum over n of x_ni dy_nj. Here n is the first index
     of both factors, so transpose x, which puts n last:
 
-        dW = xᵀ dy                                   (K, N)(N, M) -> (K, M)
+        dW = xᵀ @ dy                                 (K, N)(N, M) -> (K, M)
 
     Finally, b was added to each of the N rows, so its gradient is the sum of the N rows of dy:
 
@@ -60,7 +60,7 @@ from minigan.nn.layer import Exported, Layer, check_ddx, check_dy, check_float
 
 
 class Dense(Layer):
-    """y = xW + b.
+    """y = x @ W + b.
 
     `init` names the initializer of W and b, which takes its random numbers from rng. W, b and x
     have the given dtype.
@@ -102,7 +102,7 @@ class Dense(Layer):
             dy.sum(axis=0, out=self.db)
         return dy @ self.W.T if need_dx else None
 
-    def double_backward(self, ddx, dy, cache):  # (N, K) -> (N, M); dx = dy Wᵀ is itself a product
+    def double_backward(self, ddx, dy, cache):  # (N, K) -> (N, M); dx = dy @ Wᵀ is itself a product
         x = cache
         check_ddx(self, ddx, x.shape)
         get_array_module(x).matmul(ddx.T, dy, out=self.dW)

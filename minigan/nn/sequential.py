@@ -21,9 +21,9 @@ One flat vector
     Updating, saving, averaging, counting and moving to a GPU then take one line each, for any
     network.
 
-    One rule preserves the views: write *into* a view, as in `layer.W[...] = new`. After `layer.W =
-    new` the name would refer to a different array, which is not part of theta. The next forward
-    detects this and raises ValueError.
+    One rule preserves the views: write *into* a view, as in `layer.W[...] = new`. After
+    `layer.W = new` the name would refer to a different array, which is not part of theta. The next
+    forward detects this and raises ValueError.
 
 Shapes
     x, y, dy and dx as for any layer; theta and dtheta (P,), for P parameters in total. The

@@ -3,23 +3,23 @@
 The idea
     An unconstrained discriminator can produce ever larger logits, and the hinge and Wasserstein
     losses (see gan/losses.py) need a bounded discriminator. A matrix W stretches some inputs more
-    than others: the factor by which xW is longer than x depends on the direction of x. The largest
-    such factor, sigma, is the largest singular value of W. Spectral normalisation divides each W of
-    D by its sigma. LeakyReLU does not stretch its input either, so if D consists of Dense layers,
-    the logits of two images differ by no more than the images do. Miyato et al. 2018, "Spectral
-    Normalization for Generative Adversarial Networks".
+    than others: the factor by which x @ W is longer than x depends on the direction of x. The
+    largest such factor, sigma, is the largest singular value of W. Spectral normalisation divides
+    each W of D by its sigma. LeakyReLU does not stretch its input either, so if D consists of Dense
+    layers, the logits of two images differ by no more than the images do. Miyato et al. 2018,
+    "Spectral Normalization for Generative Adversarial Networks".
 
 Forward
-    y = x (W / sigma) + b,  sigma = vᵀWu
+    y = x @ (W / sigma) + b,  sigma = vᵀ @ W @ u
 
     Here v, of length 1, is the input that W stretches most, and u, of length 1, is the direction of
-    its output, so that vᵀW = sigma uᵀ. Both are found by power iteration. A random u has some
+    its output, so that vᵀ @ W = sigma uᵀ. Both are found by power iteration. A random u has some
     component in the right direction. Multiplying by W and by its transpose scales that component by
     sigma² and all others by less, so after repeated multiplication almost only that component
     remains. One iteration per training forward is enough, because W changes little from step to
     step (their algorithm 1):
 
-        v = Wu / |Wu|,   u = Wᵀv / |Wᵀv|
+        v = W @ u / |W @ u|,   u = Wᵀ @ v / |Wᵀ @ v|
 
     u is a buffer of the layer and is kept from step to step, like a running mean.
 
@@ -37,8 +37,9 @@ Backward
               = (dV_ij - (sum of dV * V) v_i u_j) / sigma
 
     u and v also depend on W. They may be treated as constants once they have converged to the
-    maximum of vᵀWu, because a small change of either then has no effect on sigma to first order.
-    With one iteration per step, u and v are close to the maximum, and this holds approximately.
+    maximum of vᵀ @ W @ u, because a small change of either then has no effect on sigma to first
+    order. With one iteration per step, u and v are close to the maximum, and this holds
+    approximately.
 
     db and dx are the wrapped layer's. The double backward (see gradient_penalty.py) is also the
     wrapped layer's, and its dV is turned into dW in the same way.

@@ -82,11 +82,11 @@ WRONG = {  # exercise: {wrong answer: (edits, a part of the hint)}
     "gate": {
         "the path through the gate is missing": (
             {" + dc @ self.V.T": ""},
-            "only the influence of x through a = xW",
+            "only the influence of x through a = x @ W",
         ),
         "the other path is missing": (
             {"da @ self.W.T + ": ""},
-            "only the influence of x through c = xV",
+            "only the influence of x through c = x @ V",
         ),
         "the derivative of the sigmoid is missing": (
             {"dy * a * s * (1 - s)": "dy * a"},
