@@ -2,7 +2,8 @@
 the recipes.
 
 The reading order is losses, steps, models, recipes and, as a second course, gradient_penalty and
-latents."""
+latents.
+"""
 
 from typing import Any
 

@@ -120,7 +120,8 @@ def discriminator_step(
 
     Returns (loss, mean D(x), mean D(G(z))), each of shape (). A penalty is a further loss of D
     (see gradient_penalty.py): `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with
-    its gradient. The returned loss does not include it."""
+    its gradient. The returned loss does not include it.
+    """
     xp, n = get_array_module(real), len(real)
     # the cache is discarded, so no gradient can flow back into G
     fake = G.forward(with_labels(z, labels), train=True, rng=rng)[0]

@@ -1,9 +1,12 @@
 """Activations: LeakyReLU, ReLU, Tanh and Sigmoid make a network nonlinear.
 
 The idea
-    Two Dense layers in a row compute no more than a single one: without the biases, (x @ W) @ V = x
-    @ (W @ V), and W @ V is one matrix. A network can compute more than that if a nonlinear function
-    f, applied to each number separately, stands between them.
+    Two Dense layers in a row compute no more than a single one: without the biases,
+
+        (x @ W) @ V = x @ (W @ V)
+
+    and W @ V is one matrix. A network can compute more than that if a nonlinear function f, applied
+    to each number separately, comes between them.
 
 Forward
     y = f(x), elementwise.
@@ -14,7 +17,7 @@ Backward
         dx = f'(x) * dy
 
     LeakyReLU   f(x) = x for x > 0, and negative_slope * x otherwise. f'(x) = 1 or negative_slope.
-                For 0 <= negative_slope <= 1 that is max(x, negative_slope * x). With a small
+                As 0 <= negative_slope <= 1, that is max(x, negative_slope * x). With a small
                 negative_slope, some gradient passes even where x is negative. At x = 0 the
                 derivative does not exist; like PyTorch, we use negative_slope there.
                 Maas et al. 2013

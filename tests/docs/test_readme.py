@@ -1,7 +1,7 @@
 """The documents: printed commands run, links lead somewhere, figures agree with their sources.
 
-A command is what stands in a block of shell, or between backticks if it begins like one. Bash runs
-it in a small copy of the repository, with the files in docs/ that the repository ships. There
+A command is a line in a shell block, or a code span that begins like one. Bash runs it in a small
+copy of the repository, with the files in docs/ that the repository ships. There
 `python`, `python3` and `pip` are the script RUNNER. It adds options that make a command short and
 passes it to Python. A command that cannot run here (READ_ONLY) is only compared with the --help of
 its script, and an unknown command is refused.

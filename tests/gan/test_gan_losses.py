@@ -1,5 +1,6 @@
 """Five adversarial losses: values against the formulas of their papers, derivatives against central
-differences, the optimal D, dtype, device, and saturation."""
+differences, the optimal D, dtype, device, and saturation.
+"""
 
 import math
 

@@ -1,5 +1,6 @@
 """The backward of the backward, of every layer and of whole penalties, against central differences;
-every backend; and refusals."""
+every backend; and refusals.
+"""
 
 import fake_cupy
 import numpy as np

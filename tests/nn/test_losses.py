@@ -1,5 +1,6 @@
 """Both forms of binary cross-entropy: value against a second formula, gradient against central
-differences, dtype, device, and extreme inputs."""
+differences, dtype, device, and extreme inputs.
+"""
 
 import math
 
