@@ -29,9 +29,8 @@ GENERATOR = set(
     "exponential gamma integers poisson random standard_exponential standard_gamma"
     " standard_normal uniform".split()
 )
-VIEWS = set(
-    "reshape ravel view swapaxes transpose squeeze T".split()
-)  # these launch no kernel: they return views
+# these launch no kernel: they return views
+VIEWS = set("reshape ravel view swapaxes transpose squeeze T".split())
 NOT_FUSED = set(
     "matmul dot sum mean max min argmax argmin reshape ravel concatenate stack repeat take"
     " __matmul__".split()

@@ -1,8 +1,8 @@
 """Exercise 7, solved.
 
 A's backward, du = col2im(dv @ Wᵀ), maps a small image to a large one: it is Aᵀ. Here it is the
-forward, with x in place of dv. The backward of Aᵀ is (Aᵀ)ᵀ = A: dx = im2col(dy) @ W. In A's dW =
-im2col(u)ᵀ @ dv the large image is now dy and the small one x: dW = im2col(dy)ᵀ @ x.
+forward, with x in place of dv. The backward of Aᵀ is (Aᵀ)ᵀ = A: dx = im2col(dy) @ W. In A's
+dW = im2col(u)ᵀ @ dv the large image is now dy and the small one x: dW = im2col(dy)ᵀ @ x.
 """
 
 from minigan.nn.im2col import col2im, im2col

@@ -187,10 +187,8 @@ def training_options(args: Any) -> TrainingOptions:
 def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     """The recipe with the given values; values that depend on them are adapted."""
     new = {name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None}
-    if args.penalty not in (
-        None,
-        recipe.penalty,
-    ):  # the weight of one penalty has no meaning for another
+    if args.penalty not in (None, recipe.penalty):
+        # the weight of one penalty has no meaning for another
         new = {
             "penalty_weight": DEFAULT.penalty_weight,
             "penalty_every": DEFAULT.penalty_every,

@@ -33,6 +33,7 @@ from minigan.backend import Array
 
 MAX_SIDE, MAX_PIXELS = 1024, 128 * 128 * 3  # per image; a pixel in colour counts as three
 MAX_BYTES = 1 << 32  # for all images together: 4 GB
+# exceptions that NumPy may raise for a damaged file
 DAMAGE = (
     ValueError,
     LookupError,
@@ -47,7 +48,7 @@ DAMAGE = (
     zlib.error,
     zipfile.BadZipFile,
     tokenize.TokenError,
-)  # exceptions that NumPy may raise for a damaged file
+)
 
 
 class DataError(ValueError):

@@ -260,8 +260,7 @@ def fill_template(model: dict, layers: list[Layer]) -> bytes:
     """page.html with the model and the JavaScript of additional layers inserted."""
     more = {type(layer).__name__: layer.javascript for layer in layers if layer.javascript}
     forwards = "\n".join(f"{code}\nforwards.{name} = {name};" for name, code in more.items())
-    text = json.dumps(model, separators=(",", ":")).replace(
-        "<", "\\u003c"
-    )  # so that no text in the settings can end the script
+    # without "<", no text in the settings can end the script
+    text = json.dumps(model, separators=(",", ":")).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace("// MORE_FORWARDS", forwards, 1)
     return page.replace("MODEL_GOES_HERE", text, 1).encode()

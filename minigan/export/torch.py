@@ -36,9 +36,8 @@ def state_dict(recipe: Recipe, G: Sequential) -> bytes:
     for i, operation in enumerate(exported_operations(G, recipe.latent_dim)):
         for name, array in zip(PARAMETER_NAMES, operation.arrays):
             state[f"{i}.{name}"] = np.ascontiguousarray(array, "float32")
-        if (
-            "nn.BatchNorm" in operation.torch
-        ):  # PyTorch expects its count of training steps, which has no effect here
+        if "nn.BatchNorm" in operation.torch:
+            # PyTorch expects its count of training steps, which has no effect here
             state[f"{i}.num_batches_tracked"] = np.array(0)
     return save(state)
 

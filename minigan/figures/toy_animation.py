@@ -156,9 +156,8 @@ class PlanePlot:
             extent=(-3, 3, -3, 3),
             interpolation="nearest",
         )
-        self.output.set_cmap(
-            self.output.get_cmap().resampled(21)
-        )  # few colours, because of the palette
+        # few colours, because of the palette
+        self.output.set_cmap(self.output.get_cmap().resampled(21))
         bar = figure.colorbar(self.output, label="D: probability of being real", ticks=(0, 0.5, 1))
         bar.ax.set_ylim(0, 1)
         for mean in toy.means:

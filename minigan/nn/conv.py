@@ -18,10 +18,10 @@ Forward, Conv2d
     convolution is a correlation in mathematics.)
 
 Backward, Conv2d
-    The backward of the product is Dense's: db sums the rows of dy, dW = rowsᵀ @ dy, and drows = dy
-    @ Wᵀ. The rows are copies of pixels, and the gradients of all copies of a pixel add up. Hence
-    dx = col2im(dy @ Wᵀ), which `matmul_col2im` computes in one go. The rows are not stored;
-    backward computes them again from x.
+    The backward of the product is Dense's: db sums the rows of dy, dW = rowsᵀ @ dy, and
+    drows = dy @ Wᵀ. The rows are copies of pixels, and the gradients of all copies of a pixel add
+    up. Hence dx = col2im(dy @ Wᵀ), which `matmul_col2im` computes in one go. The rows are not
+    stored; backward computes them again from x.
 
 ConvTranspose2d: backward as a forward
     Take an image of three pixels in a row and a kernel of two pixels, without a bias:
@@ -45,9 +45,9 @@ ConvTranspose2d: backward as a forward
 
     In the forward pass each number of the rows x @ Wᵀ was added to one pixel, so its gradient is
     the dy of that pixel. Together these gradients are im2col(dy). From there, dx and dW follow
-    Dense's rules, with Wᵀ in place of W. H rows of pixels become (H - 1) s - 2
-    padding + k + output_padding rows. Because // rounds down, a Conv2d maps several sizes to H, and
-    output_padding selects one of them. (Dumoulin & Visin 2016, relationships 6, 14)
+    Dense's rules, with Wᵀ in place of W. H rows of pixels become
+    (H - 1) s - 2 padding + k + output_padding rows. Because // rounds down, a Conv2d maps several
+    sizes to H, and output_padding selects one of them. (Dumoulin & Visin 2016, relationships 6, 14)
 
 Shapes
     Channels come last, x (N, H, W, C), so a pixel is a row of C numbers, and the matrix product

@@ -63,9 +63,8 @@ def save_checkpoint(
         os.fsync(file.fileno())
 
     write_atomically(folder / f"checkpoint-{step:09}.npz", write)
-    later = [
-        path for path in checkpoint_paths(folder) if path.name > f"checkpoint-{step:09}.npz"
-    ]  # these are damaged: otherwise the run would have resumed from one of them
+    # later ones are damaged: otherwise the run would have resumed from one of them
+    later = [path for path in checkpoint_paths(folder) if path.name > f"checkpoint-{step:09}.npz"]
     for path in later + checkpoint_paths(folder)[len(later) + CHECKPOINTS_KEPT :]:
         path.unlink()
 
@@ -85,9 +84,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         try:
             arrays = read_npz(path)
             words = json.loads(arrays.pop("text").tobytes())
-            if words.pop("arrays", sorted(arrays)) != sorted(
-                arrays
-            ):  # a zip file's table of contents has no checksum
+            # a zip file's table of contents has no checksum
+            if words.pop("arrays", sorted(arrays)) != sorted(arrays):
                 raise ValueError(f"it only holds the arrays {', '.join(sorted(arrays))}")
             return arrays, words, complaints
         except (OSError, *DAMAGE) as error:

@@ -166,9 +166,8 @@ class Run:
         self.history: list[dict] = []  # one row per epoch
         self.losses: list[list] = []  # one row per step of the current epoch, on the host
         self.pending: list[Array] = []  # losses that are still on the device
-        self.seconds_before = self.epoch_seconds = (
-            0.0  # time spent on the run and on its current epoch before this process
-        )
+        # time spent on the run and on its current epoch before this process
+        self.seconds_before = self.epoch_seconds = 0.0
         self.restore()
         if options.settings:
             assert options.folder is not None
@@ -287,9 +286,8 @@ class Run:
         self.check_weights()
         try:
             metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
-        except (
-            np.linalg.LinAlgError
-        ):  # the weights are finite, but so large that the images are not
+        except np.linalg.LinAlgError:
+            # the weights are finite, but so large that the images are not
             raise self.diverged("a metric") from None
         self.history.append(
             {

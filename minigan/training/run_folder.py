@@ -42,9 +42,8 @@ from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
 
 MAX_CLASSES = 1000  # in a conditional run
-FORMAT = (
-    3  # of settings.json, model.npz and checkpoints; 3 has the names of 0.2.0, and 1 had no buffers
-)
+# of settings.json, model.npz and checkpoints; 3 has the names of 0.2.0, and 1 had no buffers
+FORMAT = 3
 VECTORS = [
     network + part
     for network in ("generator", "discriminator", "average")
@@ -224,12 +223,8 @@ def read_recipe(settings: dict) -> Recipe:
         raise ValueError(
             f"its format is {settings['format']}, and this minigan reads formats up to {FORMAT}"
         )
-    values = {
-        "channels": 1,
-        "classes": "",
-        "size": 0,
-        **settings,
-    }  # runs of earlier versions lack these
+    # runs of earlier versions lack these three
+    values = {"channels": 1, "classes": "", "size": 0, **settings}
     for name, kind in dict(
         height=int, width=int, channels=int, data=str, digits=bool, classes=str, size=int
     ).items():

@@ -2,9 +2,9 @@
 
 The idea
     A recipe gives the initial learning rate and how it changes: it falls linearly to a fraction of
-    its initial value at the last step (`final_lr_factor`), or it is divided by a constant at each
-    step (`lr_decay`, Goodfellow et al. 2014). Our own recipes keep the learning rate constant and
-    average the weights instead (see nn/ema.py).
+    its initial value by the end of the run (`final_lr_factor`), or it is divided by a constant at
+    each step (`lr_decay`, Goodfellow et al. 2014). Our own recipes keep the learning rate constant
+    and average the weights instead (see nn/ema.py).
 
 >>> import numpy as np
 >>> from minigan.gan.recipes import RECIPES, replace

@@ -327,10 +327,9 @@ class GAN:
             "streams": [get_rng_state(stream) for stream in (self.order, self.noise, self.dropout)],
         }
         arrays = {name: asnumpy(array) for name, array in self.arrays().items()}
-        return {
-            **arrays,
-            "indices": asnumpy(self.indices),
-        } if self.indices is not None else arrays, counts
+        if self.indices is not None:
+            arrays["indices"] = asnumpy(self.indices)
+        return arrays, counts
 
     def restore(self, arrays: dict[str, np.ndarray], counts: dict[str, Any]) -> None:
         """Restore the state that `save` returned.
@@ -353,9 +352,8 @@ class GAN:
             optimizer.t = t
         for stream, state in zip((self.order, self.noise, self.dropout), counts["streams"]):
             set_rng_state(stream, state)
-        if (
-            None in counts["streams"]
-        ):  # a stream that cannot be restored gets a new seed, so that it does not repeat itself
+        if None in counts["streams"]:
+            # a stream that cannot be restored gets a new seed, so that it does not repeat itself
             seeds = [seed_of(self.seed, stream) for stream in ("noise", "dropout")]
             self.noise, self.dropout = (
                 make_rng(

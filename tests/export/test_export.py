@@ -46,9 +46,8 @@ from minigan.training.sampling import (
     load_networks,
 )
 
-TOLERANCE = (
-    1e-5  # of pixels from 0 to 1: another order of summation rounds differently (up to 2e-6)
-)
+# of pixels from 0 to 1: another order of summation rounds differently (up to 2e-6)
+TOLERANCE = 1e-5
 SIZE = 28, 20  # not square, so that exchanging height and width is noticed
 Z = 24
 N = 30  # images that are compared

@@ -495,9 +495,8 @@ def test_batchnorm_updates_running_averages_in_training_only():
     )
     layer.forward(x, train=True)
     np.testing.assert_allclose(layer.mean, [0.25 * 4, 0.25 * 11])
-    np.testing.assert_allclose(
-        layer.var, [0.75 + 0.25 * 13, 0.75 + 0.25 * 3]
-    )  # unbiased: 26 / 2 and 6 / 2
+    # unbiased: 26 / 2 and 6 / 2
+    np.testing.assert_allclose(layer.var, [0.75 + 0.25 * 13, 0.75 + 0.25 * 3])
     before = layer.mean.copy(), layer.var.copy()
     y, _ = layer.forward(x)  # sampling uses them without changing them
     np.testing.assert_allclose(y, (x - before[0]) / np.sqrt(before[1] + 1e-5))

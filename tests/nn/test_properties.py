@@ -198,9 +198,8 @@ def test_extreme_values_in_dense_and_dropout():
     assert set(mask) == {0, 2}
     assert np.isnan(y[::5]).all()  # NaN stays NaN, dropped or not,
     dropped = mask[1::5] == 0
-    assert (
-        np.isnan(y[1::5][dropped]).all() and (y[1::5][~dropped] == INF).all()
-    )  # and 0 * infinity is NaN
+    # and 0 * infinity is NaN
+    assert np.isnan(y[1::5][dropped]).all() and (y[1::5][~dropped] == INF).all()
     np.testing.assert_array_equal(y[2::5], BIG * mask[2::5])
     np.testing.assert_array_equal(y[3::5], TINY * mask[3::5])
 

@@ -49,9 +49,8 @@ def test_it_divides_by_the_largest_singular_value():
 
 def test_one_power_iteration_per_training_forward_and_none_in_sampling():
     layer = SpectralNorm(he_dense(), rng=fresh_rng())
-    layer.W[...] = np.random.default_rng(8).standard_normal(
-        (5, 4)
-    )  # another W, for which u has not converged
+    # another W, for which u has not converged
+    layer.W[...] = np.random.default_rng(8).standard_normal((5, 4))
     u = layer.u.copy()
     layer.forward(random_x((3, 5)))
     np.testing.assert_array_equal(layer.u, u)
@@ -117,9 +116,8 @@ def test_in_a_network_w_and_b_are_in_theta_and_u_in_the_buffers():
     D.backward(np.ones((3, 1)), caches)
     assert (D.dtheta[:30] != 0).all() and D.dtheta[-1] == 3
     before = first.u.copy()
-    D.theta += 0.5 * np.random.default_rng(0).standard_normal(
-        D.theta.size
-    )  # an optimizer step reaches the layer
+    # an optimizer step reaches the layer
+    D.theta += 0.5 * np.random.default_rng(0).standard_normal(D.theta.size)
     again, _ = D.forward(random_x((3, 5)), train=True)
     assert (abs(again - y) > 1e-6).all() and (first.u != before).all()
     copied = copy.deepcopy(D)
