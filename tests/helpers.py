@@ -1,6 +1,12 @@
 """What several test files share: small images, small recipes, and a training run on them."""
 
+import contextlib
 import csv
+import functools
+import importlib.util
+import io
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +16,13 @@ import numpy as np
 from minigan.datasets.load import Dataset
 from minigan.evaluation.metrics import Evaluator
 from minigan.gan.recipes import RECIPES, replace
+from minigan.nn.gradcheck import compare
 from minigan.training.checkpoint import load_run
 from minigan.training.run import Run, TrainingData, TrainingOptions
 from minigan.training.run_folder import read_recipe
 from minigan.training.state import GAN
 
+LONG = False  # whether pytest runs with --long; conftest.py sets it
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo.py"
 SMALL = replace(
@@ -112,6 +120,25 @@ def train_small(
     return run.status
 
 
+def assert_derivatives(where, checks):
+    """Every check is ok. Otherwise the error names what is wrong where, and its likely cause;
+    conftest.py repeats this at the end of the test run.
+    """
+    assert checks
+    wrong = [f"{where}: {check}" for check in checks if not check.ok]
+    assert not wrong, "\n".join(wrong)
+
+
+def assert_gradient(where, name, gradient, f, x):
+    """A gradient of f() with respect to x, of that name, agrees with central differences."""
+    assert_derivatives(where, [compare(name, gradient, f, x)])
+
+
+def module_of(layer):
+    """The file that a layer's class comes from, such as minigan/nn/dense.py."""
+    return type(layer).__module__.replace(".", "/") + ".py"
+
+
 TIMES = ("seconds", "images_per_second", "elapsed")  # columns of history.csv
 
 
@@ -138,8 +165,46 @@ def assert_same_run(a, b):
     assert (a / "progress.gif").read_bytes() == (b / "progress.gif").read_bytes()
 
 
-def demo(*args, cwd, **kwargs):
-    """python demo.py with these arguments, in a process of its own."""
+@functools.cache
+def load_demo():
+    """demo.py as a module."""
+    spec = importlib.util.spec_from_file_location("demo_script", DEMO)
+    module = importlib.util.module_from_spec(spec)
+    with signals_restored():  # demo.py sets one while it imports
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def signals_restored():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def demo(*args, cwd):
+    """`python demo.py` with these arguments in the folder cwd, but within this process, which saves
+    the second that Python takes to start. A warning is an error, as everywhere in the tests.
+    """
+    argv, output, errors = [str(arg) for arg in args], io.StringIO(), io.StringIO()
+    streams = contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)
+    before = Path.cwd()
+    os.chdir(cwd)
+    try:
+        with streams[0], streams[1], signals_restored():
+            status = load_demo().main(argv)
+    except SystemExit as end:  # from argparse
+        status = end.code or 0
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess(argv, status, output.getvalue(), errors.getvalue())
+
+
+def demo_process(*args, cwd, **options):
+    """The same in a process of its own."""
     return subprocess.run(
-        [sys.executable, DEMO, *map(str, args)], cwd=cwd, capture_output=True, text=True, **kwargs
+        [sys.executable, DEMO, *map(str, args)], cwd=cwd, capture_output=True, text=True, **options
     )

@@ -26,6 +26,7 @@ minigan.training.run_folder.RunError: ...mine is not empty: choose another --out
 
 import hashlib
 import json
+import math
 import os
 import platform
 import zipfile
@@ -37,6 +38,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import minigan
+from minigan.datasets.load import read_header
 from minigan.datasets.pixels import DAMAGE, format_shape, size_fits
 from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
@@ -170,6 +172,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(opened) as parts:
             if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
                 raise ValueError("it is compressed, but minigan's files are not")
+            for part in parts.infolist():  # NumPy would allocate whatever an array claims
+                with parts.open(part) as array:
+                    header = read_header(array)
+                if math.prod(header.shape) * header.dtype.itemsize > part.file_size:
+                    raise ValueError(f"{part.filename} claims more numbers than the file holds")
         opened.seek(0)
         with np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}  # reading a part checks its checksum

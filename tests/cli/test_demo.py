@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import DEMO, demo, idx
+from helpers import DEMO, demo, demo_process, idx
 from PIL import Image
 
 from minigan.gan.recipes import RECIPES, asdict, replace
@@ -558,7 +558,7 @@ def test_output_that_nobody_reads(folder):
 
 
 def test_a_terminal_without_ticks(tmp_path):
-    result = demo("check", cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    result = demo_process("check", cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
     assert result.returncode == 0 and result.stderr == "" and result.stdout.count("?") > 25
 
 

@@ -628,6 +628,7 @@ def in_chromium(html, width, chapter, folder, dark=False):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "width, chapter, dark",
     [
@@ -653,6 +654,7 @@ def test_it_shows_in_a_browser_without_an_error(file, tmp_path, width, chapter, 
     assert all(len(quarter.getcolors(1 << 24)) > 20 for quarter in quarters)  # everywhere
 
 
+@pytest.mark.long
 def test_errors_and_wide_parts_are_noticed(file, tmp_path):
     html = file.read_text(encoding="utf-8").replace(
         "</main>", '<p style="width: 500px">planted</p><img src="http://localhost:9/x.png"></main>'

@@ -48,6 +48,7 @@ def cells():
     return {cell.id: cell for cell in notebook.cells}
 
 
+@pytest.mark.long
 def test_it_runs_without_warnings(cells):
     assert sum(cell.cell_type == "code" for cell in cells.values()) > 15
     for name, cell in cells.items():
@@ -59,6 +60,7 @@ def test_it_runs_without_warnings(cells):
     assert f"from {PATH.parent.parent}" in output(cells["clone"])
 
 
+@pytest.mark.long
 def test_the_checks_agree_with_the_text(cells):
     nudge = [float(line.split()[-1]) for line in output(cells["nudge"]).splitlines()]
     assert nudge[0] == pytest.approx(nudge[1], rel=1e-8)
@@ -83,6 +85,7 @@ def test_the_checks_agree_with_the_text(cells):
     ]
 
 
+@pytest.mark.long
 def test_it_learns(cells):
     distances = [float(line.split()[-1]) for line in output(cells["toy"]).splitlines()[1:]]
     assert distances[0] > 0.9 and distances[-1] < 0.1 and images(cells["toy"]) == 1
@@ -91,6 +94,7 @@ def test_it_learns(cells):
     assert images(cells["train"]) == 1 and images(cells["walk"]) == 2
 
 
+@pytest.mark.long
 def test_the_solutions_are_right_and_the_exercises_are_unsolved(cells):
     assert output(cells["task-1-try"]).startswith("✗ dx") and output(
         cells["task-1-answer-run"]

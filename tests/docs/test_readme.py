@@ -213,6 +213,7 @@ NEEDED_RUNS = {  # a command that uses a run whose training is printed in anothe
 }
 
 
+@pytest.mark.long
 @BASH
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_of_a_document_runs_on_a_fresh_clone(document, clone, printed):

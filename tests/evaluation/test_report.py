@@ -46,8 +46,13 @@ def digits(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("digits") / "run", SHIPPED)
 
 
-def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits):
-    result = evaluate(digits, count=200)
+@pytest.fixture(scope="module")
+def result(digits):
+    """What evaluate returns for the run on digits."""
+    return evaluate(digits, count=200)
+
+
+def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits, result):
     assert json.loads((digits / "metrics.json").read_text()) == result
     for part in "run", "real", "noise":
         assert set(result[part]) == {*report.METRIC_LABELS, "classes"} - {"agreement"}
@@ -61,12 +66,15 @@ def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits):
     for name in [*PICTURES, "classes.png"]:
         with Image.open(digits / name) as picture:
             picture.load()
-    assert evaluate(digits, count=200) == result  # the same metrics every time
+
+
+@pytest.mark.long
+def test_the_metrics_depend_on_the_seed_only(digits, result):
+    assert evaluate(digits, count=200) == result
     assert evaluate(digits, count=200, seed=1)["run"] != result["run"]
 
 
-def test_the_table_says_how_its_numbers_were_measured(digits):
-    result = evaluate(digits, count=150)
+def test_the_table_says_how_its_numbers_were_measured(result):
     text = format_report(result)
     lines = text.splitlines()
     assert lines[0].split() == ["this", "run", "real", "images", "noise"]

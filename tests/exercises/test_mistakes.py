@@ -368,6 +368,7 @@ def test_identical_runs_are_trained_once():
     assert len([side for _, side, _ in keys if side == "healthy"]) == 4 and len(keys) == 12
 
 
+@pytest.mark.long
 def test_the_command_plots_every_figure(small_runs, tmp_path):
     assert __main__.main(["--steps", "2", "--out", str(tmp_path)]) == 0
     assert sorted(path.stem for path in (tmp_path / "mistakes").iterdir()) == sorted(NAMES)

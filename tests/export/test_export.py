@@ -527,6 +527,7 @@ def in_chromium(page, z, labels, tmp_path):
     return json.loads(html.unescape(answer[1]))
 
 
+@pytest.mark.long
 def test_the_page_works_in_a_browser(run, tmp_path):
     page = webpage.web_page(*run[:4])
     labels = None if run.labels is None else run.labels[:5]

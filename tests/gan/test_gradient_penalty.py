@@ -6,6 +6,7 @@ import fake_cupy
 import numpy as np
 import pytest
 from cases import CASES, gradients, innermost, inputs, on, refusal
+from helpers import assert_derivatives, assert_gradient, module_of
 
 from minigan.backend import asnumpy, get_array_module
 from minigan.evaluation.derivatives import discriminators, fresh_rng, random_x
@@ -44,8 +45,9 @@ def double_backward(case, dtype="float64", xp=np):
 
 @every_case
 def test_double_backward_against_central_differences(case):
-    for check in check_double_backward(case.make("float64"), inputs(case)[0], train=case.train):
-        assert check.ok, str(check)
+    layer = case.make("float64")
+    checks = check_double_backward(layer, inputs(case)[0], train=case.train)
+    assert_derivatives(f"{module_of(layer)}: double_backward of {case.name}", checks)
 
 
 @every_case
@@ -153,6 +155,7 @@ def test_the_gradient_against_central_differences(name, D, shape):
     penalty = gradient_penalty(D, logits, caches, name, weight=2.5)
     assert penalty == pytest.approx(P(), rel=1e-12)
     dtheta = D.dtheta.copy()
+    assert_gradient(f"minigan/gan/gradient_penalty.py: {name}", "dtheta", dtheta, P, D.theta)
     numeric = central_difference(P, D.theta)
     assert abs(dtheta).max() > 1e-3 and abs(dtheta - numeric).max() < 1e-8 * abs(numeric).max()
 

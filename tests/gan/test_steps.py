@@ -3,6 +3,7 @@
 import fake_cupy
 import numpy as np
 import pytest
+from helpers import assert_gradient
 
 from minigan.backend import asnumpy
 from minigan.gan.models import make_discriminator, make_generator
@@ -114,6 +115,7 @@ def test_the_discriminator_s_gradient_against_central_differences(real_label):
         G, D, optimizer, real, z, real_label=real_label, rng=None
     )
     assert L == pytest.approx(loss(), rel=1e-13)
+    assert_gradient("minigan/gan/steps.py: discriminator_step", "D.dtheta", D.dtheta, loss, D.theta)
     np.testing.assert_allclose(D.dtheta, central_difference(loss, D.theta), rtol=1e-7, atol=1e-10)
     assert score_real == pytest.approx((1 / (1 + np.exp(-D.forward(real)[0]))).mean())
     assert score_fake == pytest.approx((1 / (1 + np.exp(-D.forward(fake)[0]))).mean())
@@ -127,6 +129,7 @@ def test_the_generator_s_gradient_against_central_differences():
         return float(softplus(-D.forward(G.forward(z)[0])[0]).mean())
 
     assert generator_step(G, D, optimizer, z, rng=None) == pytest.approx(loss(), rel=1e-13)
+    assert_gradient("minigan/gan/steps.py: generator_step", "G.dtheta", G.dtheta, loss, G.theta)
     np.testing.assert_allclose(G.dtheta, central_difference(loss, G.theta), rtol=1e-7, atol=1e-10)
 
 
@@ -150,6 +153,7 @@ def test_with_labels_the_discriminator_s_gradient_against_central_differences(st
 
     L, _, _ = step(G, D, SGD(D.theta, 0.0), real, z, labels=labels, rng=None)
     assert L == pytest.approx(loss(), rel=1e-13)
+    assert_gradient("minigan/gan/steps.py: discriminator_step", "D.dtheta", D.dtheta, loss, D.theta)
     np.testing.assert_allclose(D.dtheta, central_difference(loss, D.theta), rtol=1e-7, atol=1e-10)
 
 
@@ -163,6 +167,7 @@ def test_with_labels_the_generator_s_gradient_against_central_differences():
     assert generator_step(G, D, SGD(G.theta, 0.0), z, labels=labels, rng=None) == pytest.approx(
         loss(), rel=1e-13
     )
+    assert_gradient("minigan/gan/steps.py: generator_step", "G.dtheta", G.dtheta, loss, G.theta)
     np.testing.assert_allclose(G.dtheta, central_difference(loss, G.theta), rtol=1e-7, atol=1e-10)
 
 

@@ -8,6 +8,7 @@ import pkgutil
 import numpy as np
 import pytest
 from cases import CASES, FORMULAS, gradients, innermost, inputs, on, refusal
+from helpers import assert_derivatives, module_of
 
 import minigan
 from minigan.backend import asnumpy, get_array_module
@@ -91,8 +92,7 @@ def test_gradients_against_central_differences(case):
         "dx",
         *("d" + name for name in case.make("float64").param_names),
     ]
-    for check in checks:
-        assert check.ok, str(check)
+    assert_derivatives(f"{module_of(case.make('float64'))}: {case.name}", checks)
 
 
 @every_case

@@ -1,5 +1,6 @@
 """Properties that hold for any shape, dtype, value and memory layout (hypothesis)."""
 
+import helpers
 import numpy as np
 from cases import CASES, FORMULAS, gradients
 from hypothesis import given, settings
@@ -15,7 +16,8 @@ from minigan.nn.losses import bce_with_logits, softplus
 from minigan.nn.optim import SGD, Adam
 from minigan.nn.sequential import Sequential
 
-settings.register_profile("minigan", deadline=None, max_examples=60, derandomize=True)
+COUNT = 1000 if helpers.LONG else 60  # of examples for each property
+settings.register_profile("minigan", deadline=None, max_examples=COUNT, derandomize=True)
 settings.load_profile("minigan")
 
 DTYPES = st.sampled_from(["float32", "float64"])

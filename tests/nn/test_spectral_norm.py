@@ -5,6 +5,7 @@ import copy
 import fake_cupy
 import numpy as np
 import pytest
+from helpers import assert_gradient
 
 from minigan.backend import asnumpy, get_array_module
 from minigan.evaluation.derivatives import converged, fresh_rng, random_x
@@ -132,7 +133,7 @@ def test_in_a_network_w_and_b_are_in_theta_and_u_in_the_buffers():
 
 
 @pytest.mark.parametrize("name", ["r1", "wgan-gp"])
-def test_a_gradient_penalty_through_it(name):
+def test_a_gradient_penalty_through_it_against_central_differences(name):
     D = network()
 
     def P():
@@ -142,6 +143,7 @@ def test_a_gradient_penalty_through_it(name):
 
     assert gradient_penalty(D, *D.forward(random_x((3, 5))), name) == pytest.approx(P(), rel=1e-12)
     dtheta = D.dtheta.copy()
+    assert_gradient(f"minigan/nn/spectral_norm.py: {name}", "dtheta", dtheta, P, D.theta)
     numeric = central_difference(P, D.theta)
     assert abs(numeric).max() > 1e-3 and abs(dtheta - numeric).max() < 1e-8 * abs(numeric).max()
 

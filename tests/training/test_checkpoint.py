@@ -12,6 +12,7 @@ import threading
 import time
 
 import fake_cupy
+import helpers
 import numpy as np
 import pytest
 from helpers import DEMO, SMALL, arrays, assert_same_run, demo, history, train_small
@@ -410,15 +411,16 @@ def kill_and_resume(folder, args, moments, timeout=300):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kill")
-@pytest.mark.parametrize("seed", range(int(os.environ.get("MINIGAN_KILLS", 1))))
+@pytest.mark.parametrize("seed", range(30 if helpers.LONG else 1))
 def test_killed_at_random_moments_it_ends_the_same(tmp_path, seed):
-    """MINIGAN_KILLS=30 makes it thirty runs, each of which is killed up to five times."""
+    """In the long form these are thirty runs, each of which is killed up to five times."""
+    kills = 5 if helpers.LONG else 2
     np.save(tmp_path / "data.npy", PICTURES)
     args = [
         "--data",
         "data.npy",
         "--epochs",
-        25,
+        5 * kills,
         "--checkpoint-every",
         0.001,
         "--batch-size",
@@ -428,7 +430,7 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path, seed):
     assert demo(*args, "whole", cwd=tmp_path).returncode == 0
     rng = random.Random(seed)
     started = time.perf_counter()
-    kill_and_resume(tmp_path, [*args, "cut"], [rng.uniform(0.7, 2.5) for _ in range(5)])
+    kill_and_resume(tmp_path, [*args, "cut"], [rng.uniform(0.7, 2.5) for _ in range(kills)])
     assert time.perf_counter() - started > 1
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 

@@ -90,6 +90,7 @@ RUNS = {  # a recipe that was made to fail, and the diagnosis of its last epoch
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe, words", RUNS.values(), ids=RUNS.keys())
 def test_runs_that_fail_are_recognised(tmp_path, capsys, recipe, words):
     evaluator = Evaluator(load_images(name=TEST_IMAGES)[:2000], load_classifier())

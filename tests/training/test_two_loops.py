@@ -1,12 +1,11 @@
 """demo.py and minigan/training/loop.py have the same loop: the same run folder, bit for bit."""
 
-import importlib.util
 import json
 import signal
 
 import numpy as np
 import pytest
-from helpers import DEMO, TIMES, history, idx, small
+from helpers import DEMO, TIMES, history, idx, load_demo, signals_restored, small
 
 from minigan.cli.main import main
 from minigan.gan.recipes import RECIPES, replace
@@ -31,13 +30,9 @@ class Stop(BaseException):
 @pytest.fixture(scope="module")
 def demo_train():
     """The function `train` of demo.py."""
-    handler = signal.getsignal(signal.SIGINT)
-    spec = importlib.util.spec_from_file_location("demo_script", DEMO)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    signal.signal(signal.SIGINT, handler)
-    assert script.train is not loop.train
-    return script.train
+    train = load_demo().train
+    assert train is not loop.train
+    return train
 
 
 @pytest.fixture
@@ -50,9 +45,8 @@ def workplace(tmp_path, monkeypatch):
     for name in TINY:
         monkeypatch.setitem(RECIPES, name, replace(small(name), epochs=3))
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGINT)
-    yield tmp_path
-    signal.signal(signal.SIGINT, handler)
+    with signals_restored():
+        yield tmp_path
 
 
 def without_times(words):
