@@ -15,6 +15,7 @@ python demo.py toy                                 animate a GAN on a line besid
                                                    discriminator
 python demo.py inspect RUN_DIR                     show what each layer does: weights, activations,
                                                    gradients, dead units
+python demo.py data                                check MNIST, or say where to get it
 """
 
 # The function `train` below is the whole of training, as in algorithm 1 of Goodfellow et al. 2014.

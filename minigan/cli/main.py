@@ -12,6 +12,7 @@ from minigan.cli import (
     arguments,
     check,
     compare,
+    data,
     evaluate,
     export,
     inspect,
@@ -35,6 +36,7 @@ COMMANDS = {
     "check": check,
     "toy": toy,
     "inspect": inspect,
+    "data": data,
 }
 
 

@@ -34,7 +34,9 @@ import numpy as np
 
 from minigan.datasets.pixels import DataError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "data"
+REPOSITORY = Path(__file__).resolve().parents[2]
+# MNIST: data/ in the repository; an installed package has no copy and looks in the current folder
+SHIPPED = REPOSITORY / "data" if (REPOSITORY / "demo.py").is_file() else Path("mnist").resolve()
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 SHA256 = {  # of the decompressed content of the files in data/
@@ -85,8 +87,8 @@ def read_idx(path: Path, *, sha256: str | None = None) -> np.ndarray:
     found.update(body)
     if sha256 and found.hexdigest() != sha256:
         raise DataError(
-            f"{path} is not the file that minigan ships (its SHA-256 differs): restore it with"
-            " git checkout data"
+            f"{path} is not the file of MNIST (its SHA-256 differs): python -m minigan data says"
+            " where to get it"
         )
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
@@ -113,7 +115,7 @@ def find_idx(folder: Path, name: str) -> Path | None:
 def load_images(folder: Path = SHIPPED, name: str = TRAIN_IMAGES) -> np.ndarray:
     """Load the images (N, H, W), uint8, from a folder whose files are named like those of MNIST.
 
-    Files in minigan's own `data/` must match their known hashes. Raises DataError.
+    Those of MNIST itself (SHIPPED) must match their known hashes. Raises DataError.
     """
     return read_named_idx(folder, name, kind="images", n_dims=3)
 

@@ -38,12 +38,13 @@ Shapes
 import math
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from minigan.datasets.idx import (
+    SHIPPED,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
@@ -96,6 +97,11 @@ def load_dataset(path: Path, *, classes: str = "", size: int = 0, strict: bool =
     notes: list[str] = []
     if not (path.is_dir() or path.is_file()):
         problem = "is not a file or folder" if path.exists() else "does not exist"
+        if path.resolve() == SHIPPED:
+            raise DataError(
+                f"there is no MNIST in {path}: python -m minigan data says where to get it; or"
+                " train on images of your own with --data"
+            )
         raise DataError(
             f"{path} {problem}: name a folder of images, an IDX file, or a .npy or .npz file"
         )
@@ -299,7 +305,7 @@ class ArrayHeader(NamedTuple):
     dtype: np.dtype
 
 
-def read_header(file: BinaryIO) -> ArrayHeader:
+def read_header(file: IO[bytes]) -> ArrayHeader:
     """Read the header of an open .npy file."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):

@@ -5,13 +5,16 @@ The idea
     returns the probability of each digit. In addition, the 128 outputs of its last hidden layer
     describe a digit by its strokes rather than by its pixels. These outputs are called features,
     and generated images are compared with real ones by their features. The classifier consists of
-    layers of this package. A trained one is in data/classifier.npz; it was made by
+    layers of this package. A trained one, 468,874 weights in float16 that classify 99.05 % of
+    MNIST's 10,000 test images correctly, is in classifier.npz beside this file; it was made by
 
-        python -m minigan.evaluation.classifier data/classifier.npz
+        python -m minigan.evaluation.classifier classifier.npz
 
     It is trained for 30 epochs on images that are randomly shifted by up to two pixels, and an
     exponential moving average of its weights is saved. Training takes half a minute to a few
-    minutes. The seed is always the same.
+    minutes. The seed is always the same, but weights that are trained on another machine differ in
+    their last digits, because another BLAS sums in a different order. `python demo.py evaluate`
+    prints the SHA-256 of the weights with its figures.
 
 Forward, of the loss
     The network returns ten logits a_j per image. The softmax turns them into probabilities,
@@ -46,7 +49,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from minigan.datasets.idx import SHIPPED, TEST_IMAGES, TEST_LABELS, load_images, load_labels
+from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_labels
 from minigan.datasets.pixels import DataError, scale
 from minigan.nn.activations import ReLU
 from minigan.nn.dense import Dense
@@ -56,8 +59,8 @@ from minigan.nn.optim import Adam
 from minigan.nn.reshape import Reshape
 from minigan.nn.sequential import Sequential
 
-CLASSIFIER_PATH = SHIPPED / "classifier.npz"
-CLASSIFIER_COMMAND = "python -m minigan.evaluation.classifier data/classifier.npz"
+CLASSIFIER_PATH = Path(__file__).with_name("classifier.npz")
+CLASSIFIER_COMMAND = "python -m minigan.evaluation.classifier classifier.npz"
 MAX_SHIFT = 2  # pixels
 IMAGES_AT_ONCE = 2000  # images per forward pass in `predict`
 
@@ -164,9 +167,7 @@ def load_classifier(path: Path = CLASSIFIER_PATH) -> Classifier:
         net.theta[...] = theta
     except Exception as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"{path} is missing or damaged ({reason}): restore it with git checkout data"
-        ) from None
+        raise DataError(f"{path} is missing or damaged ({reason}): install minigan again") from None
     return Classifier(net, accuracy, hashlib.sha256(theta.tobytes()).hexdigest(), command)
 
 

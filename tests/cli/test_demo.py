@@ -231,6 +231,16 @@ def test_recipes_are_listed(tmp_path):
     assert lines[0].startswith("default          G   550,416  D   533,505  our own")
 
 
+def test_the_files_of_mnist_are_checked(folder, tmp_path):
+    result = demo("data", cwd=tmp_path)
+    assert result.returncode == 0 and result.stdout.count("✓") == 4
+    assert "http" not in result.stdout
+    result = demo("data", folder / "data", cwd=tmp_path)
+    assert result.returncode == 1 and result.stdout.count("✗") == 4
+    assert "train-images-idx3-ubyte.gz is not the file of MNIST" in result.stdout
+    assert "not in" in result.stdout and "cvdf-datasets" in result.stdout
+
+
 def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path):
     result = demo(
         "--recipe",

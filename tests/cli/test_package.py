@@ -15,10 +15,16 @@ import pytest
 from helpers import DEMO, ROOT, demo, load_demo, signals_restored
 
 from minigan.cli.main import main
+from minigan.datasets.idx import SHA256
 from minigan.gan.recipes import RECIPES, asdict, replace
 from minigan.training.loop import train
 
-MUST_CONTAIN = {"minigan/nn/dense.py", "minigan/export/page.html", "minigan/py.typed"}
+MUST_CONTAIN = {
+    "minigan/nn/dense.py",
+    "minigan/export/page.html",
+    "minigan/evaluation/classifier.npz",
+    "minigan/py.typed",
+}
 
 
 def python(*args, cwd, **env):
@@ -61,7 +67,7 @@ def flags(text):
     return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)))
 
 
-COMMANDS = "recipes sample walk evaluate compare export check toy inspect".split()
+COMMANDS = "recipes sample walk evaluate compare export check toy inspect data".split()
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -111,6 +117,26 @@ def assert_it_trains(package, tmp_path):
     ):
         result = minigan(*args, cwd=tmp_path, **env)
         assert result.returncode == 0, result.stderr
+    assert_it_says_where_mnist_is(tmp_path, env)
+
+
+def assert_it_says_where_mnist_is(tmp_path, env):
+    """Without MNIST the package says how to get it; with it, it trains and uses the classifier."""
+    result = minigan("--epochs", 1, "--out", "digits", cwd=tmp_path, **env)
+    assert result.returncode == 2 and "python -m minigan data says" in result.stderr
+    result = minigan("data", cwd=tmp_path, **env)
+    assert result.returncode == 1 and result.stdout.count("✗") == 4
+    assert all(sha256 in result.stdout for sha256 in SHA256.values())
+    assert "cvdf-datasets" in result.stdout and str(tmp_path / "mnist") in result.stdout
+    (tmp_path / "mnist").mkdir()
+    for path in (ROOT / "data").glob("*.gz"):
+        shutil.copy(path, tmp_path / "mnist")
+    result = minigan("data", cwd=tmp_path, **env)
+    assert result.returncode == 0 and result.stdout.count("✓") == 4
+    args = ["--recipe", "pytorch-mlp", "--epochs", 1, "--batch-size", 20_000, "--out", "digits"]
+    result = minigan(*args, cwd=tmp_path, **env)
+    assert result.returncode == 0, result.stderr
+    assert "share_9" in (tmp_path / "digits" / "history.csv").read_text()  # by the classifier
 
 
 @pytest.fixture(scope="module")

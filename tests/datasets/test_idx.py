@@ -105,7 +105,7 @@ def test_a_shipped_file_that_was_changed_is_noticed(tmp_path, monkeypatch):
         load_images(tmp_path), ARRAY
     )  # in another folder any images are accepted
     monkeypatch.setattr(module, "SHIPPED", tmp_path)
-    with pytest.raises(DataError, match="not the file that minigan ships"):
+    with pytest.raises(DataError, match="is not the file of MNIST"):
         load_images(tmp_path)
 
 

@@ -54,6 +54,7 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
     "demo.py check": [],
     "demo.py recipes": [],
     "demo.py --help": [],
+    "demo.py data": [],
     "demo.py evaluate": ["--count", "100"],
     "demo.py inspect": ["--steps", "1"],
     "demo.py toy": ["--steps", "3"],

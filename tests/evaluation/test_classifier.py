@@ -1,4 +1,4 @@
-"""The classifier: its loss, its training, and the trained one in data/."""
+"""The classifier: its loss, its training, and the trained one in the package."""
 
 import hashlib
 import importlib.util
@@ -67,7 +67,7 @@ def test_the_shipped_classifier_names_the_command_that_made_it():
     command = load_classifier().command
     assert command == CLASSIFIER_COMMAND
     python, flag, name, path = command.split()
-    assert (python, flag, path) == ("python", "-m", "data/classifier.npz")
+    assert (python, flag, path) == ("python", "-m", "classifier.npz")
     assert importlib.util.find_spec(name) is not None and name == module.__name__
 
 
