@@ -20,6 +20,16 @@ def test_slerp_stays_on_the_arc():
     assert np.isfinite(slerp(a, -a, 0.5)).all()
 
 
+def test_slerp_of_different_lengths_goes_through_the_angle_between_them():
+    a, b = np.array([5.0, 0.0]), np.array([0.0, 0.2])
+    np.testing.assert_allclose(slerp(a, b, 0.5), (a + b) / math.sqrt(2))
+    a, b = np.array([0.2, 0.0]), np.array([0.1, 0.1])
+    t, w = 0.3, math.pi / 4
+    expected = (math.sin((1 - t) * w) * a + math.sin(t * w) * b) / math.sin(w)
+    np.testing.assert_allclose(slerp(a, b, t), expected)
+    assert latent_walk(np.float32([a, b]), 3).dtype == "float32"
+
+
 def test_a_grid_has_its_corners_and_a_walk_returns():
     corners = np.random.default_rng(0).standard_normal((4, 6)).astype("float32")
     points = latent_grid(corners, 5)

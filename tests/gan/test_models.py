@@ -154,3 +154,27 @@ def test_a_wrong_number_of_widths_is_refused(name, field, widths, needed):
         validate_recipe(recipe)
     with refusal(ValueError, *expected):
         recipe_from_dict(vars(recipe))
+
+
+def sides(network, x):
+    """The height after each layer with images, without repetitions."""
+    heights = []
+    for layer in network.layers:
+        x, _ = layer.forward(x, train=False)
+        heights += [x.shape[1]] if x.ndim == 4 and [x.shape[1]] != heights[-1:] else []
+    return heights
+
+
+@pytest.mark.parametrize(
+    "name, generator, discriminator",
+    [
+        ("dcgan", [7, 14, 28], [28, 14, 7]),
+        ("default-conv", [7, 14, 28], [28, 14, 7]),
+        ("auto-write", [56, 28, 56, 28, 56, 28], [28, 14, 7]),
+    ],
+)
+def test_convolutions_halve_and_double_the_side_of_28_pixels(name, generator, discriminator):
+    recipe = small(name)
+    G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
+    z = np.ones((1, recipe.latent_dim), "float32")
+    assert sides(G, z) == generator and sides(D, np.ones((1, 28, 28), "float32")) == discriminator

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cases import refusal
 
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import OLD_FIELDS, RECIPES, asdict, recipe_from_dict, replace
 
@@ -98,6 +99,7 @@ REFUSED = [
     ("widths_D", (8, 1.5)),
     ("widths_D", 8),
     ("momentum", (0.5, 0.7)),
+    ("momentum", (0.5, -0.7, 9)),
     ("dropout", 1),
     ("dropout", -0.1),
     ("negative_slope_G", 1.5),
@@ -121,6 +123,37 @@ REFUSED = [
 def test_values_that_are_not_allowed_are_refused(field, value):
     with refusal(ValueError, f"{field} is {value!r}"):
         recipe_from_dict({**asdict(RECIPES["default"]), field: value})
+
+
+def test_the_smallest_and_largest_values_are_allowed():
+    narrow = dict(widths_G=(1,), widths_D=(1,), latent_dim=1, negative_slope_G=1, dropout=0)
+    recipe = recipe_from_dict({**asdict(RECIPES["default"]), **narrow})
+    assert (recipe.widths_G, recipe.negative_slope_G) == ((1,), 1)
+
+
+def test_a_recipe_without_a_source_is_of_an_earlier_version():
+    values = {name: value for name, value in asdict(RECIPES["default"]).items() if name != "source"}
+    assert recipe_from_dict(values).source == "an earlier minigan"
+
+
+@pytest.mark.parametrize("loss", GAN_LOSSES)
+def test_only_a_loss_with_probabilities_allows_a_smoothed_target(loss):
+    values = {**asdict(RECIPES["default"]), "loss": loss, "dropout": 0.0}
+    assert recipe_from_dict({**values, "real_label": 1.0}).loss == loss
+    if GAN_LOSSES[loss].equilibrium_logit:
+        assert recipe_from_dict({**values, "real_label": 0.9}).real_label == 0.9
+    else:
+        with pytest.raises(ValueError) as found:
+            recipe_from_dict({**values, "real_label": 0.9})
+        assert str(found.value) == (
+            f"the {loss} loss requires real_label to be 1, but the recipe default has 0.9: choose"
+            " another loss"
+        )
+
+
+def test_a_penalty_through_batch_norm_is_refused():
+    with pytest.raises(ValueError, match="has batch norm: choose another recipe, or no penalty$"):
+        recipe_from_dict({**asdict(RECIPES["dcgan"]), "penalty": "r1"})
 
 
 def test_an_unhashable_value_is_refused_as_well():

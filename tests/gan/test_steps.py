@@ -6,6 +6,7 @@ import pytest
 from helpers import assert_gradient
 
 from minigan.backend import asnumpy
+from minigan.gan.gradient_penalty import PENALTIES, make_penalty
 from minigan.gan.models import make_discriminator, make_generator
 from minigan.gan.steps import discriminator_step, discriminator_step_two_passes, generator_step
 from minigan.nn.gradcheck import central_difference
@@ -155,6 +156,33 @@ def test_with_labels_the_discriminator_s_gradient_against_central_differences(st
     assert L == pytest.approx(loss(), rel=1e-13)
     assert_gradient("minigan/gan/steps.py: discriminator_step", "D.dtheta", D.dtheta, loss, D.theta)
     np.testing.assert_allclose(D.dtheta, central_difference(loss, D.theta), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])
+def test_with_a_penalty_the_discriminator_s_gradient_against_central_differences(step, name):
+    """The gradient is that of loss plus penalty; the returned loss is without the penalty."""
+    G, D, real, z, labels = setup_with_labels()
+    fake = G.forward((z, labels))[0]
+
+    def loss():
+        a, b = (D.forward((x, labels))[0] for x in (real, fake))
+        return float((softplus(a) - a).mean() + softplus(b).mean())
+
+    def whole():
+        x = real
+        if name == "wgan-gp":
+            x = fake + np.random.default_rng(1).random((7, 1)) * (real - fake)
+        g, _ = D.input_gradient(np.ones((7, 1)), D.forward((x, labels))[1])
+        squares = (g**2).sum(axis=1)
+        return loss() + 3 * float(
+            squares.mean() / 2 if name == "r1" else ((squares**0.5 - 1) ** 2).mean()
+        )
+
+    options = dict(labels=labels, penalty=make_penalty(name, 3.0), rng=np.random.default_rng(1))
+    L, _, _ = step(G, D, SGD(D.theta, 0.0), real, z, **options)
+    assert L == pytest.approx(loss(), rel=1e-13)
+    assert_gradient("minigan/gan/steps.py: add_penalty_gradient", name, D.dtheta, whole, D.theta)
 
 
 def test_with_labels_the_generator_s_gradient_against_central_differences():

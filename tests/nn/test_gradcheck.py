@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from minigan.nn.activations import LeakyReLU, Tanh
+from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.dense import Dense
+from minigan.nn.double_gradcheck import check_double_backward
 from minigan.nn.dropout import Dropout
 from minigan.nn.gradcheck import central_difference, check_layer, check_loss, compare
 from minigan.nn.losses import bce_with_logits
+from minigan.nn.sequential import Sequential
 
 X = np.random.default_rng(2).standard_normal((4, 3))
 
@@ -299,3 +302,64 @@ def test_only_the_gradients_are_changed():
     np.testing.assert_array_equal(X, before)
     np.testing.assert_array_equal(layer.W, theta[0])
     np.testing.assert_array_equal(layer.b, theta[1])
+
+
+@pytest.mark.parametrize(
+    "cls, name, sentence",
+    [
+        (NotANumber, "dx", "a division by zero or an overflow: backward returns NaN or infinity"),
+        (Forgotten, "db", "a gradient that is never written: it is 0 everywhere"),
+        (Transposed, "dW", "a transposed matrix: it is correct after swapping rows and columns"),
+        (LastExampleOnly, "db", "a missing sum over the batch: only the last example counts"),
+        (
+            MeanOverTheBatch,
+            "dW",
+            "it is 0.25 times the correct value everywhere: a sum over the batch instead of a mean,"
+            " or the other way round",
+        ),
+        (WrongSign, "dx", "it is -1 times the correct value everywhere: the sign"),
+        (
+            TwiceTooMuch,
+            "dx",
+            "it is 2 times the correct value everywhere: an extra factor, or += instead of =",
+        ),
+        (Half, "dx", "it is 0.5 times the correct value everywhere: a missing factor"),
+        (OneEntry, "dW", "the formula itself: 1 of 9 entries are wrong, by no common factor"),
+    ],
+)
+def test_the_whole_sentence_of_each_cause(cls, name, sentence):
+    assert find(check_layer(dense(cls=cls), X), name).cause == sentence
+
+
+def test_the_whole_sentence_of_a_kink():
+    (check,) = check_layer(LeakyReLU(0.2), np.array([[0.0, 1.0]]))
+    assert check.cause == (
+        "a kink: the derivatives to the left and to the right of this x differ, so move x away"
+        " from it"
+    )
+
+
+def test_the_double_check_names_its_gradients_repeats_and_depends_on_the_seed():
+    checks = check_double_backward(dense(), X)
+    assert [check.name for check in checks] == ["ddy", "dx", "dW", "db"]
+    assert check_double_backward(dense(), X) == checks == check_double_backward(dense(), X, seed=0)
+    assert check_double_backward(dense(), X, seed=1) != checks
+
+
+def test_the_double_check_is_of_a_pass_outside_of_training_unless_it_is_told():
+    class Counting(Tanh):
+        def forward(self, x, *, train=False, rng=None):
+            passes.append(train)
+            return super().forward(x, train=train, rng=rng)
+
+    for options, expected in ({}, False), ({"train": True}, True):
+        passes = []
+        check_double_backward(Counting(), X, **options)
+        assert set(passes) == {expected}
+
+
+def test_batch_norm_in_a_chain_starts_each_pass_with_the_same_averages():
+    net, once = (Sequential([Tanh(), BatchNorm2d(3, dtype="float64")]) for _ in range(2))
+    assert all(check.ok for check in check_layer(net, X, train=True))
+    once.forward(X, train=True)
+    np.testing.assert_array_equal(net.buffers, once.buffers)

@@ -23,7 +23,7 @@ from minigan.nn.im2col import col2im, im2col, im2col_matmul, matmul_col2im
 from minigan.nn.initializers import initial_weights
 from minigan.nn.layer import Layer
 from minigan.nn.maxout import Maxout
-from minigan.nn.pooling import AvgPool2d
+from minigan.nn.pooling import AvgPool2d, Upsample
 from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.rng import make_rng
@@ -242,6 +242,10 @@ def test_repr_of_layers():
             Dense(5, 4, rng=fresh_rng()),
         )
     ] == ["LeakyReLU(0.2)", "ReLU()", "Tanh()", "Sigmoid()", "Dropout(0.3)", "Dense(5, 4)"]
+    assert repr(Conv2d(1, 2, (3, 5), rng=fresh_rng())).startswith("Conv2d(1, 2, 3 x 5")
+    assert repr(ConvTranspose2d(1, 2, (3, 5), rng=fresh_rng())).startswith(
+        "ConvTranspose2d(1, 2, 3 x 5"
+    )
 
 
 def test_a_layer_without_forward_or_backward_raises_not_implemented_error():
@@ -252,6 +256,26 @@ def test_a_layer_without_forward_or_backward_raises_not_implemented_error():
         Unfinished().forward(np.ones(3))
     with pytest.raises(NotImplementedError, match="Unfinished has no backward"):
         Unfinished().backward(np.ones(3), None)
+    with pytest.raises(NotImplementedError) as found:
+        Unfinished().double_backward(np.ones(3), np.ones(3), None)
+    assert str(found.value) == (
+        "Unfinished() has no double_backward, which a gradient penalty needs: choose a network"
+        " without this layer, or no penalty"
+    )
+
+
+def test_batch_norm_in_training_says_why_it_has_no_double_backward():
+    layer, x = BatchNorm2d(3, dtype="float64"), np.random.default_rng(0).standard_normal((4, 3))
+    cache = layer.forward(x, train=True)[1]
+    with pytest.raises(NotImplementedError) as found:
+        layer.double_backward(x, x, cache)
+    assert str(found.value) == (
+        "BatchNorm2d(3) has no double_backward in training: it mixes the examples of a batch, so no"
+        " example has a gradient of its own. Choose a discriminator without batch norm, or no"
+        " penalty"
+    )
+    with pytest.raises(ValueError, match="x of shape .1, 3.: its variance is undefined$"):
+        layer.forward(x[:1], train=True)
 
 
 def test_nothing_is_dropped_outside_of_training():
@@ -455,6 +479,12 @@ def test_images_of_a_wrong_shape_are_refused():
         Reshape(2, 2).forward(np.ones((3, 5), "float32"))
     with refusal(ValueError, "AvgPool2d(2)", "multiples of 2", "(1, 4, 5, 1)"):
         AvgPool2d(2).forward(np.ones((1, 4, 5, 1), "float32"))
+    with refusal(ValueError, "AvgPool2d(2)", "multiples of 2", "(1, 5, 4, 1)"):
+        AvgPool2d().forward(np.ones((1, 5, 4, 1), "float32"))
+    with refusal(ValueError, "AvgPool2d(2)", "(N, H, W, C)", "(4, 4, 2)"):
+        AvgPool2d().forward(np.ones((4, 4, 2), "float32"))
+    assert Upsample().forward(np.ones((1, 2, 3, 1), "float32"))[0].shape == (1, 4, 6, 1)
+    assert BatchNorm2d(3).forward(np.ones((2, 3), "float32"), train=True)[0].shape == (2, 3)
     with refusal(ValueError, "Maxout(3)", "a multiple of 3", "(2, 7)"):
         Maxout(3).forward(np.ones((2, 7), "float32"))
 
