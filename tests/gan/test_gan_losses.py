@@ -167,3 +167,10 @@ def test_finite_at_a_thousand(name):
     a, t = np.float32([[1000], [1000], [-1000], [-1000]]), np.float32([[1], [0], [1], [0]])
     for value in *discriminator_loss(name, a, t), *generator_loss(name, a):
         assert np.isfinite(value).all() and value.dtype == "float32"
+
+
+def test_the_equilibrium_logit_of_the_cross_entropy():
+    """A D that cannot distinguish real images with the target t from fakes outputs t / 2."""
+    for t in 1.0, 0.9:
+        a = GAN_LOSSES["non-saturating"].equilibrium_logit(t)
+        assert 1 / (1 + math.exp(-a)) == pytest.approx(t / 2)

@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from minigan.gan.latents import latent_grid, latent_walk, slerp
+from minigan.gan.latents import (
+    latent_grid,
+    latent_walk,
+    latents_for_each_class,
+    one_hot,
+    sample_latents,
+    slerp,
+)
+from minigan.gan.recipes import RECIPES, replace
 
 
 def test_slerp_stays_on_the_arc():
@@ -39,3 +47,30 @@ def test_a_grid_has_its_corners_and_a_walk_returns():
     assert walk.shape == (28, 6)
     np.testing.assert_allclose(walk[::7], corners, rtol=1e-5)
     np.testing.assert_allclose(walk[24], slerp(corners[3], corners[0], 3 / 7), rtol=1e-5)
+
+
+@pytest.mark.parametrize("noise", ["normal", "uniform"])
+def test_latents_have_mean_0_and_variance_1(noise, dtype):
+    recipe = replace(RECIPES["default"], noise=noise, latent_dim=5, dtype=dtype)
+    z = sample_latents(recipe, np.random.default_rng(0), 20_000)
+    assert z.shape == (20_000, 5) and z.dtype == dtype
+    assert abs(z.mean()) < 0.01 and z.var() == pytest.approx(1, abs=0.02)
+    largest = math.sqrt(3) if noise == "uniform" else 3.5
+    assert (abs(z).max() < largest) == (noise == "uniform")
+    assert z.min() < -1.7 and z.max() > 1.7
+
+
+def test_one_hot_labels():
+    labels = one_hot(np.array([2, 0]), 3)
+    assert labels.dtype == "float32" and labels.tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert one_hot(np.array([1]), 2, "float64").dtype == "float64"
+
+
+def test_latents_for_each_class_share_their_first_rows():
+    z = np.arange(10).reshape(5, 2)
+    rows, labels = latents_for_each_class(z, 5, 2)
+    assert labels.tolist() == [0, 0, 0, 1, 1]
+    np.testing.assert_array_equal(rows, z[[0, 1, 2, 0, 1]])
+    rows, labels = latents_for_each_class(z, 2, 6)  # more classes than images
+    assert labels.tolist() == [0, 3]
+    np.testing.assert_array_equal(rows, z[[0, 0]])

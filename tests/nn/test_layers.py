@@ -26,6 +26,7 @@ from minigan.nn.maxout import Maxout
 from minigan.nn.pooling import AvgPool2d, Upsample
 from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
+from minigan.nn.spectral_norm import SpectralNorm
 from minigan.rng import make_rng
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -593,3 +594,125 @@ def test_im2col_matmul_equals_the_products_of_im2col(images, cache_size, dtype, 
     np.testing.assert_allclose(dW, rows.T @ dy, rtol=0, atol=36 * images * tolerance)
     np.testing.assert_array_equal(again, dW)
     np.testing.assert_array_equal(im2col_matmul(x, geometry, W), y)
+
+
+TO_CHANNELS_FIRST = ("Permute(0, 3, 1, 2)", "Transpose", {"perm": (0, 3, 1, 2)}, None)
+TO_CHANNELS_LAST = ("Permute(0, 2, 3, 1)", "Transpose", {"perm": (0, 2, 3, 1)}, None)
+FLATTEN = ("nn.Flatten()", "Flatten", {}, None)
+NEAREST = {
+    "mode": "nearest",
+    "nearest_mode": "floor",
+    "coordinate_transformation_mode": "asymmetric",
+}
+SHAPES = dict(stride=(1, 2), padding=(1, 0))
+EXPORTED = [  # a layer, the shapes of x and y without N, and its operations
+    (LeakyReLU(0.2), (5,), (5,), [("nn.LeakyReLU(0.2)", "LeakyRelu", {"alpha": 0.2}, None)]),
+    (Tanh(), (5,), (5,), [("nn.Tanh()", "Tanh", {}, None)]),
+    (Sigmoid(), (5,), (5,), [("nn.Sigmoid()", "Sigmoid", {}, None)]),
+    (Dropout(0.3), (5,), (5,), []),
+    (ConcatLabels(2), (5,), (7,), []),
+    (
+        Dense(3, 2, rng=fresh_rng()),
+        (3,),
+        (2,),
+        [("nn.Linear(3, 2)", "Gemm", {"transB": 1}, None)],
+    ),
+    (
+        BatchNorm2d(3),
+        (3,),
+        (3,),
+        [("nn.BatchNorm1d(3, eps=1e-05)", "BatchNormalization", {"epsilon": 1e-5}, None)],
+    ),
+    (
+        BatchNorm2d(3, eps=0.1),
+        (4, 5, 3),
+        (4, 5, 3),
+        [("nn.BatchNorm2d(3, eps=0.1)", "BatchNormalization", {"epsilon": 0.1}, None)],
+    ),
+    (
+        Conv2d(2, 3, (4, 5), **SHAPES, rng=fresh_rng()),
+        (8, 9, 2),
+        (7, 3, 3),
+        [
+            (
+                "nn.Conv2d(2, 3, (4, 5), (1, 2), (1, 0))",
+                "Conv",
+                {"strides": (1, 2), "pads": (1, 0, 1, 0)},
+                None,
+            )
+        ],
+    ),
+    (
+        ConvTranspose2d(2, 3, (4, 5), **SHAPES, output_padding=(0, 1), rng=fresh_rng()),
+        (8, 9, 2),
+        (9, 22, 3),
+        [
+            (
+                "nn.ConvTranspose2d(2, 3, (4, 5), (1, 2), (1, 0), (0, 1))",
+                "ConvTranspose",
+                {"strides": (1, 2), "pads": (1, 0, 1, 0), "output_padding": (0, 1)},
+                None,
+            )
+        ],
+    ),
+    (
+        AvgPool2d(2),
+        (4, 6, 1),
+        (2, 3, 1),
+        [("nn.AvgPool2d(2)", "AveragePool", {"kernel_shape": (2, 2), "strides": (2, 2)}, None)],
+    ),
+    (
+        Upsample(3),
+        (2, 2, 1),
+        (6, 6, 1),
+        [("nn.Upsample(scale_factor=3)", "Resize", NEAREST, [1.0, 1.0, 3, 3])],
+    ),
+    (
+        Reshape(2, 3),
+        (6,),
+        (2, 3),
+        [("nn.Unflatten(1, (2, 3))", "Reshape", {}, [0, 2, 3])],
+    ),
+    (
+        Reshape(2, 3, 4),
+        (24,),
+        (2, 3, 4),
+        [("nn.Unflatten(1, (2, 3, 4))", "Reshape", {}, [0, 2, 3, 4]), TO_CHANNELS_FIRST],
+    ),
+    (Reshape(6), (2, 3), (6,), [FLATTEN]),
+    (Reshape(24), (2, 3, 4), (24,), [TO_CHANNELS_LAST, FLATTEN]),
+]
+
+
+@pytest.mark.parametrize("layer, x_shape, y_shape, operations", EXPORTED, ids=str)
+def test_a_layer_as_operations_of_pytorch_and_onnx(layer, x_shape, y_shape, operations):
+    """The tests of the export run these operations in ONNX Runtime and in PyTorch."""
+    exported = layer.exported(x_shape, y_shape)
+    assert [(e.torch, e.onnx, e.attributes, e.constant) for e in exported] == operations
+    weights = [np.asarray(a) for e in exported for a in e.arrays]
+    if isinstance(layer, BatchNorm2d):
+        expected = [layer.gamma, layer.beta, layer.mean, layer.var]
+    elif isinstance(layer, Dense):
+        expected = [layer.W.T, layer.b]
+    elif layer.param_names:  # PyTorch and ONNX have the channels before the kernel's sides
+        expected = [np.moveaxis(layer.W, (3, 2), (0, 1)), layer.b]
+    else:
+        expected = []
+    assert len(weights) == len(expected)
+    for a, b in zip(weights, expected):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_spectral_norm_is_exported_as_the_layer_with_the_normalised_weights():
+    layer = SpectralNorm(Dense(3, 2, rng=fresh_rng()), rng=fresh_rng())
+    with np.errstate(all="raise"):
+        [operation] = layer.exported((3,), (2,))
+    assert operation.torch == "nn.Linear(3, 2)"
+    y, _ = layer.forward(np.eye(3, dtype="float32"))
+    np.testing.assert_allclose(operation.arrays[0], (y - layer.b).T, rtol=1e-5)
+
+
+def test_a_layer_that_cannot_be_exported_says_so():
+    with pytest.raises(NotImplementedError) as found:
+        Maxout(2).exported((4,), (2,))
+    assert str(found.value) == "Maxout(2) cannot be exported: it has no method `exported`"
