@@ -24,6 +24,8 @@ LONG_FILES = ("docs/answers.md",)  # doctests, which cannot be marked
 ALLOWED_SKIPS = (  # with --no-skips: the beginnings of the reasons why a test may be skipped
     "no GPU: ",
     "a GPU draws other random numbers",
+    "could not import 'cupy'",
+    "could not import 'torch'",  # which is not one of minigan's packages
 )
 
 
