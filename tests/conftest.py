@@ -62,9 +62,18 @@ def is_derivative(item):
     return "central_differences" in item.nodeid
 
 
+def rank(item):
+    """The derivatives come first, those of single layers before those of whole networks: whatever
+    else fails may follow from a wrong one.
+    """
+    order = ["tests/nn/test_layers.py", "tests/nn/", "tests/"] if is_derivative(item) else []
+    found = [i for i, folder in enumerate(order) if item.nodeid.startswith(folder)]
+    return min(found, default=9)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Derivatives first: whatever else fails may follow from a wrong one. Leave out long tests."""
-    items.sort(key=lambda item: not is_derivative(item))
+    """Sort the tests, and leave out the long ones."""
+    items.sort(key=rank)
     if not config.getoption("--long"):
         long = {
             item
