@@ -55,6 +55,8 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
     "demo.py recipes": [],
     "demo.py --help": [],
     "demo.py data": [],
+    "-m minigan": ["recipes"],
+    "-m minigan data": [],
     "demo.py evaluate": ["--count", "100"],
     "demo.py inspect": ["--steps", "1"],
     "demo.py toy": ["--steps", "3"],
@@ -95,7 +97,7 @@ def declared_extras():
     return re.findall(r"^(\\w+) =$", section, re.M)
 
 if name == "pip":  # needs a network: only the name of the extra is checked
-    install = re.fullmatch(r"install -e \\.(?:\\[(\\w+)\\])?", line) or refuse("no such install")
+    install = re.fullmatch(r"install (?:-e )?\\.(?:\\[(\\w+)\\])?", line) or refuse("no such install")
     if install[1] not in [None, *declared_extras()]:
         refuse(f"setup.cfg has the extras {{declared_extras()}} only")
     sys.exit()
@@ -158,6 +160,7 @@ def clone(tmp_path_factory):
     usage = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
     script = re.search(r"^```python\n(import sys\n.*?)^```$", usage, re.MULTILINE | re.DOTALL)[1]
     (clone / "my_gan.py").write_text(script, encoding="utf-8")
+    (clone / "data").symlink_to(ROOT / "data")
     (clone / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "fake_cupy.py", clone / "tests")  # for benchmarks/step.py
     (clone / "bin").mkdir()
