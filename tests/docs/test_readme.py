@@ -97,7 +97,8 @@ def declared_extras():
     return re.findall(r"^(\\w+) =$", section, re.M)
 
 if name == "pip":  # needs a network: only the name of the extra is checked
-    install = re.fullmatch(r"install (?:-e )?\\.(?:\\[(\\w+)\\])?", line) or refuse("no such install")
+    install = re.fullmatch(r"install (?:-e )?\\.(?:\\[(\\w+)\\])?", line)
+    install = install or refuse("no such install")
     if install[1] not in [None, *declared_extras()]:
         refuse(f"setup.cfg has the extras {{declared_extras()}} only")
     sys.exit()

@@ -16,7 +16,7 @@ from minigan.nn.optim import SGD, Adam
 from minigan.rng import make_rng
 
 
-def setup(xp=np, dtype="float64", optimizer=lambda theta: SGD(theta, 0.0), dropout=0.0):
+def parts(xp=np, dtype="float64", optimizer=lambda theta: SGD(theta, 0.0), dropout=0.0):
     rng = np.random.default_rng(0)
     G = make_generator(3, [6, 5], 8, dtype=dtype, rng=rng).to(xp)
     D = make_discriminator(8, [6, 4], dropout=dropout, dtype=dtype, rng=rng).to(xp)
@@ -26,7 +26,7 @@ def setup(xp=np, dtype="float64", optimizer=lambda theta: SGD(theta, 0.0), dropo
 
 
 def test_the_layers_of_both_networks():
-    G, D, *_ = setup(dropout=0.3)
+    G, D, *_ = parts(dropout=0.3)
     assert repr(G) == (
         "Sequential([Dense(3, 6), LeakyReLU(0.2), Dense(6, 5), LeakyReLU(0.2),"
         " Dense(5, 8), Tanh()])"
@@ -74,7 +74,7 @@ class Spy(Layer):
     [(discriminator_step, 1), (discriminator_step_two_passes, 2), (generator_step, 1)],
 )
 def test_both_networks_train_with_the_rng_and_compute_no_unused_gradient(step, passes):
-    G, D, opt_G, opt_D, real, z = setup()
+    G, D, opt_G, opt_D, real, z = parts()
     G.layers.insert(0, first_G := Spy())
     G.layers.insert(2, inner_G := Spy())
     D.layers.insert(0, first_D := Spy())
@@ -96,7 +96,7 @@ def test_both_networks_train_with_the_rng_and_compute_no_unused_gradient(step, p
 
 @pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])
 def test_the_default_target_of_real_images_is_1(step):
-    G, D, _, optimizer, real, z = setup()
+    G, D, _, optimizer, real, z = parts()
     default = step(G, D, optimizer, real, z, rng=None)[0]
     assert default == step(G, D, optimizer, real, z, real_label=1.0, rng=None)[0]
     assert default != step(G, D, optimizer, real, z, real_label=0.9, rng=None)[0]
@@ -105,7 +105,7 @@ def test_the_default_target_of_real_images_is_1(step):
 @pytest.mark.parametrize("real_label", [1.0, 0.9])
 def test_the_discriminator_s_gradient_against_central_differences(real_label):
     """The whole loss: mean softplus(a) - label a over real, plus mean softplus(a) over fake."""
-    G, D, _, optimizer, real, z = setup()
+    G, D, _, optimizer, real, z = parts()
     fake, _ = G.forward(z)
 
     def loss():
@@ -124,7 +124,7 @@ def test_the_discriminator_s_gradient_against_central_differences(real_label):
 
 def test_the_generator_s_gradient_against_central_differences():
     """Through both networks: mean of -log D(G(z)) = softplus(-a)."""
-    G, D, optimizer, _, _, z = setup()
+    G, D, optimizer, _, _, z = parts()
 
     def loss():
         return float(softplus(-D.forward(G.forward(z)[0])[0]).mean())
@@ -134,7 +134,7 @@ def test_the_generator_s_gradient_against_central_differences():
     np.testing.assert_allclose(G.dtheta, central_difference(loss, G.theta), rtol=1e-7, atol=1e-10)
 
 
-def setup_with_labels(dtype="float64", xp=np):
+def labelled_parts(dtype="float64", xp=np):
     rng = np.random.default_rng(0)
     G = make_generator(3, [6, 5], 8, n_classes=4, dtype=dtype, rng=rng).to(xp)
     D = make_discriminator(8, [6, 4], n_classes=4, dtype=dtype, rng=rng).to(xp)
@@ -145,7 +145,7 @@ def setup_with_labels(dtype="float64", xp=np):
 @pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])
 def test_with_labels_the_discriminator_s_gradient_against_central_differences(step):
     """D receives images with their labels; a fake keeps the label that it was generated for."""
-    G, D, real, z, labels = setup_with_labels()
+    G, D, real, z, labels = labelled_parts()
     fake = G.forward((z, labels))[0]
 
     def loss():
@@ -162,7 +162,7 @@ def test_with_labels_the_discriminator_s_gradient_against_central_differences(st
 @pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])
 def test_with_a_penalty_the_discriminator_s_gradient_against_central_differences(step, name):
     """The gradient is that of loss plus penalty; the returned loss is without the penalty."""
-    G, D, real, z, labels = setup_with_labels()
+    G, D, real, z, labels = labelled_parts()
     fake = G.forward((z, labels))[0]
 
     def loss():
@@ -186,7 +186,7 @@ def test_with_a_penalty_the_discriminator_s_gradient_against_central_differences
 
 
 def test_with_labels_the_generator_s_gradient_against_central_differences():
-    G, D, _, z, labels = setup_with_labels()
+    G, D, _, z, labels = labelled_parts()
 
     def loss():
         fake = G.forward((z, labels))[0]
@@ -200,7 +200,7 @@ def test_with_labels_the_generator_s_gradient_against_central_differences():
 
 
 def test_labels_make_a_difference():
-    G, D, real, z, labels = setup_with_labels()
+    G, D, real, z, labels = labelled_parts()
     for step, net, arrays in (discriminator_step, D, (real, z)), (generator_step, G, (z,)):
         losses = [
             step(G, D, SGD(net.theta, 0.0), *arrays, labels=chosen, rng=None)
@@ -212,7 +212,7 @@ def test_labels_make_a_difference():
 def test_with_labels_on_every_backend(xp):
     losses = []
     for module in np, xp:
-        G, D, real, z, labels = setup_with_labels(xp=module)
+        G, D, real, z, labels = labelled_parts(xp=module)
         loss_D, _, _ = discriminator_step(G, D, SGD(D.theta, 0.1), real, z, labels=labels, rng=None)
         loss_G = generator_step(G, D, SGD(G.theta, 0.1), z, labels=labels, rng=None)
         losses.append([asnumpy(loss_D).item(), asnumpy(loss_G).item()])
@@ -221,7 +221,7 @@ def test_with_labels_on_every_backend(xp):
 
 @pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])
 def test_the_discriminator_step_changes_the_discriminator_only(step):
-    G, D, _, optimizer, real, z = setup(optimizer=lambda theta: SGD(theta, 0.1))
+    G, D, _, optimizer, real, z = parts(optimizer=lambda theta: SGD(theta, 0.1))
     G_before, D_before = G.theta.copy(), D.theta.copy()
     step(G, D, optimizer, real, z, rng=None)
     np.testing.assert_array_equal(G.theta, G_before)
@@ -231,7 +231,7 @@ def test_the_discriminator_step_changes_the_discriminator_only(step):
 
 
 def test_the_generator_step_changes_the_generator_only():
-    G, D, optimizer, _, _, z = setup(optimizer=lambda theta: SGD(theta, 0.1))
+    G, D, optimizer, _, _, z = parts(optimizer=lambda theta: SGD(theta, 0.1))
     G_before, D_before = G.theta.copy(), D.theta.copy()
     D.dtheta[...] = 7  # no gradient is written either
     generator_step(G, D, optimizer, z, rng=None)
@@ -242,7 +242,7 @@ def test_the_generator_step_changes_the_generator_only():
 
 
 def test_gradients_of_the_last_step_are_replaced():
-    G, D, opt_G, opt_D, real, z = setup()
+    G, D, opt_G, opt_D, real, z = parts()
     discriminator_step(G, D, opt_D, real, z, rng=None)
     generator_step(G, D, opt_G, z, rng=None)
     first = D.dtheta.copy(), G.dtheta.copy()
@@ -255,7 +255,7 @@ def test_gradients_of_the_last_step_are_replaced():
 @pytest.mark.parametrize("real_label", [1.0, 0.9])
 def test_one_pass_equals_two_passes(real_label):
     """The fast form of the discriminator step against the plain one."""
-    (G, D, _, opt, real, z), (G2, D2, _, opt2, _, _) = setup(), setup()
+    (G, D, _, opt, real, z), (G2, D2, _, opt2, _, _) = parts(), parts()
     options = dict(real_label=real_label, rng=None)
     one = discriminator_step(G, D, opt, real, z, **options)
     two = discriminator_step_two_passes(G2, D2, opt2, real, z, **options)
@@ -267,7 +267,7 @@ def train_briefly(xp, dtype="float64", steps=20, seed=1):
     """All losses and scores, and both thetas, of a small GAN. Weights, images and noise are
     generated on the host.
     """
-    G, D, opt_G, opt_D, real, _ = setup(
+    G, D, opt_G, opt_D, real, _ = parts(
         xp, dtype, lambda theta: Adam(theta, 0.01, beta1=0.5), dropout=0.3
     )
     rng, dropout, results = np.random.default_rng(seed), make_rng(xp, seed), []
@@ -300,7 +300,7 @@ def test_on_the_fake_cupy_it_is_the_same_bit_for_bit(dtype):
 
 @pytest.mark.parametrize("step_D", [discriminator_step, discriminator_step_two_passes])
 def test_a_step_never_makes_the_host_wait(step_D):
-    G, D, opt_G, opt_D, real, z = setup(
+    G, D, opt_G, opt_D, real, z = parts(
         fake_cupy, "float32", lambda theta: Adam(theta), dropout=0.3
     )
     dropout = fake_cupy.random.default_rng(0)
@@ -314,7 +314,7 @@ def test_a_step_never_makes_the_host_wait(step_D):
 
 
 def test_the_steps_return_the_dtype_of_the_images(dtype):
-    G, D, opt_G, opt_D, real, z = setup(np, dtype, lambda theta: Adam(theta), dropout=0.3)
+    G, D, opt_G, opt_D, real, z = parts(np, dtype, lambda theta: Adam(theta), dropout=0.3)
     rng = np.random.default_rng(0)
     for value in (
         *discriminator_step(G, D, opt_D, real, z, rng=rng),

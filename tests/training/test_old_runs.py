@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 from helpers import arrays, demo
 
 from minigan.evaluation.report import evaluate
@@ -40,14 +41,15 @@ def old(tmp_path, monkeypatch):
 
 
 def rounding_of_this_machine():
-    """A hash of products, sums and functions: two machines with the same hash round alike."""
+    """A hash of the BLAS, products, sums and functions: machines with the same one round alike."""
+    blas = [(b["version"], b.get("architecture")) for b in threadpoolctl.threadpool_info()]
     rng, parts = np.random.default_rng(0), []
     for n, k, m in (6, 3, 6), (6, 6, 64), (12, 64, 6), (12, 67, 30), (24, 48, 4), (64, 12, 6):
         a, b = rng.standard_normal((n, k), "float32"), rng.standard_normal((k, m), "float32")
         y = a @ b
         softplus = np.log1p(np.exp(-abs(y)))
         parts += [y, np.tanh(y), np.exp(-abs(y)), softplus, y.mean(axis=0), a.T @ y]
-    content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+    content = repr(blas).encode() + b"".join(np.ascontiguousarray(p).tobytes() for p in parts)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -57,7 +59,7 @@ def assert_same_numbers(actual, wanted, probe):
     if rounding_of_this_machine() == str(probe):
         np.testing.assert_array_equal(actual, wanted)
     else:
-        np.testing.assert_allclose(actual, wanted, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(actual, wanted, rtol=1e-3, atol=2e-3)
 
 
 def test_there_is_a_conditional_run_and_others():
