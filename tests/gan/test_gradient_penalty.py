@@ -10,9 +10,14 @@ from helpers import assert_derivatives, assert_gradient, module_of
 
 from minigan.backend import asnumpy, get_array_module
 from minigan.evaluation.derivatives import discriminators, fresh_rng, random_x
-from minigan.gan.gradient_penalty import PENALTIES, gradient_penalty, random_interpolates
+from minigan.gan.gradient_penalty import (
+    PENALTIES,
+    gradient_penalty,
+    make_penalty,
+    random_interpolates,
+)
 from minigan.gan.models import make_discriminator
-from minigan.nn.activations import LeakyReLU
+from minigan.nn.activations import LeakyReLU, Tanh
 from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.dense import Dense
 from minigan.nn.double_gradcheck import check_double_backward
@@ -248,3 +253,16 @@ def test_layers_without_a_double_backward_are_refused():
         gradient_penalty(D, *D.forward(x, train=True), "r1")
     gradient_penalty(D, *D.forward(x), "r1")  # outside of training it has one
     assert D.dtheta.any()
+
+
+@every_penalty
+def test_the_pass_of_a_penalty_is_one_in_training_with_the_given_rng(name):
+    class Recording(Tanh):
+        def forward(self, x, *, train=False, rng=None):
+            passes.append((train, rng))
+            return super().forward(x, train=train, rng=rng)
+
+    passes, rng, x = [], fresh_rng(), random_x((3, 5))
+    D = Sequential([Recording(), Dense(5, 1, dtype="float64", rng=fresh_rng())])
+    make_penalty(name, 1.0)(D, x, -x, labels=None, rng=rng)
+    assert passes == [(True, rng)]

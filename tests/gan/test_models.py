@@ -178,3 +178,34 @@ def test_convolutions_halve_and_double_the_side_of_28_pixels(name, generator, di
     G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
     z = np.ones((1, recipe.latent_dim), "float32")
     assert sides(G, z) == generator and sides(D, np.ones((1, 28, 28), "float32")) == discriminator
+
+
+def test_maxout_networks_of_three_hidden_layers():
+    recipe = replace(
+        RECIPES["goodfellow-2014"], widths_G=(6, 5, 4), widths_D=(7, 3, 2), latent_dim=3
+    )
+    G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
+    assert repr(G) == (
+        "Sequential([Dense(3, 6), LeakyReLU(0.0), Dense(6, 5), LeakyReLU(0.0), Dense(5, 4),"
+        " LeakyReLU(0.0), Dense(4, 784), Sigmoid(), Reshape(28, 28)])"
+    )
+    assert repr(D) == (
+        "Sequential([Reshape(784), Dropout(0.2), Dense(784, 35), Maxout(5), Dropout(0.5),"
+        " Dense(7, 15), Maxout(5), Dropout(0.5), Dense(3, 10), Maxout(5), Dropout(0.5),"
+        " Dense(2, 1)])"
+    )
+
+
+def test_the_layers_of_auto_write():
+    G, D = make_networks(small("auto-write"), (28, 28), rng=np.random.default_rng(0))
+    assert repr(G) == (
+        "Sequential([Dense(3, 3136), Reshape(56, 56, 1), BatchNorm2d(1), LeakyReLU(0.0),"
+        " Conv2d(1, 8, 3 x 3), BatchNorm2d(8), LeakyReLU(0.0), Upsample(2), Conv2d(8, 6, 3 x 3),"
+        " BatchNorm2d(6), LeakyReLU(0.0), Upsample(2), Conv2d(6, 1, 1 x 1), Reshape(28, 28),"
+        " Sigmoid()])"
+    )
+    assert repr(D) == (
+        "Sequential([Reshape(28, 28, 1), Conv2d(1, 8, 5 x 5), LeakyReLU(0.0), AvgPool2d(2),"
+        " Conv2d(8, 6, 5 x 5), LeakyReLU(0.0), AvgPool2d(2), Reshape(294), Dense(294, 12),"
+        " LeakyReLU(0.0), Dense(12, 1)])"
+    )

@@ -508,6 +508,12 @@ def test_label_layers_expect_a_pair_of_matching_arrays(kind):
             layer.forward((x, wrong))
 
 
+@pytest.mark.parametrize("wrong", [(), (np.ones((2, 3), "float32"),)])
+def test_label_layers_refuse_a_tuple_of_another_length(wrong):
+    with refusal(TypeError, "ConcatLabels(2) expects the pair (x, labels), not tuple of shape ?"):
+        ConcatLabels(2).forward(wrong)
+
+
 def test_a_network_made_without_labels_refuses_a_pair():
     layer = Dense(3, 2, dtype="float64", rng=np.random.default_rng(0))
     with refusal(TypeError, repr(layer), "a pair (x, labels)", "without labels"):

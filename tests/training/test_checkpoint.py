@@ -12,7 +12,6 @@ import threading
 import time
 
 import fake_cupy
-import helpers
 import numpy as np
 import pytest
 from helpers import DEMO, SMALL, arrays, assert_same_run, demo, history, train_small
@@ -344,7 +343,10 @@ def test_divergence_is_noticed_within_fifty_steps(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals for a subprocess")
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "number, status",
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.long), (signal.SIGTERM, 143)],
+)
 def test_a_signal_saves_and_the_run_can_be_resumed(tmp_path, number, status):
     np.save(tmp_path / "data.npy", PICTURES)
     args = [sys.executable, DEMO, "--data", "data.npy", "--epochs", "100000", "--out", "cut"]
@@ -410,17 +412,17 @@ def kill_and_resume(folder, args, moments, timeout=300):
             command = [sys.executable, DEMO, *map(str, args)]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="kill")
-@pytest.mark.parametrize("seed", range(30 if helpers.LONG else 1))
+@pytest.mark.parametrize("seed", range(30))
 def test_killed_at_random_moments_it_ends_the_same(tmp_path, seed):
-    """In the long form these are thirty runs, each of which is killed up to five times."""
-    kills = 5 if helpers.LONG else 2
+    """Thirty runs, each of which is killed up to five times."""
     np.save(tmp_path / "data.npy", PICTURES)
     args = [
         "--data",
         "data.npy",
         "--epochs",
-        5 * kills,
+        25,
         "--checkpoint-every",
         0.001,
         "--batch-size",
@@ -430,7 +432,7 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path, seed):
     assert demo(*args, "whole", cwd=tmp_path).returncode == 0
     rng = random.Random(seed)
     started = time.perf_counter()
-    kill_and_resume(tmp_path, [*args, "cut"], [rng.uniform(0.7, 2.5) for _ in range(kills)])
+    kill_and_resume(tmp_path, [*args, "cut"], [rng.uniform(0.7, 2.5) for _ in range(5)])
     assert time.perf_counter() - started > 1
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
