@@ -72,8 +72,7 @@ def rank(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Sort the tests, and leave out the long ones."""
-    items.sort(key=rank)
+    """Leave out the long tests, and sort the others."""
     if not config.getoption("--long"):
         long = {
             item
@@ -82,6 +81,12 @@ def pytest_collection_modifyitems(config, items):
         }
         config.hook.pytest_deselected(items=list(long))
         items[:] = [item for item in items if item not in long]
+    items.sort(key=rank)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the second worker starts in the middle
+        count, half = sum(map(is_derivative, items)), len(items) // 2
+        first, rest = items[:count], items[count:]
+        cut = half - len(first[::2])
+        items[:] = [*first[::2], *rest[:cut], *first[1::2], *rest[cut:]]
 
 
 def wrong_derivatives(reports):
