@@ -214,9 +214,9 @@ for name in [name for name in vars(signal) if name.startswith("SIG") and name no
 for name in "alarm setitimer pause pthread_kill pthread_sigmask sigwait".split():
     if hasattr(signal, name):
         delattr(signal, name)
-for name in (
+for name in (  # but uname: ctypes.util needs it on Linux
     "fork forkpty getloadavg getpgid getuid killpg mkfifo nice pread pwrite sched_getaffinity"
-    " sched_setaffinity setsid statvfs sync sysconf uname wait3 wait4"
+    " sched_setaffinity setsid statvfs sync sysconf wait3 wait4"
 ).split():
     if hasattr(os, name):
         delattr(os, name)
