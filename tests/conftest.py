@@ -49,12 +49,19 @@ def pytest_configure(config):
 def pytest_cmdline_main(config):
     """A run of all tests uses two processes; `-n 0` makes it one.
 
-    A run of named tests uses one: starting two takes longer than most of them.
+    A run of chosen tests uses one: starting two takes longer than most of them.
     """
-    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     is_worker = "PYTEST_XDIST_WORKER" in os.environ  # or within one of its tests
-    if getattr(config.option, "numprocesses", 0) is None and is_whole and not is_worker:
-        config.option.numprocesses, config.option.dist = 2, "worksteal"
+    options = config.option
+    chosen = options.keyword or options.markexpr or options.usepdb or options.collectonly
+    if getattr(options, "numprocesses", 0) is None and is_whole(config):
+        if not (is_worker or chosen):
+            options.numprocesses, options.dist = 2, "worksteal"
+
+
+def is_whole(config):
+    """Whether pytest was called without naming a file."""
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS
 
 
 def is_derivative(item):
@@ -80,6 +87,7 @@ def pytest_collection_modifyitems(config, items):
             if item.get_closest_marker("long") or item.nodeid.startswith(LONG_FILES)
         }
         config.hook.pytest_deselected(items=list(long))
+        helpers.LEFT_OUT = len(long)
         items[:] = [item for item in items if item not in long]
     items.sort(key=rank)
     if "PYTEST_XDIST_WORKER" in os.environ:  # the second worker starts in the middle
@@ -111,7 +119,8 @@ def pytest_terminal_summary(terminalreporter, config):
     if config.getoption("--no-skips"):
         for nodeid, reason in forbidden_skips(stats.get("skipped", [])):
             terminalreporter.line(f"skipped, which --no-skips forbids: {nodeid}: {reason}")
-    if not config.getoption("--long") and stats.get("deselected"):
+    # the workers of a whole run do not report what they leave out
+    if not config.getoption("--long") and (helpers.LEFT_OUT or is_whole(config)):
         terminalreporter.line("Long tests were left out: python -m pytest --long runs them, too.")
 
 

@@ -23,6 +23,7 @@ from minigan.training.run_folder import read_recipe
 from minigan.training.state import GAN
 
 LONG = False  # whether pytest runs with --long; conftest.py sets it
+LEFT_OUT = 0  # how many long tests were left out
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo.py"
 SMALL = replace(

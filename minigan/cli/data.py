@@ -28,6 +28,8 @@ def add_arguments(parser):
 
 def run(args):
     """Print the list; returns 1 unless all four files are here and intact."""
+    if args.folder.exists() and not args.folder.is_dir():
+        raise DataError(f"{args.folder} is a file: name the folder of MNIST's files")
     complete = True
     for name, sha256 in SHA256.items():
         problem = find_problem(args.folder, name, sha256)
@@ -35,7 +37,8 @@ def run(args):
         print(f"{'✗' if problem else '✓'} {name:24} {problem or 'here and intact'}")
         print(f"    SHA-256, unpacked: {sha256}")
     if not complete:
-        print(f"{WHERE}\nPut them into {args.folder}, gzipped or not, and run this command again.")
+        make = "" if args.folder.exists() else f"Make the folder {args.folder}. "
+        print(f"{WHERE}\n{make}Put the files into {args.folder}, gzipped or not, and repeat this.")
     return 0 if complete else 1
 
 
@@ -47,5 +50,5 @@ def find_problem(folder: Path, name: str, sha256: str) -> str:
     try:
         read_idx(path, sha256=sha256)
     except DataError as error:
-        return str(error)
+        return str(error).partition(": python -m minigan data")[0]
     return ""

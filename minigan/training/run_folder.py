@@ -172,10 +172,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(opened) as parts:
             if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
                 raise ValueError("it is compressed, but minigan's files are not")
+            length = os.fstat(opened.fileno()).st_size
             for part in parts.infolist():  # NumPy would allocate whatever an array claims
                 with parts.open(part) as array:
                     header = read_header(array)
-                if math.prod(header.shape) * header.dtype.itemsize > part.file_size:
+                if math.prod(header.shape) * header.dtype.itemsize > length:
                     raise ValueError(f"{part.filename} claims more numbers than the file holds")
         opened.seek(0)
         with np.load(opened, allow_pickle=False) as file:

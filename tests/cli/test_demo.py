@@ -239,6 +239,12 @@ def test_the_files_of_mnist_are_checked(folder, tmp_path):
     assert result.returncode == 1 and result.stdout.count("✗") == 4
     assert "train-images-idx3-ubyte.gz is not the file of MNIST" in result.stdout
     assert "not in" in result.stdout and "cvdf-datasets" in result.stdout
+    result = demo("data", "nowhere", cwd=tmp_path)
+    assert result.returncode == 1 and "Make the folder nowhere." in result.stdout
+    (tmp_path / "file").write_text("x")
+    result = demo("data", "file", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "demo.py: file is a file: name the folder of MNIST's files\n"
 
 
 def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path):

@@ -61,10 +61,13 @@ def test_every_architecture_is_inspected():
     assert {recipe.networks for recipe in ONE_OF_EACH.values()} == set(ARCHITECTURES)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.long) for name in ("dcgan", "default-conv")]
-
-
-@pytest.mark.parametrize("name", ["default", "auto-write", "goodfellow-2014", *SLOW])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name in ("dcgan", "default-conv")))
+        for name in ONE_OF_EACH
+    ],
+)
 def test_the_repeated_steps_are_those_of_the_run(name, tmp_path, monkeypatch):
     """After as many steps as the run took, everything is as in its model.npz."""
     recipe = ONE_OF_EACH[name]
