@@ -314,6 +314,8 @@ def test_initial_weights_follow_their_formula(init, dtype):
     assert abs(W).max() <= largest and abs(b).max() <= (largest if sd_b else 0)
     assert W.std() == pytest.approx(sd, rel=0.02) and b.std() == pytest.approx(sd_b, rel=0.1)
     assert abs(W.mean()) < 0.02 * sd
+    kernel, b = initial_weights(init, 9, 5, shape=(3, 3, 1, 5), dtype=dtype, rng=fresh_rng())
+    assert kernel.shape == (3, 3, 1, 5) and b.shape == (5,)
     if largest < math.inf:
         assert abs(W).max() > 0.99 * largest
     np.testing.assert_array_equal(
@@ -484,6 +486,12 @@ def test_images_of_a_wrong_shape_are_refused():
         AvgPool2d().forward(np.ones((1, 5, 4, 1), "float32"))
     with refusal(ValueError, "AvgPool2d(2)", "(N, H, W, C)", "(4, 4, 2)"):
         AvgPool2d().forward(np.ones((4, 4, 2), "float32"))
+    with refusal(ValueError, "AvgPool2d(2)", "multiples of 2", "(1, 4, 5, 2)"):
+        AvgPool2d().forward(np.ones((1, 4, 5, 2), "float32"))
+    one = np.ones((1, 3, 3, 2), "float32")  # the smallest images that are accepted
+    assert Conv2d(2, 4, 3, rng=fresh_rng()).forward(one)[0].shape == (1, 1, 1, 4)
+    small = ConvTranspose2d(2, 4, 3, padding=1, rng=fresh_rng())
+    assert small.forward(one[:, :1, :1])[0].shape == (1, 1, 1, 4)
     assert Upsample().forward(np.ones((1, 2, 3, 1), "float32"))[0].shape == (1, 4, 6, 1)
     assert BatchNorm2d(3).forward(np.ones((2, 3), "float32"), train=True)[0].shape == (2, 3)
     with refusal(ValueError, "Maxout(3)", "a multiple of 3", "(2, 7)"):
