@@ -730,3 +730,13 @@ def test_a_layer_that_cannot_be_exported_says_so():
     with pytest.raises(NotImplementedError) as found:
         Maxout(2).exported((4,), (2,))
     assert str(found.value) == "Maxout(2) cannot be exported: it has no method `exported`"
+
+
+def test_glorot_counts_the_terms_of_the_sums_of_a_strided_convolution():
+    """Each output is a sum over the kernel; with stride s, each input is in 1 / s² of those sums."""
+    options = dict(stride=2, init="glorot", dtype="float64", rng=fresh_rng())
+    few, many = 3 * 5 * 20 / 4, 3 * 5 * 30
+    W = Conv2d(30, 20, (3, 5), **options).W
+    assert W.std() == pytest.approx(math.sqrt(2 / (many + few)), rel=0.03)
+    W = ConvTranspose2d(20, 30, (3, 5), **options).W
+    assert W.std() == pytest.approx(math.sqrt(2 / (few + many)), rel=0.03)
