@@ -733,7 +733,7 @@ def test_a_layer_that_cannot_be_exported_says_so():
 
 
 def test_glorot_counts_the_terms_of_the_sums_of_a_strided_convolution():
-    """Each output is a sum over the kernel; with stride s, each input is in 1 / s² of those sums."""
+    """An output sums over the kernel; with stride s, an input is in 1 / s² of as many sums."""
     options = dict(stride=2, init="glorot", dtype="float64", rng=fresh_rng())
     few, many = 3 * 5 * 20 / 4, 3 * 5 * 30
     W = Conv2d(30, 20, (3, 5), **options).W
