@@ -38,7 +38,8 @@ def run(args):
         print(f"    SHA-256, unpacked: {sha256}")
     if not complete:
         make = "" if args.folder.exists() else f"Make the folder {args.folder}. "
-        print(f"{WHERE}\n{make}Put the files into {args.folder}, gzipped or not, and repeat this.")
+        put = f"Put the files into {args.folder}, gzipped or not, and run this command again."
+        print(f"{WHERE}\n{make}{put}")
     return 0 if complete else 1
 
 
