@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from helpers import DEMO, ROOT, demo, load_demo, signals_restored
 
-from minigan.cli.main import main
+from minigan.cli.main import COMMANDS, main
 from minigan.datasets.idx import SHA256
 from minigan.gan.recipes import RECIPES, asdict, replace
 from minigan.training.loop import train
@@ -65,9 +65,6 @@ def is_installed(module):
 def flags(text):
     """The options in a --help."""
     return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)))
-
-
-COMMANDS = "recipes sample walk evaluate compare export check toy inspect data".split()
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
