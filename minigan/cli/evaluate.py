@@ -16,7 +16,7 @@ def add_arguments(parser):
         default=10_000,
         metavar="N",
         help="how many images to generate (default 10000; metrics of different counts cannot be"
-        " compared)",
+        " compared, except KID)",
     )
     parser.add_argument(
         "--seed",

@@ -27,6 +27,34 @@ Fréchet distance, FD: are the two distributions alike?
     R C_g R w = R C_g (R R C_g v) = c w, so R C_g R has the same eigenvalues. It is symmetric, so
     they are computed as real numbers, whatever the rounding errors.
 
+Kernel distance, KID: are they alike, whatever the number of images?
+    A kernel k(x, y) measures how similar two rows of features are. With that of Bińkowski et al.
+    2018, the kernel Inception distance of real images x and generated images y is
+
+        k(x, y) = (x·y / F + 1)³
+        KID = mean of k(x, x') + mean of k(y, y') - 2 mean of k(x, y)
+
+    where x and x' are two different real images, and y and y' two different generated ones. (Our
+    features are not those of Inception, so published KIDs are not comparable with ours.)
+
+    Multiplied out, (x·y / F + 1)³ is a sum of products: a number that depends on x only times the
+    same number for y. These numbers, a fixed multiple of each product of up to three features, form
+    a vector v, so that k(x, y) = v(x)·v(y). Since the mean of v(x)·v(y) over independent x and y is
+    the product of the means,
+
+        KID = |mean of v(x) - mean of v(y)|²
+
+    the squared maximum mean discrepancy of Gretton et al. 2012. FD compares means and covariances,
+    which are means of products of up to two features. KID compares those of three as well.
+
+    The step to the product of the means needs independent images. An image and itself are not:
+    k(x, x) = |v(x)|² is larger on average than k(x, x'), and would raise KID the more, the fewer
+    images there are. These pairs are therefore left out. KID is then unbiased: its mean over many
+    sets of 100 images is that over sets of 100,000, although single small sets differ more. If the
+    distributions are equal, this mean is 0, so that many values are negative. Published KIDs are
+    often means over subsets of the images and multiplied by 1000. Here all pairs count, and the
+    unit is that of the kernel: training images have a KID of 0.003, and noise has one of 5.3.
+
 The classifier's probabilities p
     classes      the share s of each digit among the generated images
     class KL     sum of s log(s / r), with the shares r among the real test images: the
@@ -92,6 +120,38 @@ def frechet_distance(real: Moments, generated: Moments) -> float:
     return ((m_r - m_g) ** 2).sum() + np.trace(C_r) + np.trace(C_g) - 2 * roots.sum()
 
 
+def kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
+    """The sum of k(x_i, y_j), the kernel of KID, over all pairs of rows."""
+    total = 0.0
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        base = x[start : start + ROWS_AT_ONCE] @ y.T
+        base /= x.shape[1]
+        base += 1
+        total += float((base * base * base).sum(dtype="float64"))
+    return total
+
+
+def mean_kernel(x: np.ndarray) -> float:
+    """The mean of k(x_i, x_j) over all pairs of different rows, of which there are two or more."""
+    total = 0.0
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        block, later = x[start : start + ROWS_AT_ONCE], x[start + ROWS_AT_ONCE :]
+        total += kernel_sum(block, block) + 2 * kernel_sum(block, later)  # k is symmetric
+    squares = (x.astype("float64") ** 2).sum(axis=1)
+    total -= ((squares / x.shape[1] + 1) ** 3).sum()  # each row with itself
+    return float(total / (len(x) * (len(x) - 1)))
+
+
+def kid(real: np.ndarray, generated: np.ndarray, *, mean_real: float | None = None) -> float:
+    """The KID of generated features (M, F) and real ones (N, F).
+
+    `mean_real` is mean_kernel(real), for callers that have computed it before.
+    """
+    mean_real = mean_kernel(real) if mean_real is None else mean_real
+    between = kernel_sum(real, generated) / (len(real) * len(generated))
+    return mean_real + mean_kernel(generated) - 2 * between
+
+
 def pixel_features(images: np.ndarray, shape: tuple[int, ...], *, size: int = 8) -> np.ndarray:
     """Features for images that are not digits: each image averaged down to size x size pixels.
 
@@ -130,15 +190,17 @@ def classifier_score(p: np.ndarray) -> float:
     return float(np.exp((p * np.log(p / p.mean(axis=0))).sum(axis=1).mean()))
 
 
-def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def squared_distances(
+    a: np.ndarray, b: np.ndarray, *, rows_at_once: int = ROWS_AT_ONCE
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (rows, squared distances of these rows of a to all rows of b, (rows, len(b))).
 
     Since |x - y|² = |x|² - 2 x·y + |y|², most of the computation is a matrix product.
     """
     b_norms = (b * b).sum(axis=1)
-    for start in range(0, len(a), ROWS_AT_ONCE):
-        block = a[start : start + ROWS_AT_ONCE]
-        distances = (block @ b.T) * -2
+    for start in range(0, len(a), rows_at_once):
+        block = a[start : start + rows_at_once]
+        distances = (-2 * block) @ b.T
         distances += b_norms
         distances += (block * block).sum(axis=1)[:, None]
         yield slice(start, start + len(block)), distances
@@ -197,7 +259,9 @@ class Evaluator:
         self.shares = None
         if p is not None:  # no share may be 0, because class KL divides by it
             self.shares = class_shares(p).clip(0.5 / len(real))
-        self.radii: np.ndarray | None = None  # computed when first needed, because it takes seconds
+        # computed when first needed, because they take seconds
+        self.radii: np.ndarray | None = None
+        self.mean_kernel = math.nan
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(features (N, F), probabilities (N, 10), or None without a classifier)."""
@@ -229,9 +293,11 @@ class Evaluator:
         features, p = self.predict(images)
         if self.radii is None:
             self.radii = knn_radii(self.images)
+            self.mean_kernel = mean_kernel(self.real_features)
         precision, coverage = precision_and_coverage(self.images, self.radii, images)
         metrics: dict[str, Any] = {
             "fd": float(frechet_distance(self.moments, moments(features))),
+            "kid": kid(self.real_features, features, mean_real=self.mean_kernel),
             "precision": precision,
             "coverage": coverage,
             "recall": recall(self.real_features, features),

@@ -48,6 +48,7 @@ from minigan.training.sampling import (
 
 METRIC_LABELS = {  # name in metrics.json: printed label
     "fd": "Fréchet distance, 0 is best",
+    "kid": "kernel distance KID, 0 is best",
     "score": "classifier score, 1 to 10",
     "confidence": "classifier's confidence",
     "class_kl": "class KL, 0 is best",

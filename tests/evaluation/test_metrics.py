@@ -13,8 +13,11 @@ from minigan.evaluation.metrics import (
     class_shares,
     classifier_score,
     frechet_distance,
+    kernel_sum,
+    kid,
     kl_divergence,
     knn_radii,
+    mean_kernel,
     moments,
     nearest_neighbours,
     pixel_features,
@@ -61,6 +64,77 @@ def test_moments_are_numpy_s():
     np.testing.assert_allclose(C, (a - m).T.astype("float64") @ (a - m) / 49, rtol=1e-5)
     m, C = moments(a[:1])
     assert m.tolist() == a[0].tolist() and C.tolist() == np.zeros((3, 3)).tolist()
+
+
+def kernel(x, y):
+    """The kernel of KID for two rows."""
+    return (float(np.dot(x, y)) / len(x) + 1) ** 3
+
+
+def test_kid_against_every_pair():
+    """Sets of different sizes, so that no count can be mistaken for another."""
+    real, generated = RNG.standard_normal((7, 4)), RNG.standard_normal((5, 4)) + 0.5
+    between = np.mean([kernel(x, y) for x in real for y in generated])
+    within = [
+        np.mean([kernel(x, y) for i, x in enumerate(a) for j, y in enumerate(a) if i != j])
+        for a in (real, generated)
+    ]
+    assert mean_kernel(real) == pytest.approx(within[0], rel=1e-12)
+    expected = within[0] + within[1] - 2 * between
+    assert kid(real, generated) == pytest.approx(expected, rel=1e-12)
+    assert kid(generated, real) == pytest.approx(expected, rel=1e-12)
+    assert kid(real, generated, mean_real=within[0]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_kid_against_the_means_of_products_of_features():
+    """(s + 1)³ = 1 + 3 s + 3 s² + s³, and a mean of s³ is a product of tensors of third moments."""
+    a, b = RNG.standard_normal((2300, 5)), RNG.standard_normal((1700, 5)) + [0, 0, 0.3, 0, -0.2]
+
+    def mean_of_all_pairs(x, y):
+        total = 1.0
+        for letters, factor in ("i", 3), ("ij", 3), ("ijk", 1):
+            inputs = ",".join("n" + letter for letter in letters)
+            first, second = (
+                np.einsum(f"{inputs}->{letters}", *[z] * len(letters)) / len(z) for z in (x, y)
+            )
+            total += factor * (first * second).sum() / 5 ** len(letters)
+        return total
+
+    expected = -2 * mean_of_all_pairs(a, b)
+    for x in a, b:  # more rows than one block holds
+        n, diagonal = len(x), np.mean(((x * x).sum(axis=1) / 5 + 1) ** 3)
+        expected += (mean_of_all_pairs(x, x) - diagonal / n) * n / (n - 1)
+    assert kid(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+def test_kid_is_unbiased_and_fd_is_not():
+    """The mean over many small sets is the value for the whole distributions, which is known."""
+    rng, n, d = np.random.default_rng(1), 2000, 1.0
+    equal = np.array([kid(*rng.standard_normal((2, 6, 3))) for _ in range(n)])
+    assert abs(equal.mean()) < 4 * equal.std() / math.sqrt(n)
+    assert equal.min() < 0 < equal.max()
+    with_themselves = [
+        (kernel_sum(x, x) + kernel_sum(y, y) - 2 * kernel_sum(x, y)) / 36
+        for x, y in rng.standard_normal((300, 2, 6, 3))
+    ]
+    assert np.mean(with_themselves) > 20 * equal.std() / math.sqrt(n), "the biased form"
+    sets = [(rng.standard_normal((9, 3)), rng.standard_normal((5, 3))) for _ in range(n)]
+    assert np.mean([frechet_distance(moments(x), moments(y)) for x, y in sets[:300]]) > 0.5
+
+    # y = x + (d, 0, 0) changes the means by d, one of the second moments by d², and of the third
+    # moments those of (1, 1, 1) by 3d + d³ and six others by d
+    expected = 3 * d**2 / 3 + 3 * d**4 / 3**2 + ((3 * d + d**3) ** 2 + 6 * d**2) / 3**3
+    values = [kid(x, y + [d, 0, 0]) for x, y in sets]
+    error = np.std(values) / math.sqrt(n)
+    assert error < 0.1 * expected and abs(np.mean(values) - expected) < 4 * error
+
+
+def test_kid_in_float32_is_that_in_float64():
+    a, b = RNG.random((2, 3000, 64)) * 2
+    expected = kid(a, b + 0.01)
+    assert kid(a.astype("float32"), (b + 0.01).astype("float32")) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_scores_by_hand():
@@ -150,6 +224,7 @@ def test_real_digits_are_better_than_worse_ones(digits):
     noise = RNG.random(train.shape, dtype="float32")
     real, noisy, ones, noise = map(digits.evaluate, (train, noisy, ones, noise))
     assert real["fd"] < 5 < noisy["fd"] and real["fd"] < 5 < ones["fd"] and noise["fd"] > 50
+    assert abs(real["kid"]) < 0.2 < 1 < noisy["kid"] < noise["kid"] and ones["kid"] > 1
     assert real["score"] > 9 > noisy["score"] > ones["score"] and noise["score"] < 2
     assert real["coverage"] > 0.6 > ones["coverage"] and noise["coverage"] == 0
     assert real["precision"] > 0.6 > noisy["precision"] and noise["precision"] == 0
@@ -177,5 +252,8 @@ def test_images_that_are_not_digits_have_no_classes():
     same = images.astype("float32") / 255
     assert list(evaluator.quick(same)) == ["fd", "spread"]
     assert evaluator.quick(same) == pytest.approx({"fd": 0, "spread": 1}, abs=1e-6)
-    assert list(evaluator.evaluate(same)) == ["fd", "precision", "coverage", "recall"]
+    metrics = evaluator.evaluate(same)
+    assert list(metrics) == ["fd", "kid", "precision", "coverage", "recall"]
+    features = evaluator.features(same)
+    assert metrics["kid"] == kid(features, features) < 0  # each image is paired with itself once
     assert evaluator.predict(same)[1] is None and evaluator.features(same).shape == (300, 64)

@@ -59,6 +59,7 @@ def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits, result
         assert sum(result[part]["classes"]) == pytest.approx(1)
     assert result["real"]["fd"] < result["run"]["fd"]
     assert result["real"]["score"] > result["run"]["score"]
+    assert result["real"]["kid"] < result["run"]["kid"] < 50
     assert result["count"] == 200 and result["seed"] == 0
     assert result["against"] == "10000 MNIST's test images"
     assert result["features"]["classifier_accuracy"] > 0.988
@@ -90,7 +91,7 @@ def test_the_table_says_how_its_numbers_were_measured(result):
 def test_a_run_on_other_images_is_measured_with_pixel_features(own):
     result = evaluate(own, count=150)
     for part in "run", "real", "noise":
-        assert set(result[part]) == {"fd", "precision", "coverage", "recall"}
+        assert set(result[part]) == {"fd", "kid", "precision", "coverage", "recall"}
     assert "8 x 8" in result["features"] and result["features"] in format_report(result)
     assert result["against"].startswith("150 training images")
     for name in PICTURES:
