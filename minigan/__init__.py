@@ -66,6 +66,7 @@ What trains, measures and shows
     figures/toy_animation     an animation of the toy GAN as it learns
     evaluation/classifier     a classifier of digits, made of the same layers
     evaluation/metrics        the quality of the generated images, in numbers
+    evaluation/memorisation   whether the generator copies training images
     evaluation/report         all metrics of a run, beside the metrics of real images and of noise
     evaluation/compare        several runs side by side
     evaluation/layer_stats    what each layer does: weights, activations, gradients, dead units

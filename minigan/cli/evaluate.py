@@ -33,9 +33,11 @@ def run(args):
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
     result = evaluate(args.run, args.count, seed=args.seed)
     print(format_report(result))
-    figures = ["classes.png"] * ("classes" in result["run"]) + [
+    figures = [
+        *["classes.png"] * ("classes" in result["run"]),
         "real-and-fake.png",
         "neighbours.png",
+        *["memorisation.png"] * ("memorisation" in result["run"]),
         "walk.png",
         "walk.gif",
         "gradient.png",

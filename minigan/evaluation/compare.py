@@ -44,6 +44,7 @@ COMPARED_METRICS = {  # name in metrics.json: column heading
     "coverage": "coverage",
     "recall": "recall",
     "agreement": "agreement",
+    "memorisation": "memorised",
 }
 
 

@@ -14,6 +14,9 @@ The idea
         neighbours.png      generated images, and below each the training image that is closest to
                             it in pixels, then in features; if the generator had memorised training
                             images, they would be equal (Goodfellow et al. 2014, figure 2)
+        memorisation.png    the distances of generated images to their nearest training images,
+                            beside those of held-out images (see memorisation.py); only if there are
+                            test images
         walk.png, walk.gif  interpolations between generated images
         gradient.png        the gradient that G receives from D (see `pixel_gradient`)
 
@@ -32,6 +35,14 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset
 from minigan.datasets.pixels import DataError, format_shape, scale
 from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.memorisation import (
+    QUANTILES,
+    evenly_spaced,
+    memorisation,
+    nearest_distances,
+    probability_nearer,
+    quantiles,
+)
 from minigan.evaluation.metrics import Evaluator, nearest_neighbours
 from minigan.figures import plots
 from minigan.gan.latents import latent_grid, latent_walk, sample_latents
@@ -56,9 +67,19 @@ METRIC_LABELS = {  # name in metrics.json: printed label
     "coverage": "coverage, in pixels",
     "recall": "recall, in features",
     "agreement": "digit as requested",
+    "nearer": "nearer than held-out, 0.5 if alike",
+    "nearer_se": "  standard error",
+    "memorisation": "memorised, 0 is none, 1 is all",
+    "memorisation_se": "  standard error",
 }
 OLD_PARTS = {"real": "floor", "noise": "ceiling"}  # their names in metrics.json before 0.2.0
 MAX_REFERENCES = 10_000  # largest number of real images to compare with, except for MNIST
+COMPARED_WITH_TRAINING = {  # how many images, or as many as are generated if they are fewer
+    "run": 2000,
+    "real": 2000,
+    "noise": 500,
+    "held-out": 1000,
+}
 
 
 def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
@@ -120,6 +141,14 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
             recognised = evaluator.classifier.predict(images)[1].argmax(axis=1)
             metrics[part]["agreement"] = float((recognised == digits[requested]).mean())
 
+    if data.test is not None:
+        parts = {"run": generated, "noise": noise}
+        path = folder / "memorisation.png"
+        compared = compare_with_training(parts, real, evaluator.images, path=path)
+        for part in "run", "real", "noise":
+            metrics[part] |= compared.pop(part)
+        metrics |= compared
+
     if evaluator.shares is not None:
         plots.save_classes(metrics["run"]["classes"], evaluator.shares, folder / "classes.png")
     save_comparison(generated, real, evaluator, folder, rng=rng)
@@ -141,6 +170,41 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
     )
     text = json.dumps(metrics, indent=2) + "\n"
     write_atomically(folder / "metrics.json", lambda file: file.write(text.encode()))
+    return metrics
+
+
+def compare_with_training(
+    parts: dict[str, np.ndarray], training: np.ndarray, held_out: np.ndarray, *, path: Path
+) -> dict[str, Any]:
+    """The metrics of memorisation.py, and its figure, which is saved at `path`.
+
+    `parts` holds the images of "run" and "noise". "real" is added: training images, each compared
+    with all images but itself. Images are (N, ...) in [0, 1].
+    """
+    generated = len(parts["run"])
+    counts = {part: min(count, generated) for part, count in COMPARED_WITH_TRAINING.items()}
+    training, held_out = training.reshape(len(training), -1), held_out.reshape(len(held_out), -1)
+    chosen = evenly_spaced(len(held_out), counts["held-out"])
+    held_out_distances = nearest_distances(held_out[chosen], training)
+    chosen = evenly_spaced(len(training), counts["real"])
+    results = {"real": memorisation(training[chosen], training, held_out, left_out=chosen)}
+    for part, images in parts.items():
+        images = images[: counts[part]].reshape(-1, training.shape[1])
+        results[part] = memorisation(images, training, held_out)
+    plots.save_memorisation(results["run"].distances, held_out_distances, path)
+    metrics: dict[str, Any] = {
+        "quantiles": list(QUANTILES),
+        "held_out_distances": quantiles(held_out_distances),
+    }
+    for part, result in results.items():
+        nearer, nearer_se = probability_nearer(result.distances, held_out_distances)
+        metrics[part] = {
+            "nearer": nearer,
+            "nearer_se": nearer_se,
+            "memorisation": result.share,
+            "memorisation_se": result.standard_error,
+            "distances": quantiles(result.distances),
+        }
     return metrics
 
 
@@ -192,11 +256,11 @@ def pixel_gradient(G: Sequential, D: Sequential, latents: Any) -> np.ndarray:
 def format_report(metrics: dict[str, Any]) -> str:
     """The content of a metrics.json as a table of the run, real images and noise."""
     parts = [metrics["run"]] + [metrics.get(new) or metrics[old] for new, old in OLD_PARTS.items()]
-    lines = [f"{'':30}{'this run':>10}{'real images':>13}{'noise':>10}"]
+    lines = [f"{'':34}{'this run':>10}{'real images':>13}{'noise':>10}"]
     for name, label in METRIC_LABELS.items():
         if name in metrics["run"]:
             run, real, noise = (part[name] for part in parts)
-            lines.append(f"{label:30}{run:10.3f}{real:13.3f}{noise:10.3f}")
+            lines.append(f"{label:34}{run:10.3f}{real:13.3f}{noise:10.3f}")
     if "classes" in metrics["run"]:
         shares = enumerate(metrics["run"]["classes"])
         lines.append("digits, in %: " + "  ".join(f"{i}: {100 * s:.1f}" for i, s in shares))

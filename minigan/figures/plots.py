@@ -220,6 +220,40 @@ def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path) -> 
     figure.canvas.print_png(path)
 
 
+def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path) -> None:
+    """Save memorisation.png: how far generated and held-out images are from the training images.
+
+    Both arrays, (N,) and (M,), hold distances to the nearest training image. Below the histograms
+    are two bars from the 5 % quantile to the 95 % quantile, which are thicker between the quartiles
+    and have a white mark at the median.
+    """
+    figure = new_figure(7, 4.5)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
+    bins = np.linspace(0, max(generated.max(), held_out.max()) or 1.0, 40)
+    for y, name, distances, colour in (
+        (1, "generated images", generated, "C0"),
+        (0, "held-out real images", held_out, "grey"),
+    ):
+        weights = np.full(len(distances), 100 / len(distances))
+        above.hist(distances, bins, weights=weights, histtype="stepfilled", alpha=0.4, color=colour)
+        low, first, median, third, high = np.quantile(distances, [0.05, 0.25, 0.5, 0.75, 0.95])
+        below.plot([low, high], [y, y], color=colour, linewidth=2)
+        below.plot([first, third], [y, y], color=colour, linewidth=8, solid_capstyle="butt")
+        below.plot(median, y, "|", color="white", markersize=8, markeredgewidth=2)
+        label = f"{name}, median {median:.2f}"
+        above.plot([], [], color=colour, linewidth=8, alpha=0.4, label=label)
+    figure.suptitle("Distance to the nearest training image")
+    above.set(ylabel="% of the images")
+    below.set(yticks=[0, 1], yticklabels=["held-out", "generated"], ylim=(-0.6, 1.6))
+    below.set(xlim=(0, None))
+    below.set_xlabel(
+        "Euclidean distance of the pixels, each from 0 to 1\n"
+        "(bars: quantiles at 5, 25, 50, 75 and 95 %)"
+    )
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.canvas.print_png(path)
+
+
 def red_and_blue(values: np.ndarray) -> np.ndarray:
     """Map numbers (N, H, W) to colours (N, H, W, 3): 0 to white, positive to red, negative to blue.
 

@@ -92,9 +92,11 @@ def test_evaluate_measures_a_run(folder):
     result = demo("evaluate", "run", "--count", 128, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "chet distance" in result.stdout and "written to run/metrics.json" in result.stdout
-    assert (folder / "run" / "metrics.json").is_file() and (
-        folder / "run" / "neighbours.png"
-    ).is_file()
+    assert (folder / "run" / "metrics.json").is_file()
+    figures = result.stdout.strip().partition("in the same folder: ")[2].split(", ")
+    assert {"neighbours.png", "walk.gif"} < set(figures)
+    for name in figures:
+        assert (folder / "run" / name).is_file(), name
 
 
 def test_check_prints_a_table_with_a_tick_for_each_gradient(tmp_path):

@@ -40,6 +40,14 @@ def test_the_table_has_a_line_for_each_run(runs):
     assert hint.endswith("evaluate longer-name")
 
 
+def test_kid_and_memorisation_are_shown_where_they_were_measured(runs):
+    newer = {**runs["a"], "metrics": {"fd": 3.25, "kid": 0.0625, "memorisation": -0.125}}
+    head, first, second = format_comparison({"a": newer, "b": runs["a"]}).splitlines()
+    assert head.split()[-4:] == ["FD", "KID", "recall", "memorised"]
+    assert first.split()[-4:] == ["3.250", "0.062", "-", "-0.125"]
+    assert second.split()[-4:] == ["2.125", "-", "0.500", "-"]
+
+
 def test_without_any_metrics_there_are_no_columns_for_them(runs):
     lines = format_comparison({"longer-name": runs["longer-name"]}).splitlines()
     assert lines[0].split()[-2:] == ["best", "FD"]

@@ -25,6 +25,7 @@ from minigan.training.sampling import generate_many, load_networks
 PICTURES = ["gradient.png", "neighbours.png", "real-and-fake.png", "walk.gif", "walk.png"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (150, 12, 10), dtype=np.uint8)
 BRIEF = replace(SMALL, epochs=1, steps_per_epoch=7)
+MEMORISATION = {"nearer", "nearer_se", "memorisation", "memorisation_se"}
 
 
 def trained(folder, data, recipe=BRIEF):
@@ -55,16 +56,23 @@ def result(digits):
 def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits, result):
     assert json.loads((digits / "metrics.json").read_text()) == result
     for part in "run", "real", "noise":
-        assert set(result[part]) == {*report.METRIC_LABELS, "classes"} - {"agreement"}
+        names = {*report.METRIC_LABELS, "classes", "distances"} - {"agreement"}
+        assert set(result[part]) == names
+        assert len(result[part]["distances"]) == len(result["quantiles"])
         assert sum(result[part]["classes"]) == pytest.approx(1)
     assert result["real"]["fd"] < result["run"]["fd"]
     assert result["real"]["score"] > result["run"]["score"]
     assert result["real"]["kid"] < result["run"]["kid"] < 50
+    assert abs(result["real"]["nearer"] - 0.5) < 3 * result["real"]["nearer_se"] < 0.1
+    assert abs(result["real"]["memorisation"]) < 3 * result["real"]["memorisation_se"] < 0.6
+    assert result["noise"]["nearer"] == 0
+    median = result["quantiles"].index(0.5)
+    assert 4 < result["held_out_distances"][median] < 5 < result["noise"]["distances"][0]
     assert result["count"] == 200 and result["seed"] == 0
     assert result["against"] == "10000 MNIST's test images"
     assert result["features"]["classifier_accuracy"] > 0.988
     assert len(result["features"]["classifier_sha256"]) == 64
-    for name in [*PICTURES, "classes.png"]:
+    for name in [*PICTURES, "classes.png", "memorisation.png"]:
         with Image.open(digits / name) as picture:
             picture.load()
 
@@ -86,6 +94,22 @@ def test_the_table_says_how_its_numbers_were_measured(result):
     old = {"run": result["run"], "floor": result["real"], "ceiling": result["noise"]}
     others = {name: result[name] for name in ("count", "seed", "against", "features")}
     assert format_report({**old, **others}) == text  # as metrics.json was before 0.2.0
+    memorised = [line for line in lines if line.startswith("memorised")]
+    assert memorised[0].split()[-3:] == [
+        f"{result[part]['memorisation']:.3f}" for part in ("run", "real", "noise")
+    ]
+
+
+def test_a_file_without_the_newest_metrics_can_be_printed(result):
+    """metrics.json of 0.2.0 had no KID and no memorisation."""
+    older = dict(result)
+    for part in "run", "real", "noise":
+        newer = {"kid", "distances", *MEMORISATION}
+        older[part] = {key: value for key, value in result[part].items() if key not in newer}
+    del older["quantiles"], older["held_out_distances"]
+    text = format_report(older)
+    assert "Fréchet" in text and "KID" not in text and "memorised" not in text
+    assert set(text.splitlines()) < set(format_report(result).splitlines())
 
 
 def test_a_run_on_other_images_is_measured_with_pixel_features(own):
@@ -97,6 +121,8 @@ def test_a_run_on_other_images_is_measured_with_pixel_features(own):
     for name in PICTURES:
         assert (own / name).is_file()
     assert not (own / "classes.png").exists()
+    assert not (own / "memorisation.png").exists(), "there are no held-out images"
+    assert "held-out" not in format_report(result)
 
 
 def test_test_images_are_used_where_there_are_some(tmp_path):
@@ -174,6 +200,32 @@ def test_neighbours_are_below_the_images_they_are_closest_to(own, monkeypatch):
         pixels = np.asarray(picture)[::3, ::3]
     expected = make_grid(np.concatenate([memorised[:14]] * 3), columns=14)
     np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_generator_that_copies_is_found(copied, tmp_path, monkeypatch):
+    """With test images, `evaluate` notices copies; new images of the same kind are none."""
+    rng = np.random.default_rng(0)
+    images = (rng.random((900, 6, 1)) * rng.random((900, 1, 5)) * 255).astype(np.uint8)
+    training, held_out, new = images[:400], images[400:600], images[600:]
+    np.savez(tmp_path / "data.npz", images=training, test_images=held_out)
+    run = trained(tmp_path / "run", tmp_path / "data.npz")
+    generated = (training[:300] if copied else new).astype("float32") / 255
+    monkeypatch.setattr(report, "generate", lambda G, z, pixel_min: generated[: len(z)])
+    result = evaluate(run, count=300)
+    for part in "run", "real", "noise":
+        assert MEMORISATION < set(result[part])
+        assert result[part]["memorisation_se"] > 0
+    found = result["run"]
+    if copied:
+        assert found["memorisation"] == found["nearer"] == 1
+        assert found["distances"] == pytest.approx([0] * 7, abs=0.01)
+    else:
+        assert abs(found["memorisation"]) < 3 * found["memorisation_se"] < 1
+        assert abs(found["nearer"] - 0.5) < 3 * found["nearer_se"] < 0.2
+    assert abs(result["real"]["memorisation"]) < 3 * result["real"]["memorisation_se"] < 1
+    with Image.open(run / "memorisation.png") as picture:
+        picture.load()
 
 
 def test_the_evaluator_of_digits_compares_with_mnist_s_test_images():

@@ -131,6 +131,46 @@ def test_the_lines_are_labelled_with_their_values(saved_curves):
     assert [list(given["lines"]) for given in saved_curves[2:]] == [[0.5], [0.45]]
 
 
+@pytest.mark.parametrize("generated", [np.arange(1.0, 3, 0.01), np.zeros(50), np.full(50, 15.0)])
+def test_memorisation_shows_both_distributions_and_their_quantiles(
+    generated, tmp_path, monkeypatch
+):
+    figures, held_out = [], np.arange(2.0, 6, 0.1)
+    new_figure = plots.new_figure
+
+    def remember(*size):
+        figures.append(new_figure(*size))
+        return figures[0]
+
+    monkeypatch.setattr(plots, "new_figure", remember)
+    plots.save_memorisation(generated, held_out, tmp_path / "memorisation.png")
+    figure = figures[0]
+    above, below = figure.axes
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.texts] == [
+        f"generated images, median {np.median(generated):.2f}",
+        f"held-out real images, median {np.median(held_out):.2f}",
+    ]
+    for patch, distances in zip(above.patches, (generated, held_out)):
+        left, right = patch.get_extents().transformed(above.transData.inverted()).intervalx
+        assert left <= distances.min() + 0.5 and right >= distances.max() - 0.5
+    for line, distances in zip(below.lines[::3], (generated, held_out)):
+        assert line.get_xdata() == pytest.approx(np.quantile(distances, [0.05, 0.95]))
+    for line, distances in zip(below.lines[1::3], (generated, held_out)):
+        assert line.get_xdata() == pytest.approx(np.quantile(distances, [0.25, 0.75]))
+    assert figure.get_suptitle() and above.get_ylabel() and below.get_xlabel()
+    renderer = figure.canvas.get_renderer()
+    box = legend.get_window_extent(renderer)
+    words = [below.xaxis.label, *below.get_xticklabels(), *below.get_yticklabels()]
+    for other in above, below, *words:
+        assert not box.overlaps(other.get_window_extent(renderer))
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+
+
+def test_memorisation_of_a_single_distance_is_no_error(tmp_path):
+    plots.save_memorisation(np.zeros(5), np.zeros(1), tmp_path / "memorisation.png")
+
+
 def test_curves_and_bars_are_written(tmp_path):
     plots.save_losses(HISTORY, tmp_path / "losses.png")
     plots.save_scores(HISTORY, tmp_path / "scores.png")
@@ -138,6 +178,9 @@ def test_curves_and_bars_are_written(tmp_path):
     plots.save_classes([0.1] * 10, np.full(10, 0.1), tmp_path / "classes.png")
     weights = np.random.default_rng(0).standard_normal((13, 4, 5))
     plots.save_weights([("title", weights, "caption")] * 2, tmp_path / "weights.png")
-    for name in "losses", "scores", "fd", "classes", "weights":
+    plots.save_memorisation(
+        np.arange(1.0, 3, 0.01), np.arange(2.0, 6, 0.1), tmp_path / "memorisation.png"
+    )
+    for name in "losses", "scores", "fd", "classes", "weights", "memorisation":
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert len(np.unique(np.asarray(picture.convert("L")))) > 10
