@@ -11,9 +11,9 @@ The idea
     memorisation   the share of the generated images that are copies, estimated as below
 
 Why `nearer` is not enough
-    A smooth image, without details of its own, is near to many images, whether or not they were
-    used for training. A generator whose images are smoother than real ones has a `nearer` above
-    1/2 without having copied anything. Memorisation therefore does not ask how near the nearest
+    A smooth or typical image, without details of its own, is near to many images, whether or not
+    they were used for training. A generator that prefers such images has a `nearer` above 1/2
+    without having copied anything. Memorisation therefore does not ask how near the nearest
     image is, but which image that is. A generator that has learned the distribution of n training
     images, and not the images themselves, cannot know that they were used for training and that m
     others of the same distribution were held out. The nearest of all n + m images is then a

@@ -4,7 +4,8 @@ The idea
     The two losses show how D and G compare, not how good the images are. We therefore generate many
     images and compare them with test images, on which the generator was not trained. Every metric
     misses some faults, so there are several. None of them can be interpreted without two reference
-    values: that of real images, which is the best that can be expected, and that of noise.
+    values: that of real images, which is the best that can be expected, and that of noise. No
+    metric of this module notices that a generator copies training images. See memorisation.py.
 
 Fréchet distance, FD: are the two distributions alike?
     Each image is described by numbers called features (for digits, the 128 of classifier.py). The

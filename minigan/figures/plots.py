@@ -229,7 +229,7 @@ def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path) -
     """
     figure = new_figure(7, 4.5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
-    bins = np.linspace(0, max(generated.max(), held_out.max()) or 1.0, 40)
+    bins = np.linspace(0, max(generated.max(), held_out.max()), 40)
     for y, name, distances, colour in (
         (1, "generated images", generated, "C0"),
         (0, "held-out real images", held_out, "grey"),

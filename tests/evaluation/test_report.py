@@ -12,6 +12,7 @@ from minigan.datasets.idx import SHIPPED, load_images
 from minigan.datasets.load import load_dataset
 from minigan.datasets.pixels import DataError
 from minigan.evaluation import report
+from minigan.evaluation.memorisation import quantiles
 from minigan.evaluation.report import evaluate, format_report, make_evaluator, pixel_gradient
 from minigan.figures.plots import make_grid
 from minigan.gan.models import make_discriminator, make_generator
@@ -212,7 +213,13 @@ def test_a_generator_that_copies_is_found(copied, tmp_path, monkeypatch):
     run = trained(tmp_path / "run", tmp_path / "data.npz")
     generated = (training[:300] if copied else new).astype("float32") / 255
     monkeypatch.setattr(report, "generate", lambda G, z, pixel_min: generated[: len(z)])
+    shown, save = [], report.plots.save_memorisation
+    monkeypatch.setattr(
+        report.plots, "save_memorisation", lambda *args: (shown.append(args), save(*args))
+    )
     result = evaluate(run, count=300)
+    assert quantiles(shown[0][0]) == result["run"]["distances"]
+    assert quantiles(shown[0][1]) == result["held_out_distances"]
     for part in "run", "real", "noise":
         assert MEMORISATION < set(result[part])
         assert result[part]["memorisation_se"] > 0
