@@ -29,6 +29,7 @@ FIGURES = {  # chapter: its figures, in docs/
     "accel/cpu": ["growth.png"],
     "training/loop": ["race.png"],
     "training/sampling": ["conditional.png"],
+    "evaluation/memorisation": ["memorisation.png"],
     "evaluation/report": ["neighbours.png"],
     "figures/toys": ["toy.gif"],
 }

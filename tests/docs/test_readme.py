@@ -72,6 +72,7 @@ READ_ONLY = {  # and why
     "demo.py --backend cupy": "needs a GPU; benchmarks/gpu_check.sh runs it",
     "demo.py --data /usr/share/datasets/fashion-mnist": "needs Debian's package",
     "docs/make_book.py": "test_book.py makes the book",
+    "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
     "benchmarks/race.py": "needs PyTorch, and eight minutes",
     "benchmarks/recipes.py": "takes an hour and more",
     "benchmarks/losses.py": "takes hours",
@@ -97,6 +98,8 @@ def declared_extras():
     return re.findall(r"^(\\w+) =$", section, re.M)
 
 if name == "pip":  # needs a network: only the name of the extra is checked
+    if re.fullmatch(r"install(?: [\\w-]+==[\\d.]+)+", line):  # pinned versions, for a benchmark
+        sys.exit()
     install = re.fullmatch(r"install (?:-e )?\\.(?:\\[(\\w+)\\])?", line)
     install = install or refuse("no such install")
     if install[1] not in [None, *declared_extras()]:
@@ -400,6 +403,37 @@ def test_the_metrics_are_those_of_the_files():
     assert "{:.1f}, {:.1f} and {:.1f} %".format(*agreement) in results
     conditional_fd = [run["fd"] for run in conditional]
     assert "{:.2f}, {:.2f} and {:.2f}, about half".format(*conditional_fd) in results
+
+
+def test_kid_and_memorisation_are_those_of_the_files():
+    results = " ".join(read("docs/results.md").split())
+    default, conditional = (
+        json.loads(read(f"docs/seeds/one-thread-{name}-0.json")) for name in ("seed", "conditional")
+    )
+    columns = [default["run"], conditional["run"], default["real"], default["noise"]]
+    for metric in "nearer", "memorisation":
+        shown = " | ".join(f"{part[metric]:.2f} ± {part[metric + '_se']:.2f}" for part in columns)
+        assert f"| {shown} | 1 |" in results, metric
+    run, real, noise = (default[part] for part in ("run", "real", "noise"))
+    assert f"| 10,000 | 1 | {run['fd']:.2f} | {run['kid']:.3f} |" in results
+    assert f"KID of {real['kid']:.3f} and noise has one of {noise['kid']:.2f}" in results
+    assert run["nearer"] < 0.5 < conditional["run"]["nearer"] - 3 * run["nearer_se"]
+    assert abs(run["memorisation"]) < run["memorisation_se"]
+    difference = conditional["run"]["memorisation"] - real["memorisation"]
+    assert abs(difference) < conditional["run"]["memorisation_se"]
+    assert f"that of exact copies is {real['fd']:.2f}" in results
+    for metric in "precision", "recall":
+        both = conditional["run"][metric], real[metric]
+        assert "{} {:.2f}, real images {:.2f}".format(metric, *both) in results
+
+
+def test_the_pinned_versions_of_the_peers_are_those_of_the_script():
+    script = read("benchmarks/metrics_peers.py")
+    pins = re.findall(r"^pip install (.*==.*)$", read("docs/results.md"), re.MULTILINE)
+    assert len(pins) == 1 and f"    pip install {pins[0]}\n" in script
+    assert dict(re.findall(r"([\w-]+)==([\d.]+)", pins[0])) == dict(
+        re.findall(r'^    "([\w-]+)": "([\d.]+)",$', script, re.MULTILINE)
+    )
 
 
 def test_the_distances_of_the_best_recipe_are_in_the_order_of_the_seeds():
