@@ -47,6 +47,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan.gan.steps import generate_fakes
 from minigan.nn.layer import Layer
 from minigan.nn.optim import NoOpOptimizer
 from minigan.nn.sequential import Sequential
@@ -86,6 +87,14 @@ class DataParallel:
         self.threads = ThreadPoolExecutor(n - 1)
         self.blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
 
+    def generate_fakes(self, z: np.ndarray, *, labels: Any, rng: Any) -> list:
+        """[generate_fakes(G, part of z) of a replica, for each part], the `fakes` of `run`."""
+
+        def step(G, D, optimizer, z, **options):
+            return generate_fakes(G, z, **options)
+
+        return self.run_parts(step, self.make_parts([z], dict(labels=labels, rng=rng)))
+
     def run(
         self,
         step: Callable,
@@ -102,28 +111,33 @@ class DataParallel:
         penalty may use random numbers. The number of parts is the number of replicas or, if that
         does not divide N, the next smaller number that does.
         """
-        n = next(n for n in range(len(self.replicas), 0, -1) if len(x) % n == 0)
-        if n == 1:
-            return step(self.G, self.D, optimizer, x, *arrays, **options)
-        for network in self.G, self.D:
-            network.check_views()
-        parts = [
-            (args, dict(zip(options, values)))
-            for args, values in zip(zip(*split([x, *arrays], n)), zip(*split(options.values(), n)))
-        ]
+        parts = self.make_parts([x, *arrays], options)
+        if len(parts) == 1:
+            [(args, options)] = parts
+            return step(self.G, self.D, optimizer, *args, **options)
         results = self.run_parts(step, parts)
         net.dtheta[...] = 0
-        for G, D in self.replicas[:n]:
+        for G, D in self.replicas[: len(parts)]:
             net.dtheta += D.dtheta if net is self.D else G.dtheta
-        net.dtheta /= n
+        net.dtheta /= len(parts)
         optimizer.step(net.dtheta)
         return np.mean(results, axis=0)
+
+    def make_parts(self, arrays: list, options: dict) -> list:
+        """[(arguments, options) of each part]; the number of parts divides N."""
+        n = next(n for n in range(len(self.replicas), 0, -1) if len(arrays[0]) % n == 0)
+        return [
+            (args, dict(zip(options, values)))
+            for args, values in zip(zip(*split(arrays, n)), zip(*split(options.values(), n)))
+        ]
 
     def run_parts(self, step: Callable, parts: list) -> list:
         """[step(G, D, ..., *args, **options) of a replica, for each part], computed in parallel.
 
         Errors are raised after all threads have finished.
         """
+        for network in self.G, self.D:
+            network.check_views()
         n = len(parts)
         # queues[i][j] leads from replica i to replica j
         queues: list[list[SimpleQueue]] = [[SimpleQueue() for _ in range(n)] for _ in range(n)]
@@ -167,11 +181,16 @@ class DataParallel:
 
 
 def split(values: Any, n: int) -> list[list]:
-    """For each value the list of its n parts; arrays are split along axis 0, and everything else is
-    repeated.
+    """For each value the list of its n parts; arrays are split along axis 0, a list consists of
+    parts already, and everything else is repeated.
     """
     return [
-        np.split(value, n) if isinstance(value, np.ndarray) else [value] * n for value in values
+        value
+        if isinstance(value, list)
+        else np.split(value, n)
+        if isinstance(value, np.ndarray)
+        else [value] * n
+        for value in values
     ]
 
 

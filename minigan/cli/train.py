@@ -125,14 +125,14 @@ def add_arguments(parser):
     add(
         "--penalty",
         choices=["none", *PENALTIES],
-        help="penalty on the gradient of the discriminator (default none: a penalty makes a step"
-        " 1.4 times as long; see docs/losses.md)",
+        help="penalty on the gradient of the discriminator (default: the recipe's; see"
+        " docs/losses.md)",
     )
     add(
         "--penalty-weight",
         type=arguments.positive_float,
         metavar="X",
-        help=f"weight of the penalty (default: the recipe's, or {DEFAULT.penalty_weight:g}, as in"
+        help=f"weight of the penalty (default: the recipe's, or {Recipe.penalty_weight:g}, as in"
         " both papers)",
     )
     add(
@@ -190,8 +190,8 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     if args.penalty not in (None, recipe.penalty):
         # the weight of one penalty has no meaning for another
         new = {
-            "penalty_weight": DEFAULT.penalty_weight,
-            "penalty_every": DEFAULT.penalty_every,
+            "penalty_weight": Recipe.penalty_weight,
+            "penalty_every": Recipe.penalty_every,
             **new,
         }
     if args.penalty == "none":

@@ -50,6 +50,10 @@ def loader_script(settings: dict, recipe: Recipe, G: Sequential, name: str) -> b
     z = f"torch.randn(100, {recipe.latent_dim})"
     if recipe.noise == "uniform":
         z = f"(2 * torch.rand(100, {recipe.latent_dim}) - 1) * 3 ** 0.5"
+    halves = ""
+    if recipe.noise == "half-binary":
+        half = recipe.latent_dim // 2
+        halves = f"\nz[:, {half}:] = 1 - 2 * (z[:, {half}:] < 0).float()"
     labels, names = "", class_names(settings)
     if names:
         labels = (
@@ -66,6 +70,6 @@ from torch import nn
 G = nn.Sequential({modules[:-1]})
 G.load_state_dict(load_file({name!r}))
 G.eval().requires_grad_(False)
-z = {z}{labels}
+z = {z}{halves}{labels}
 images = {images}.clip(0, 1)
 """.encode()

@@ -5,6 +5,17 @@ The idea
     the same image, and a nearby z gives a similar image. A path from one z to another is therefore
     a gradual transition between two images, and every point on the path also gives an image.
 
+Distributions
+    normal         Z standard normal numbers
+    uniform        Z uniform numbers, scaled to variance 1
+    half-binary    Z/2 standard normal numbers and Z/2 signs, each -1 or 1 at random
+
+    Digits are separate kinds of images, but normal noise is one connected cloud, so somewhere in it
+    G must change from a three to an eight, and the noise in between gives images that are neither.
+    A sign has nothing in between. G can use signs for what differs in kind, and normal numbers for
+    what varies gradually. (Ben-Yosef & Weinshall 2018 use a mixture of normal distributions for the
+    same reason.)
+
 Interpolation
     The square of each of the Z normal numbers has mean 1, so the length of z is close to sqrt(Z),
     and hardly any z is near 0. The straight line between two latent vectors passes closer to 0 than
@@ -42,7 +53,11 @@ def sample_latents(recipe: Any, rng: Any, n: int) -> Array:
     if recipe.noise == "uniform":
         # the uniform distribution on [-a, a] has variance a²/3, so a = sqrt(3) gives variance 1
         return (2 * rng.random((n, recipe.latent_dim), dtype=recipe.dtype) - 1) * math.sqrt(3)
-    return rng.standard_normal((n, recipe.latent_dim), dtype=recipe.dtype)
+    z = rng.standard_normal((n, recipe.latent_dim), dtype=recipe.dtype)
+    if recipe.noise == "half-binary":
+        signs = z[:, recipe.latent_dim // 2 :]
+        signs[...] = 1 - 2 * (signs < 0)
+    return z
 
 
 def one_hot(labels: np.ndarray, n_classes: int, dtype: str = "float32") -> np.ndarray:

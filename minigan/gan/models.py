@@ -14,9 +14,12 @@ Architectures
     dcgan       G has a Dense layer to an image of a quarter of the height and width, then two
                 transposed convolutions of 4 x 4 with stride 2. D is the same in reverse. There is
                 batch norm everywhere except next to the pixels (Radford et al. 2016, section 3).
-    conv        Our own. G is dcgan's G with one more Dense layer at the beginning. D has two
-                convolutions and a hidden Dense layer, without batch norm, so that its gradient can
-                be penalised (gradient_penalty.py).
+    patch       Our own, and the default. G is dcgan's G without batch norm, with one more Dense
+                layer at the beginning. D first divides the image into overlapping patches of 6 x 6
+                pixels, by a convolution with stride 4, and continues with Dense layers. It has no
+                batch norm, so that its gradient can be penalised (gradient_penalty.py).
+    conv        The default of earlier versions for convolutions: G as in patch, but with batch
+                norm; D with two convolutions of 4 x 4 and one hidden Dense layer.
     auto-write  G has a Dense layer to an image of twice the height and width, then three
                 convolutions with stride 2, each but the last followed by upsampling. D has two
                 5 x 5 convolutions, each followed by pooling, and two Dense layers.
@@ -238,6 +241,33 @@ def conv_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
     return Sequential(G), Sequential(D)
 
 
+def patch_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
+    """(G, D) made of convolutions and Dense layers, without batch norm, for images of any size."""
+    (dense_G, dense_D), (_, conv_D) = layer_makers(Dense, r, rng), layer_makers(Conv2d, r, rng)
+    (units_G, a, _), (c, *units_D) = r.widths_G, r.widths_D
+    (height, width), channels = shape[:2], math.prod(shape[2:]) + n_classes
+    G = [
+        *label_layers(n_classes),
+        dense_G(r.latent_dim + n_classes, units_G),
+        LeakyReLU(r.negative_slope_G),
+        dense_G(units_G, math.ceil(height / 4) * math.ceil(width / 4) * a),
+        *upsampling_layers(r, shape, rng, batch_norm=False),
+    ]
+    # One patch for each 4 pixels. Where the size is no multiple of 4, all patches are larger by the
+    # remainder, so that they extend to one pixel beyond the edge on every side.
+    down, across = max(1, height // 4), max(1, width // 4)
+    patch = height - 4 * down + 6, width - 4 * across + 6
+    D = [
+        image_layer(shape, n_classes),
+        conv_D(channels, c, patch, stride=4, padding=1),
+        *activation_D(r),
+        Reshape(down * across * c),
+    ]
+    for n_in, n_out in zip([down * across * c, *units_D], units_D):
+        D += [dense_D(n_in, n_out), *activation_D(r)]
+    return Sequential(G), Sequential([*D, dense_D(units_D[-1], 1)])
+
+
 def auto_write_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
     """(G, D) made of convolutions, with upsampling in G and pooling in D."""
     (dense_G, dense_D), (conv_G, conv_D) = layer_makers(Dense, r, rng), layer_makers(Conv2d, r, rng)
@@ -285,18 +315,34 @@ def layer_makers(kind: Callable, r: Any, rng: Any) -> tuple[Callable, Callable]:
     )  # type: ignore[return-value]
 
 
-def upsampling_layers(r: Any, shape: ImageShape, rng: Any) -> list[Layer]:
-    """The layers from h·w·a numbers to an image of 4h x 4w pixels, with b channels in between."""
-    (height, width), channels, (a, b) = shape[:2], math.prod(shape[2:]), r.widths_G[-2:]
-    transpose = layer_makers(ConvTranspose2d, r, rng)[0]
+def upsampling_layers(
+    r: Any, shape: ImageShape, rng: Any, *, batch_norm: bool = True
+) -> list[Layer]:
+    """The layers from h·w·a numbers to an image of 4h x 4w pixels, with b channels in between.
+
+    Each of the two transposed convolutions doubles height and width. For sizes that are not
+    multiples of 4, h and w are rounded up, and a kernel of 3 instead of 4 doubles a number of rows
+    or columns less 1.
+    """
+    channels, (a, b) = math.prod(shape[2:]), r.widths_G[-2:]
+    half = [math.ceil(n / 2) for n in shape[:2]]
+    quarter = [math.ceil(n / 2) for n in half]
+
+    def doubling(channels_in, channels_out, to):
+        kernel_size = tuple(3 if n % 2 else 4 for n in to)
+        make = layer_makers(ConvTranspose2d, r, rng)[0]
+        return make(channels_in, channels_out, kernel_size, stride=2, padding=1)
+
+    def activation(channels):
+        norm = [BatchNorm2d(channels, dtype=r.dtype)] if batch_norm else []
+        return [*norm, LeakyReLU(r.negative_slope_G)]
+
     return [
-        Reshape(height // 4, width // 4, a),
-        BatchNorm2d(a, dtype=r.dtype),
-        LeakyReLU(r.negative_slope_G),
-        transpose(a, b, 4, stride=2, padding=1),
-        BatchNorm2d(b, dtype=r.dtype),
-        LeakyReLU(r.negative_slope_G),
-        transpose(b, channels, 4, stride=2, padding=1),
+        Reshape(*quarter, a),
+        *activation(a),
+        doubling(a, b, half),
+        *activation(b),
+        doubling(b, channels, shape[:2]),
         Reshape(*shape),
         Tanh(),
     ]
@@ -328,6 +374,7 @@ ARCHITECTURES = {
     "dense": Architecture(dense_gan, connects_widths=True),
     "maxout": Architecture(maxout_gan, unused=("negative_slope_D",), connects_widths=True),
     "dcgan": Architecture(dcgan, (2, 2), size_multiple=4, connects_widths=True),
+    "patch": Architecture(patch_gan, (3, 3), connects_widths=True),
     "conv": Architecture(conv_gan, (3, 3), size_multiple=4, connects_widths=True),
     "auto-write": Architecture(auto_write_gan, (2, 3), size_multiple=4, connects_widths=True),
 }

@@ -50,6 +50,10 @@ Forward and backward of the generator step
     autograd framework computes them unless D is frozen, and they must be zeroed before D's own
     step. If the fakes were detached here, G would receive no gradient at all.)
 
+    The paper draws new noise for this step. The fakes of D's step can also be used again, because G
+    has not changed since (`fakes`): D is trained on them, and G learns what the new D thinks of
+    them. This saves a pass of G. Our own recipes do so.
+
     -log D(G(z)) is not merely another form of log(1 - D(G(z))) in the 2014 formula. Both decrease
     when G deceives D, but their gradients differ. They are the first two losses of losses.py, with
     the derivatives sigmoid(a) - 1 and -sigmoid(a). While G is poor, sigmoid(a) = D(G(z)) is near 0,
@@ -103,6 +107,11 @@ def with_labels(x: Array, labels: Array | None) -> Any:
     return x if labels is None else (x, labels)
 
 
+def generate_fakes(G: Sequential, z: Array, *, labels: Array | None = None, rng: Any) -> tuple:
+    """(N fakes, cache of G), from noise z (N, Z)."""
+    return G.forward(with_labels(z, labels), train=True, rng=rng)
+
+
 def discriminator_step(
     G: Sequential,
     D: Sequential,
@@ -114,17 +123,19 @@ def discriminator_step(
     real_label: float = 1.0,
     loss: AdversarialLoss = NON_SATURATING,
     penalty: Callable | None = None,
+    fakes: tuple | None = None,
     rng: Any,
 ) -> tuple[Array, Array, Array]:
     """Train D on N real images (N, ...) and N fakes.
 
-    Returns (loss, mean D(x), mean D(G(z))), each of shape (). A penalty is a further loss of D
+    Returns (loss, mean D(x), mean D(G(z))), each of shape (). `fakes` is the result of
+    generate_fakes for z, if it has been computed before. A penalty is a further loss of D
     (see gradient_penalty.py): `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with
     its gradient. The returned loss does not include it.
     """
     xp, n = get_array_module(real), len(real)
     # the cache is discarded, so no gradient can flow back into G
-    fake = G.forward(with_labels(z, labels), train=True, rng=rng)[0]
+    fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     targets = xp.zeros((2 * n, 1), dtype=real.dtype)
     targets[:n] = real_label
 
@@ -150,13 +161,15 @@ def generator_step(
     *,
     labels: Array | None = None,
     loss: AdversarialLoss = NON_SATURATING,
+    fakes: tuple | None = None,
     rng: Any,
 ) -> Array:
     """Train G to generate images that D considers real, from noise z (N, Z).
 
-    Returns the loss, of shape ().
+    Returns the loss, of shape (). `fakes` is the result of generate_fakes for z, if it has been
+    computed before with the same G.
     """
-    fake, cache_G = G.forward(with_labels(z, labels), train=True, rng=rng)
+    fake, cache_G = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     logits, cache_D = D.forward(with_labels(fake, labels), train=True, rng=rng)
     losses, dlogits = loss.generator_loss(logits)
     dfake = D.backward(dlogits / len(z), cache_D, need_dparams=False)
@@ -176,13 +189,14 @@ def discriminator_step_two_passes(
     real_label: float = 1.0,
     loss: AdversarialLoss = NON_SATURATING,
     penalty: Callable | None = None,
+    fakes: tuple | None = None,
     rng: Any,
 ) -> tuple[Array, Array, Array]:
     """discriminator_step with one pass over the N real images (N, ...) and one over the N fakes.
 
     This is the form in the paper.
     """
-    fake = G.forward(with_labels(z, labels), train=True, rng=rng)[0]
+    fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     logits_real, cache = D.forward(with_labels(real, labels), train=True, rng=rng)
     losses_real, dlogits = loss.discriminator_loss(logits_real, real_label)
     D.backward(dlogits / len(real), cache, need_dx=False)

@@ -133,8 +133,8 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         raise RunError(
             f"{data} holds images of {format_shape(shape)}, and the recipe {recipe.name} needs"
             f" multiples of {multiple}: use"
-            f" --size {min(shape[:2]) // multiple * multiple or multiple}, or a fully connected"
-            " recipe, such as --recipe default"
+            f" --size {min(shape[:2]) // multiple * multiple or multiple}, or a recipe for any"
+            " size, such as --recipe default"
         )
     if recipe.conditional and labels is None:
         why = "".join(f"; {note}" for note in dataset.notes if "no classes" in note)

@@ -53,6 +53,7 @@ from minigan.gan.recipes import Recipe
 from minigan.gan.steps import (
     discriminator_step,
     discriminator_step_two_passes,
+    generate_fakes,
     generator_step,
 )
 from minigan.nn.ema import ExponentialMovingAverage
@@ -137,6 +138,7 @@ class GAN:
             ExponentialMovingAverage(vector, recipe.ema_decay)
             for vector in (self.G_ema.theta, self.G_ema.buffers)
         ]
+        self.shared: Any = None  # noise and fakes of D's step, until G's step
         self.order = np.random.default_rng(seed_of(seed, "order"))
         self.indices: Any = None  # positions of this epoch's images, in the order of training
         self.shown = 0  # number of batches of them that have been shown
@@ -242,6 +244,8 @@ class GAN:
         """The same with gan/steps.py; a penalty is added every `penalty_every` training steps."""
         recipe, penalty = self.recipe, None
         real, z = self.real_images(batch), sample_latents(recipe, self.noise, recipe.batch_size)
+        if recipe.shared_fakes:
+            self.shared = z, self.generate_fakes(z, batch)
         if recipe.penalty and penalised and self.t % recipe.penalty_every == 0:
             penalty = make_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
         mixing = any(layer.mixes_examples for layer in self.D.layers)
@@ -249,6 +253,8 @@ class GAN:
         options: dict[str, Any] = dict(
             real_label=recipe.real_label, loss=self.loss, penalty=penalty, rng=self.dropout
         )
+        if recipe.shared_fakes:
+            options["fakes"] = self.shared[1]
         if self.parallel:
             return tuple(
                 self.parallel.run(
@@ -257,14 +263,26 @@ class GAN:
             )
         return step(self.G, self.D, self.optimizer_D, real, z, labels=batch.labels, **options)
 
+    def generate_fakes(self, z: Array, batch: Batch) -> Any:
+        """The fakes of both steps, and what G's backward needs: a list of parts if `parallel`."""
+        options = dict(labels=batch.labels, rng=self.dropout)
+        if self.parallel:
+            return self.parallel.generate_fakes(z, **options)
+        return generate_fakes(self.G, z, **options)
+
     def generator_step(self, batch: Batch) -> Array:
         """Train G on new noise, with the labels of the batch if there are any; returns the loss."""
         if self.fused:
             return self.fused.generator_step(self.optimizer_G)
-        z = sample_latents(
-            self.recipe, self.noise, self.recipe.batch_size_G or self.recipe.batch_size
+        recipe, fakes = self.recipe, None
+        if recipe.shared_fakes:
+            z, fakes = self.shared
+            self.shared = None  # so that the next step can reuse its memory
+        else:
+            z = sample_latents(recipe, self.noise, recipe.batch_size_G or recipe.batch_size)
+        options = dict(
+            labels=self.repeat_labels(batch, len(z)), loss=self.loss, fakes=fakes, rng=self.dropout
         )
-        options = dict(labels=self.repeat_labels(batch, len(z)), loss=self.loss, rng=self.dropout)
         if self.parallel:
             return self.parallel.run(generator_step, self.G, self.optimizer_G, z, **options)
         return generator_step(self.G, self.D, self.optimizer_G, z, **options)
