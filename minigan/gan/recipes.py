@@ -177,6 +177,11 @@ def validate_recipe(recipe: Recipe) -> None:
             f" images (see gradient_penalty.py), but the discriminator of the recipe {recipe.name}"
             " has batch norm: choose another recipe, or no penalty"
         )
+    if recipe.shared_fakes and recipe.batch_size_G not in (0, recipe.batch_size):
+        raise ValueError(
+            f"with shared_fakes G learns from the {recipe.batch_size} fakes of D's step, but the"
+            f" recipe {recipe.name} has a batch_size_G of {recipe.batch_size_G}: leave it at 0"
+        )
     if recipe.real_label != 1 and not GAN_LOSSES[recipe.loss].equilibrium_logit:
         raise ValueError(
             f"the {recipe.loss} loss requires real_label to be 1, but the recipe {recipe.name} has"
