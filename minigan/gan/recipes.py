@@ -6,13 +6,13 @@ The idea
     the run.
 
     docs/recipe.md describes how our own recipe `default` was found, and docs/recipes.md compares
-    the recipes. All except `default`, `default-conv` and `keras-mlp-fixed` follow well-known
-    publications and tutorials. Where a published value is not available here, a comment beside the
-    recipe says so.
+    the recipes. All except `default`, `dense` and `keras-mlp-fixed` follow well-known publications
+    and tutorials. Where a published value is not available here, a comment beside the recipe says
+    so.
 
->>> recipe = RECIPES["default"]
->>> recipe.widths_G, recipe.beta1
-((256, 512), 0.0)
+>>> recipe = RECIPES["pytorch-mlp"]
+>>> recipe.widths_G, recipe.learning_rate
+((256, 256), 0.0002)
 >>> replace(recipe, epochs=3).epochs
 3
 """
