@@ -27,13 +27,22 @@ LEFT_OUT = 0  # how many long tests were left out
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo.py"
 SMALL = replace(
-    RECIPES["default"], latent_dim=3, widths_G=(6,), widths_D=(6, 5), batch_size=20, epochs=2
+    RECIPES["dense"], latent_dim=3, widths_G=(6,), widths_D=(6, 5), batch_size=20, epochs=2
 )
 SMALL_IMAGES = np.random.default_rng(0).integers(0, 256, (90, 6, 5), dtype=np.uint8)
+CONV = replace(  # an architecture that only old runs have
+    RECIPES["default"],
+    name="conv",
+    networks="conv",
+    widths_D=(8, 16, 256),
+    noise="normal",
+    shared_fakes=False,
+)
 WIDTHS = {
     "dense": ((6, 5), (5, 6)),
     "maxout": ((6, 5), (4, 3)),
     "dcgan": ((4, 3), (3, 4)),
+    "patch": ((6, 4, 3), (3, 6, 5)),
     "conv": ((6, 4, 3), (3, 4, 6)),
     "auto-write": ((8, 6), (8, 6, 12)),
 }
@@ -41,7 +50,7 @@ WIDTHS = {
 
 def small(name):
     """A recipe of that name with tiny networks."""
-    recipe = RECIPES[name]
+    recipe = {**RECIPES, "conv": CONV}[name]
     widths_G, widths_D = WIDTHS[recipe.networks]
     return replace(
         recipe,

@@ -285,7 +285,7 @@ BUGS = {  # name: module, the lines that are appended to it, the tests that must
         """,
         [
             "accel/test_data_parallel.py::test_parts_equal_the_whole_batch[dcgan-2]",
-            "accel/test_data_parallel.py::test_parts_equal_the_whole_batch[default-conv-3]",
+            "accel/test_data_parallel.py::test_parts_equal_the_whole_batch[conv-3]",
         ],
     ),
     "only the first replica's gradient": (
@@ -321,7 +321,7 @@ BUGS = {  # name: module, the lines that are appended to it, the tests that must
         """,
         [
             "accel/test_data_parallel.py"
-            "::test_the_error_of_a_replica_is_raised_and_no_other_waits[1]"
+            "::test_the_error_of_a_replica_is_raised_and_no_other_waits[1-dcgan]"
         ],
     ),
     "a penalty whose norm is taken over the wrong axis": (  # Zeleni9/pytorch-wgan#40

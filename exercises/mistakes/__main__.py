@@ -38,7 +38,7 @@ from minigan.figures.plots import save_grid
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 SEED = 0
-STEPS = 936  # two epochs of the recipe `default`
+STEPS = 936  # two epochs of the recipe `dense`
 EVERY = 12  # steps that are averaged for one point of a curve
 SHOWN = 25  # samples in a figure
 EPOCH = 468  # the numbers in the text are means of the last 468 steps
@@ -55,10 +55,10 @@ INTRO = """# Eight mistakes and their symptoms
 Each of these mistakes occurs in code from which people have learned. Every section lists the
 threads in which its mistake was discussed. [`exercises/mistakes/`](../exercises/mistakes)
 reproduces each in a few lines that override minigan's own training, and trains it next to a healthy
-run: the same seed, the same images, {steps:,} steps (a whole run of the recipe `default` has
+run: the same seed, the same images, {steps:,} steps (a whole run of the recipe `dense` has
 7,488). FD is the Fréchet distance between 2,000 samples and the test images
 ([`metrics.py`](../minigan/evaluation/metrics.py)); 0 is best. The {shown} samples are the first
-ones, not selected. Each run was made with a single seed. Three seeds of `default` differed by 5 %
+ones, not selected. Each run was made with a single seed. Three seeds of `dense` differed by 5 %
 after four epochs ([recipe.md](recipe.md)), so small differences mean nothing. The measurements are
 reported as they are, even where the effect is smaller than the mistake's reputation suggests. This
 command writes the page:

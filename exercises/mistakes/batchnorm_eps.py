@@ -36,7 +36,7 @@ from minigan.training.state import GAN, make_initial_networks
 
 THREADS = {"eriklindernoren/PyTorch-GAN#116": "is eps=0.8 by design?"}
 RECIPE = replace(
-    RECIPES["default"],
+    RECIPES["dense"],
     name="PyTorch-GAN's gan.py",
     latent_dim=100,
     widths_G=(128, 256, 512, 1024),

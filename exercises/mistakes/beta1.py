@@ -4,7 +4,7 @@ What people do
     `Adam(lr)`, with defaults for everything else. These defaults are good for classifiers.
 
 What you see
-    At the learning rate of our recipe `default`, 1.4e-3, training fails: after fifty steps D is
+    At the learning rate of our recipe `dense`, 1.4e-3, training fails: after fifty steps D is
     certain of everything, G's loss oscillates far above that of a healthy run, and G generates
     noise. At the usual rate, 2e-4, it works, but slowly: see the recipe `pytorch-mlp`, which has
     0.9 ([recipes.md](recipes.md)). With 0.5 our learning rate also works, though not as well as
@@ -39,7 +39,7 @@ THREADS = {
     "lyeoni/pytorch-mnist-GAN#1": "200 epochs, and nothing like the figure (it has 0.9;"
     " nobody there says that this is the reason)",
 }
-RECIPE, Healthy = RECIPES["default"], GAN
+RECIPE, Healthy = RECIPES["dense"], GAN
 
 
 class Broken(GAN):

@@ -39,7 +39,7 @@ THREADS = {
     "eriklindernoren/Keras-GAN#91": "what `trainable = False` freezes, and when",
     "JoshElkind/from-scratch-NumPy-GAN-alphabet-images-": "its `backward` also updates",
 }
-RECIPE, Healthy = RECIPES["default"], GAN
+RECIPE, Healthy = RECIPES["dense"], GAN
 
 
 class Broken(GAN):

@@ -36,7 +36,7 @@ THREADS = {
     "eriklindernoren/Keras-GAN#103": "a related mistake: right in training, wrong when displayed"
     " (`0.5 * x + 1`); fixed in #118 and #120",
 }
-RECIPE, Healthy = RECIPES["default"], GAN
+RECIPE, Healthy = RECIPES["dense"], GAN
 
 
 class Broken(GAN):

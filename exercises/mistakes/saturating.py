@@ -9,7 +9,7 @@ What you see
     D gets ahead, D(G(z)) falls below 0.001, G's loss stays at 0 and G does not change for hundreds
     of steps. When it finally starts to learn, it collapses to a single image. Whether you see this
     depends on the optimizer. Adam divides each gradient by its own size, so even a gradient that is
-    a thousand times too small gives a step of the usual length. With our recipe `default`, minimax
+    a thousand times too small gives a step of the usual length. With our recipe `dense`, minimax
     is as good as any other loss ([losses.md](losses.md)). Here both runs use SGD with momentum, as
     was usual in 2014, and D takes 300 warm-up steps.
 
@@ -35,7 +35,7 @@ THREADS = {
     "eriklindernoren/PyTorch-GAN#57": "the same, and poor digits",
 }
 RECIPE = replace(
-    RECIPES["default"],
+    RECIPES["dense"],
     optimizer="sgd",
     learning_rate=0.05,
     momentum=(0.5, 0.5, 1),

@@ -38,7 +38,7 @@ THREADS = {
     "osh/KerasGAN#14": "D's loss at 0, G's at 16, \"the maximum, no doubt\", and noise",
     "soumith/ganhacks#36": 'a comment: without the sigmoid "it worked like a charm"',
 }
-RECIPE, Healthy = RECIPES["default"], GAN
+RECIPE, Healthy = RECIPES["dense"], GAN
 
 
 def bce_of_sigmoid(a, t):

@@ -39,7 +39,7 @@ THREADS = {
     ' advises to "work with one number"',
     "JoshElkind/from-scratch-NumPy-GAN-alphabet-images-": "the same",
 }
-RECIPE, Healthy = RECIPES["default"], GAN
+RECIPE, Healthy = RECIPES["dense"], GAN
 
 
 class Broken(GAN):

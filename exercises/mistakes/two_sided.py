@@ -55,7 +55,7 @@ THREADS = {
     "soumith/ganhacks#53": "the same, asked again",
     "soumith/ganhacks#41": "quotes Goodfellow's tutorial: why never the fakes",
 }
-RECIPE, Healthy = replace(RECIPES["default"], real_label=0.9), GAN
+RECIPE, Healthy = replace(RECIPES["dense"], real_label=0.9), GAN
 
 
 class Broken(GAN):

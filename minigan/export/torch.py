@@ -46,7 +46,8 @@ def loader_script(settings: dict, recipe: Recipe, G: Sequential, name: str) -> b
     """A script that makes G in PyTorch, loads the file `name`, and generates 100 images."""
     modules = ""
     for operation in exported_operations(G, recipe.latent_dim):
-        modules += ("\n    " if operation.arrays else " ") + operation.torch + ","
+        is_long = len(modules.rpartition("\n")[2]) + len(operation.torch) > 97
+        modules += ("\n    " if operation.arrays or is_long else " ") + operation.torch + ","
     z = f"torch.randn(100, {recipe.latent_dim})"
     if recipe.noise == "uniform":
         z = f"(2 * torch.rand(100, {recipe.latent_dim}) - 1) * 3 ** 0.5"

@@ -6,13 +6,13 @@ The idea
     the run.
 
     docs/recipe.md describes how our own recipe `default` was found, and docs/recipes.md compares
-    the recipes. All except `default`, `default-conv` and `keras-mlp-fixed` follow well-known
-    publications and tutorials. Where a published value is not available here, a comment beside the
-    recipe says so.
+    the recipes. All except `default`, `dense` and `keras-mlp-fixed` follow well-known publications
+    and tutorials. Where a published value is not available here, a comment beside the recipe says
+    so.
 
->>> recipe = RECIPES["default"]
->>> recipe.widths_G, recipe.beta1
-((256, 512), 0.0)
+>>> recipe = RECIPES["pytorch-mlp"]
+>>> recipe.widths_G, recipe.learning_rate
+((256, 256), 0.0002)
 >>> replace(recipe, epochs=3).epochs
 3
 """
@@ -176,6 +176,11 @@ def validate_recipe(recipe: Recipe) -> None:
             f"the penalty {recipe.penalty} needs a discriminator without batch norm, which mixes"
             f" images (see gradient_penalty.py), but the discriminator of the recipe {recipe.name}"
             " has batch norm: choose another recipe, or no penalty"
+        )
+    if recipe.shared_fakes and recipe.batch_size_G not in (0, recipe.batch_size):
+        raise ValueError(
+            f"with shared_fakes G learns from the {recipe.batch_size} fakes of D's step, but the"
+            f" recipe {recipe.name} has a batch_size_G of {recipe.batch_size_G}: leave it at 0"
         )
     if recipe.real_label != 1 and not GAN_LOSSES[recipe.loss].equilibrium_logit:
         raise ValueError(

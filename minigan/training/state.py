@@ -7,7 +7,7 @@ The idea
     and saves the run.
 
     One training step takes a batch of N real images, trains D on them and on N fakes, trains G on
-    new noise, and updates the moving average.
+    new noise or on the same fakes, and updates the moving average.
 
 Where the random numbers come from
     One seed initialises six independent random streams, one for each of
@@ -156,7 +156,7 @@ class GAN:
                 real_label=recipe.real_label,
                 pixel_min=recipe.pixel_min,
             )
-            if fused and not recipe.penalty
+            if fused and not recipe.penalty and not recipe.shared_fakes
             else None
         )
         # wgan-gp uses random numbers, and some scores depend on the whole batch
@@ -271,15 +271,18 @@ class GAN:
         return generate_fakes(self.G, z, **options)
 
     def generator_step(self, batch: Batch) -> Array:
-        """Train G on new noise, with the labels of the batch if there are any; returns the loss."""
+        """Train G on new noise, or on the fakes that D's step has left to it (`shared_fakes`), with
+        the labels of the batch if there are any; returns the loss.
+        """
         if self.fused:
             return self.fused.generator_step(self.optimizer_G)
-        recipe, fakes = self.recipe, None
-        if recipe.shared_fakes:
-            z, fakes = self.shared
-            self.shared = None  # so that the next step can reuse its memory
+        recipe, shared = self.recipe, self.shared
+        self.shared = None  # so that the next step can reuse its memory
+        if shared:
+            z, fakes = shared
         else:
-            z = sample_latents(recipe, self.noise, recipe.batch_size_G or recipe.batch_size)
+            n = recipe.batch_size_G or recipe.batch_size
+            z, fakes = sample_latents(recipe, self.noise, n), None
         options = dict(
             labels=self.repeat_labels(batch, len(z)), loss=self.loss, fakes=fakes, rng=self.dropout
         )

@@ -28,11 +28,16 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
 LABELS = np.arange(len(IMAGES)) % 3
 PARALLEL = {  # name: a recipe whose batches can be split, by its name and changes
     "dcgan": ("dcgan", {}),
-    "default-conv": ("default-conv", {}),
+    "default": ("default", {}),
+    "conv": ("conv", {}),
     "auto-write": ("auto-write", {}),
     "conditional": ("dcgan", {"conditional": True}),
-    "hinge": ("default-conv", {"loss": "hinge", "penalty": ""}),
-    "r1": ("default-conv", {"penalty": "r1", "penalty_every": 1}),
+    "hinge": ("conv", {"loss": "hinge", "penalty": ""}),
+    "r1": ("conv", {"penalty": "r1", "penalty_every": 1}),
+    # fakes that both steps share, with labels, and through the batch norm of G or of both networks
+    "conditional default": ("default", {"conditional": True}),
+    "conv, shared": ("conv", {"shared_fakes": True}),
+    "dcgan, shared": ("dcgan", {"shared_fakes": True}),
 }
 
 
@@ -59,16 +64,50 @@ def test_parts_equal_the_whole_batch(name, cores):
         np.testing.assert_allclose(other, array, rtol=0, atol=1e-9)
 
 
-def test_equal_numbers_of_replicas_give_equal_bits():
-    (one, losses), (two, again) = (train("dcgan", 3) for _ in range(2))
+@pytest.mark.parametrize("name", ["default", "conv", "dcgan, shared"])
+@pytest.mark.parametrize(
+    "batch_size, cores, parts", [(4, 3, 2), (5, 4, 1), (8, 3, 2), (3, 2, 1), (7, 2, 1)]
+)
+def test_a_batch_that_the_replicas_do_not_divide_equals_the_whole(name, batch_size, cores, parts):
+    """Even if its fakes are shared and only one replica generates them."""
+    changes = dict(batch_size=batch_size, dtype="float64")
+    (alone, expected), (together, losses) = (train(name, n, **changes) for n in (1, cores))
+    assert len(together.parallel.make_parts([np.zeros(batch_size)], dict(rng=None))) == parts
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-9)
+    for array, other in zip(alone.arrays().values(), together.arrays().values()):
+        np.testing.assert_allclose(other, array, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", ["default", "conv, shared", "dcgan, shared"])
+def test_shared_fakes_are_generated_once_by_each_replica(name, cores, monkeypatch):
+    gan, passes = train(name, cores, steps=0)[0], []
+    forward = Sequential.forward
+    monkeypatch.setattr(
+        Sequential,
+        "forward",
+        lambda net, *args, **options: passes.append(net) or forward(net, *args, **options),
+    )
+    gan.train_step()
+    replicas = gan.parallel.replicas if gan.parallel else [(gan.G, gan.D)]
+    parts = {1: 1, 2: 2, 3: 3, 4: 3}[cores]  # of six examples
+    found = [sum(net is G for net in passes) for G, _ in replicas]
+    assert found == [1] * parts + [0] * (len(replicas) - parts)
+    assert gan.parallel is None or not any(net is gan.G for net in passes)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "default"])
+def test_equal_numbers_of_replicas_give_equal_bits(name):
+    (one, losses), (two, again) = (train(name, 3) for _ in range(2))
     np.testing.assert_array_equal(losses, again)
     assert one.G.theta.dtype == "float32" and one.G.theta.tobytes() == two.G.theta.tobytes()
 
 
-def test_a_restored_gan_continues_with_the_same_bits():
-    gan, _ = train("dcgan", 2, steps=2)
+@pytest.mark.parametrize("name", ["dcgan", "default"])
+def test_a_restored_gan_continues_with_the_same_bits(name):
+    gan, _ = train(name, 2, steps=2)
     saved = copy.deepcopy(gan.save())
-    other, _ = train("dcgan", 2, steps=0)
+    other, _ = train(name, 2, steps=0)
     other.restore(*saved)
     for one in gan, other:
         one.train_step()
@@ -87,7 +126,7 @@ def test_a_batch_that_cannot_be_halved_is_not_split(batch_size, parts, monkeypat
         lambda self, step, parts: counts.append(len(parts)) or run_parts(self, step, parts),
     )
     # a batch of one cannot pass through the batch norm of dcgan's D
-    name, changes = ("default-conv", {"penalty": ""}) if batch_size == 1 else ("dcgan", {})
+    name, changes = ("conv", {"penalty": ""}) if batch_size == 1 else ("dcgan", {})
     gan, losses = train(name, 2, steps=1, batch_size=batch_size, **changes)
     assert counts == ([parts] * 2 if parts > 1 else []) and np.isfinite(losses).all()
 
@@ -125,14 +164,15 @@ def test_where_data_parallelism_does_not_apply():
         {"spectral": True, "penalty": ""},
         {"dropout": 0.3},
     ):
-        assert GAN(replace(small("default-conv"), **changes), IMAGES, cores=2).parallel is None
+        for name in "default", "conv":
+            assert GAN(replace(small(name), **changes), IMAGES, cores=2).parallel is None
     assert GAN(small("dcgan"), IMAGES, xp=fake_cupy, cores=2).parallel is None
 
 
 FAIL = """
 import faulthandler, sys
 from test_data_parallel import blas_threads, train
-gan, _ = train("dcgan", 2, steps=1)
+gan, _ = train(sys.argv[2], 2, steps=1)
 before, theta = (sys.getswitchinterval(), blas_threads()), gan.G.theta.copy()
 layer = gan.parallel.replicas[int(sys.argv[1])][0].layers[0]
 
@@ -152,12 +192,13 @@ except FloatingPointError as error:
 """
 
 
+@pytest.mark.parametrize("name", ["dcgan", "default"])
 @pytest.mark.parametrize("failing", [0, 1])
-def test_the_error_of_a_replica_is_raised_and_no_other_waits(failing):
+def test_the_error_of_a_replica_is_raised_and_no_other_waits(failing, name):
     """In a process of its own, which ends if they do wait."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "accel")))
     done = subprocess.run(
-        [sys.executable, "-c", FAIL, str(failing)],
+        [sys.executable, "-c", FAIL, str(failing), name],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -165,9 +206,12 @@ def test_the_error_of_a_replica_is_raised_and_no_other_waits(failing):
     assert (done.returncode, done.stdout) == (0, "raised\n"), done.stderr
 
 
-def test_a_rebound_parameter_is_noticed():
-    gan, _ = train("dcgan", 2, steps=0)
-    gan.D.layers[1].W = gan.D.layers[1].W.copy()
+@pytest.mark.parametrize("name", ["dcgan", "default"])
+@pytest.mark.parametrize("network", ["G", "D"])
+def test_a_rebound_parameter_is_noticed(name, network):
+    gan, _ = train(name, 2, steps=0)
+    layer = next(layer for layer in getattr(gan, network).layers if "W" in layer.param_names)
+    layer.W = layer.W.copy()
     with pytest.raises(ValueError, match="rebound to another array"):
         gan.train_step()
 

@@ -160,7 +160,7 @@ def test_after_a_failed_recording_the_steps_work_as_before(options, reason, monk
         raise OSError("not here")
 
     monkeypatch.setattr(ctypes, "CDLL", not_found)
-    gans = [trained_gan("default") for _ in range(2)]
+    gans = [trained_gan("dense") for _ in range(2)]
     line = graph.record(gans[1].fused, **options)
     assert line.startswith(f"not recorded: {reason}") and "\n" not in line
     for _ in range(3):
@@ -173,13 +173,13 @@ def test_a_device_that_cannot_record(monkeypatch, cuda):
         fake_cupy.recording = []
         raise ZeroDivisionError
 
-    gan = trained_gan("default")
+    gan = trained_gan("dense")
     monkeypatch.setattr(Stream, "begin_capture", begin_capture)
     assert graph.record(gan.fused, CuBLAS()).startswith("not recorded: ZeroDivisionError")
 
 
 def test_steps_that_allocate_memory_are_not_recorded(cuda):
-    gan = trained_gan("default")
+    gan = trained_gan("dense")
     plain = gan.fused.discriminator_kernel
     gan.fused.discriminator_kernel = lambda a, *rest: plain(a + 0, *rest)
     assert "cannot be recorded" in graph.record(gan.fused, CuBLAS())
@@ -218,7 +218,7 @@ def test_the_benchmark_times_plain_fused_and_recorded_steps(monkeypatch, capsys)
     monkeypatch.setattr(step, "torch", None)
     monkeypatch.setattr(graph, "find_library", CuBLAS)
     images, options = np.zeros((20, 28, 28), "uint8"), dict(rounds=1, graph=True)
-    recipe = replace(small("default"), batch_size=8)
+    recipe = replace(small("dense"), batch_size=8)
     row = step.compare(recipe, images, fake_cupy, None, **options)
     assert set(row["ms"]) == {"minigan", "gemm", "unfused", "recorded"}
     assert row["launches"] < row["unfused"]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import pytest
 from helpers import DEMO, demo, demo_process, idx
 from PIL import Image
 
+from minigan.cli import arguments, train
+from minigan.gan.models import make_networks
 from minigan.gan.recipes import RECIPES, asdict, replace
 
+DEFAULT = RECIPES["default"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
 
 
@@ -230,7 +234,12 @@ def test_recipes_are_listed(tmp_path):
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(RECIPES)
-    assert lines[0].startswith("default          G   550,416  D   533,505  our own")
+    assert lines[1].startswith("dense            G   550,416  D   533,505  our own")
+    for line, recipe in zip(lines, RECIPES.values()):
+        G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
+        counts = [f"{net.theta.size:,}" for net in (G, D)]
+        assert re.findall(r"[GD] +([\d,]+)", line)[:2] == counts
+        assert line.endswith(recipe.source)
 
 
 def test_the_files_of_mnist_are_checked(folder, tmp_path):
@@ -268,6 +277,28 @@ def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path)
     assert settings["recipe"] == json.loads(
         json.dumps(asdict(replace(RECIPES["pytorch-mlp"], epochs=1, batch_size=50)))
     )
+
+
+@pytest.mark.parametrize(
+    "args, penalty, weight, every",
+    [
+        ([], "r1", DEFAULT.penalty_weight, DEFAULT.penalty_every),
+        (["--penalty", "r1"], "r1", DEFAULT.penalty_weight, DEFAULT.penalty_every),
+        (["--penalty-weight", 3], "r1", 3, DEFAULT.penalty_every),
+        (["--penalty", "wgan-gp"], "wgan-gp", 10, 1),  # as published
+        (["--penalty", "wgan-gp", "--penalty-weight", 3], "wgan-gp", 3, 1),
+        (["--penalty", "none"], "", 10, 1),
+        (["--recipe", "dense"], "", 10, 1),
+        (["--recipe", "dense", "--penalty", "r1"], "r1", 10, 1),
+    ],
+)
+def test_another_penalty_has_its_own_weight(args, penalty, weight, every):
+    """That of the recipe is for the recipe's penalty."""
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+    recipe = train.training_options(parser.parse_args([*map(str, args)])).recipe
+    found = recipe.penalty, recipe.penalty_weight, recipe.penalty_every
+    assert found == (penalty, weight, every)
 
 
 def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder, tmp_path):
@@ -330,7 +361,11 @@ def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder
 BAD_FLAGS = {
     "unknown recipe": (
         ["--recipe", "dcgam"],
-        "no recipe 'dcgam'; did you mean dcgan? The recipes are default, default-conv,",
+        "no recipe 'dcgam'; did you mean dcgan? The recipes are default, dense,",
+    ),
+    "a recipe of an earlier version": (
+        ["--recipe", "default-conv"],
+        "no recipe 'default-conv'; did you mean default? The recipes are default, dense,",
     ),
     "convolutions on odd images": (
         ["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"],
@@ -374,7 +409,11 @@ BAD_FLAGS = {
         "the penalty r1 needs a discriminator without batch norm",
     ),
     "the weight of no penalty": (
-        ["--penalty-weight", "3"],
+        ["--recipe", "dense", "--penalty-weight", "3"],
+        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+    ),
+    "the weight of a penalty that is left out": (
+        ["--penalty", "none", "--penalty-weight", "3"],
         "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
     ),
     "weight 0": (["--penalty", "r1", "--penalty-weight", "0"], "'0' is not a number above 0"),

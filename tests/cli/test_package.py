@@ -276,7 +276,7 @@ def test_without_docstrings_the_help_still_works():
 def test_demo_main_takes_the_arguments(capsys):
     with signals_restored():
         assert load_demo().main(["recipes"]) == 0
-        assert "default-conv" in capsys.readouterr().out
+        assert "pytorch-mlp" in capsys.readouterr().out
         assert load_demo().main(["nothing"]) == 2
 
 

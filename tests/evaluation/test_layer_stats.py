@@ -34,7 +34,7 @@ from minigan.training.run import TrainingOptions
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 12), dtype=np.uint8)
 ONE_OF_EACH = {
-    name: small(name) for name in ("default", "dcgan", "default-conv", "auto-write")
+    name: small(name) for name in ("dense", "dcgan", "default", "conv", "auto-write")
 } | {  # with two hidden layers as narrow as small's, its gradients would be too small for float32
     "goodfellow-2014": replace(
         RECIPES["goodfellow-2014"], widths_G=(8,), widths_D=(6,), latent_dim=5, batch_size=10
@@ -64,7 +64,7 @@ def test_every_architecture_is_inspected():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.long] * (name in ("dcgan", "default-conv")))
+        pytest.param(name, marks=[pytest.mark.long] * (name in ("dcgan", "conv")))
         for name in ONE_OF_EACH
     ],
 )
@@ -254,7 +254,7 @@ def test_every_recipe_has_a_first_layer_and_a_last(name):
     assert last_layer_weights(last, (8, 12)).ndim == 3
 
 
-@pytest.mark.parametrize("name", ["default", "dcgan"])
+@pytest.mark.parametrize("name", ["dense", "default", "dcgan"])
 def test_labels_colours_and_other_losses(name, tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 8, 12, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Latents: the paths between them."""
+"""Latents: their distributions, and the paths between them."""
 
 import math
 
@@ -49,7 +49,7 @@ def test_a_grid_has_its_corners_and_a_walk_returns():
     np.testing.assert_allclose(walk[24], slerp(corners[3], corners[0], 3 / 7), rtol=1e-5)
 
 
-@pytest.mark.parametrize("noise", ["normal", "uniform"])
+@pytest.mark.parametrize("noise", ["normal", "uniform", "half-binary"])
 def test_latents_have_mean_0_and_variance_1(noise, dtype):
     recipe = replace(RECIPES["default"], noise=noise, latent_dim=5, dtype=dtype)
     z = sample_latents(recipe, np.random.default_rng(0), 20_000)
@@ -58,6 +58,35 @@ def test_latents_have_mean_0_and_variance_1(noise, dtype):
     largest = math.sqrt(3) if noise == "uniform" else 3.5
     assert (abs(z).max() < largest) == (noise == "uniform")
     assert z.min() < -1.7 and z.max() > 1.7
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 5, 64])
+def test_the_second_half_of_half_binary_latents_are_signs(latent_dim, dtype):
+    """Of an odd number of latents, the larger part are signs."""
+    recipe = replace(RECIPES["default"], noise="half-binary", latent_dim=latent_dim, dtype=dtype)
+    z = sample_latents(recipe, np.random.default_rng(0), 20_000)
+    assert z.shape == (20_000, latent_dim) and z.dtype == dtype
+    normal, signs = np.split(z, [latent_dim // 2], axis=1)
+    assert normal.shape[1] in (signs.shape[1], signs.shape[1] - 1)
+    assert set(np.unique(signs)) == {-1, 1}
+    assert abs(signs.mean(axis=0)).max() < 0.03
+    assert len(np.unique(normal)) >= 0.95 * normal.size
+    for column in normal.T:
+        assert abs(column.mean()) < 0.03 and column.var() == pytest.approx(1, abs=0.05)
+        assert (abs(column) > 2).mean() == pytest.approx(0.0455, abs=0.006)
+    covariance = z.T @ z / len(z)  # all numbers are independent
+    np.testing.assert_allclose(covariance, np.eye(latent_dim), atol=0.05)
+
+
+@pytest.mark.parametrize("noise", ["normal", "uniform", "half-binary"])
+def test_latents_are_reproducible_at_once_or_in_parts(noise, dtype):
+    recipe = replace(RECIPES["default"], noise=noise, latent_dim=5, dtype=dtype)
+    z = sample_latents(recipe, np.random.default_rng(3), 9)
+    rng = np.random.default_rng(3)
+    parts = [sample_latents(recipe, rng, n) for n in (4, 5)]
+    np.testing.assert_array_equal(z, np.concatenate(parts))
+    assert (z != sample_latents(recipe, np.random.default_rng(4), 9)).any()
+    assert (parts[0] != parts[1][:4]).any()
 
 
 def test_one_hot_labels():

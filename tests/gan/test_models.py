@@ -1,9 +1,11 @@
 """The networks of the recipes: their shapes; every option of a recipe is used or refused."""
 
+import math
+
 import numpy as np
 import pytest
 from cases import refusal
-from helpers import small
+from helpers import CONV, small
 
 from minigan.gan.models import ARCHITECTURES, MAXOUT_PIECES, make_networks
 from minigan.gan.recipes import RECIPES, recipe_from_dict, replace, validate_recipe
@@ -14,14 +16,16 @@ from minigan.nn.maxout import Maxout
 from minigan.nn.spectral_norm import SpectralNorm
 
 OF_ARCHITECTURE = {  # a recipe for each architecture
-    "dense": "default",
+    "dense": "dense",
     "maxout": "goodfellow-2014",
     "dcgan": "dcgan",
-    "conv": "default-conv",
+    "patch": "default",
+    "conv": "conv",  # of the helpers
     "auto-write": "auto-write",
 }
 LEAKY = [name for name in OF_ARCHITECTURE if name != "maxout"]  # whose D has LeakyReLUs
-HIDDEN_LAYERS_OF_D = {"dense": 2, "dcgan": 2, "conv": 3, "auto-write": 3}
+HIDDEN_LAYERS_OF_D = {"dense": 2, "dcgan": 2, "patch": 3, "conv": 3, "auto-write": 3}
+ANY_RECIPE = {**RECIPES, "conv": CONV}
 
 
 def networks(recipe, shape=(8, 12), n_classes=0):
@@ -43,7 +47,9 @@ def weights(net):
 def test_every_architecture_has_a_recipe():
     assert OF_ARCHITECTURE.keys() == ARCHITECTURES.keys()
     for architecture, name in OF_ARCHITECTURE.items():
-        assert RECIPES[name].networks == architecture
+        assert ANY_RECIPE[name].networks == architecture
+    used = {recipe.networks for recipe in RECIPES.values()}
+    assert ARCHITECTURES.keys() - used == {"conv"}  # which only old runs have
 
 
 @pytest.mark.parametrize("n_classes", [0, 3])
@@ -133,14 +139,16 @@ def test_maxout_has_no_negative_slope_D():
 
 
 WRONG_WIDTHS = [  # recipe, field, widths, and how many its networks need
-    ("default", "widths_G", (), "one or more"),
-    ("default", "widths_D", (), "one or more"),
+    ("dense", "widths_G", (), "one or more"),
+    ("dense", "widths_D", (), "one or more"),
     ("goodfellow-2014", "widths_G", (), "one or more"),
     ("goodfellow-2014", "widths_D", (), "one or more"),
     ("dcgan", "widths_G", (64,), "2"),
     ("dcgan", "widths_D", (32, 64, 128), "2"),
-    ("default-conv", "widths_G", (32, 16), "3"),
-    ("default-conv", "widths_D", (8, 16), "3"),
+    ("default", "widths_G", (32, 16), "3"),
+    ("default", "widths_D", (8, 16, 32, 64), "3"),
+    ("conv", "widths_G", (32, 16), "3"),
+    ("conv", "widths_D", (8, 16), "3"),
     ("auto-write", "widths_G", (50, 25, 12), "2"),
     ("auto-write", "widths_D", (32,), "3"),
 ]
@@ -148,8 +156,8 @@ WRONG_WIDTHS = [  # recipe, field, widths, and how many its networks need
 
 @pytest.mark.parametrize("name, field, widths, needed", WRONG_WIDTHS)
 def test_a_wrong_number_of_widths_is_refused(name, field, widths, needed):
-    recipe = replace(RECIPES[name], **{field: widths})
-    expected = RECIPES[name].networks, f"{needed} {field}", f"not {len(widths)}"
+    recipe = replace(ANY_RECIPE[name], **{field: widths})
+    expected = recipe.networks, f"{needed} {field}", f"not {len(widths)}"
     with refusal(ValueError, *expected):
         validate_recipe(recipe)
     with refusal(ValueError, *expected):
@@ -169,7 +177,8 @@ def sides(network, x):
     "name, generator, discriminator",
     [
         ("dcgan", [7, 14, 28], [28, 14, 7]),
-        ("default-conv", [7, 14, 28], [28, 14, 7]),
+        ("default", [7, 14, 28], [28, 7]),
+        ("conv", [7, 14, 28], [28, 14, 7]),
         ("auto-write", [56, 28, 56, 28, 56, 28], [28, 14, 7]),
     ],
 )
@@ -178,6 +187,88 @@ def test_convolutions_halve_and_double_the_side_of_28_pixels(name, generator, di
     G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
     z = np.ones((1, recipe.latent_dim), "float32")
     assert sides(G, z) == generator and sides(D, np.ones((1, 28, 28), "float32")) == discriminator
+
+
+SIZES = [(28, 28), (6, 5), (30, 33, 3), (7, 31), (9, 2, 3), (3, 2), (1, 1), (1, 40), (5, 4, 3)]
+
+
+@pytest.mark.parametrize("n_classes", [0, 3])
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_patch_is_for_images_of_any_size(shape, n_classes):
+    """Every pixel is generated, and every pixel is seen by D."""
+    G, D = networks(tiny("patch", dtype="float64"), shape, n_classes)
+    rng = np.random.default_rng(1)
+    labels = np.eye(3)[rng.integers(0, 3, 50)] if n_classes else None
+    images, cache_G = G.forward(with_labels(rng.standard_normal((50, 3)), labels))
+    assert images.shape == (50, *shape) and images.std(axis=0).min() > 1e-6
+    logits, cache_D = D.forward(with_labels(images, labels))
+    dimages = D.backward(np.ones((50, 1)), cache_D)
+    assert logits.shape == (50, 1) and dimages.shape == images.shape
+    assert abs(dimages).max(axis=0).min() > 1e-6
+    G.backward(dimages, cache_G)
+    for net in G, D:
+        assert all(layer.dW.any() for layer in net.layers if "W" in layer.param_names)
+
+
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_the_parameters_of_patch_are_as_many_as_worked_out_by_hand(shape):
+    recipe = tiny("patch", latent_dim=7, widths_G=(10, 6, 4), widths_D=(5, 9, 8))
+    (height, width), channels = shape[:2], math.prod(shape[2:])
+    quarters = -(-height // 4) * -(-width // 4)
+    first = [3 if -(-n // 2) % 2 else 4 for n in (height, width)]  # to half the size
+    second = [3 if n % 2 else 4 for n in (height, width)]
+    patches = max(1, height // 4) * max(1, width // 4)
+    sides = [n % 4 + 6 if n >= 4 else n + 2 for n in (height, width)]
+    G, D = networks(recipe, shape)
+    assert G.theta.size == (
+        (7 * 10 + 10)
+        + (10 * quarters * 6 + quarters * 6)
+        + (math.prod(first) * 6 * 4 + 4)
+        + (math.prod(second) * 4 * channels + channels)
+    )
+    assert D.theta.size == (
+        (math.prod(sides) * channels * 5 + 5) + (patches * 5 * 9 + 9) + (9 * 8 + 8) + (8 + 1)
+    )
+    assert G.buffers.size == D.buffers.size == 0  # no batch norm
+
+
+def test_the_layers_of_patch():
+    G, D = make_networks(small("default"), (28, 28), rng=np.random.default_rng(0))
+    assert repr(G) == (
+        "Sequential([Dense(3, 6), LeakyReLU(0.2), Dense(6, 196), Reshape(7, 7, 4), LeakyReLU(0.2),"
+        " ConvTranspose2d(4, 3, 4 x 4), LeakyReLU(0.2), ConvTranspose2d(3, 1, 4 x 4),"
+        " Reshape(28, 28), Tanh()])"
+    )
+    assert repr(D) == (
+        "Sequential([Reshape(28, 28, 1), Conv2d(1, 3, 6 x 6), LeakyReLU(0.2), Reshape(147),"
+        " Dense(147, 6), LeakyReLU(0.2), Dense(6, 5), LeakyReLU(0.2), Dense(5, 1)])"
+    )
+
+
+def test_the_patches_of_28_pixels_overlap_by_2():
+    """A pixel on the edge of two patches is part of both, and of no third."""
+    _, D = networks(tiny("patch", dtype="float64"), (28, 28))
+    for row, expected in (0, {0}), (3, {0, 1}), (4, {0, 1}), (5, {1}), (13, {3}), (27, {6}):
+        x = np.zeros((2, 28, 28))
+        x[1, row, 14] = 1
+        for layer in D.layers[:2]:
+            x, _ = layer.forward(x)
+        assert x.shape == (2, 7, 7, 3)
+        assert set(np.flatnonzero(abs(x[1] - x[0]).max(axis=(1, 2)))) == expected
+
+
+def test_the_layers_of_conv():
+    G, D = make_networks(small("conv"), (28, 28), rng=np.random.default_rng(0))
+    assert repr(G) == (
+        "Sequential([Dense(3, 6), LeakyReLU(0.2), Dense(6, 196), Reshape(7, 7, 4), BatchNorm2d(4),"
+        " LeakyReLU(0.2), ConvTranspose2d(4, 3, 4 x 4), BatchNorm2d(3), LeakyReLU(0.2),"
+        " ConvTranspose2d(3, 1, 4 x 4), Reshape(28, 28), Tanh()])"
+    )
+    assert repr(D) == (
+        "Sequential([Reshape(28, 28, 1), Conv2d(1, 3, 4 x 4), LeakyReLU(0.2),"
+        " Conv2d(3, 4, 4 x 4), LeakyReLU(0.2), Reshape(196), Dense(196, 6), LeakyReLU(0.2),"
+        " Dense(6, 1)])"
+    )
 
 
 def test_maxout_networks_of_three_hidden_layers():

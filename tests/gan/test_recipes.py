@@ -55,11 +55,11 @@ def test_old_field_names_are_read(name):
 
 @pytest.mark.parametrize("field", NAMES_BEFORE_0_2)
 def test_each_old_field_keeps_its_value(field):
-    expected = replace(RECIPES["default"], **{field: OTHER_VALUES[field]})
-    values = asdict(RECIPES["default"])
+    expected = replace(RECIPES["dense"], **{field: OTHER_VALUES[field]})
+    values = asdict(RECIPES["dense"])
     del values[field]
     values[NAMES_BEFORE_0_2[field]] = OTHER_VALUES[field]
-    assert expected != RECIPES["default"] and recipe_from_dict(values) == expected
+    assert expected != RECIPES["dense"] and recipe_from_dict(values) == expected
 
 
 def test_no_old_name_is_forgotten():
@@ -127,7 +127,7 @@ def test_values_that_are_not_allowed_are_refused(field, value):
 
 def test_the_smallest_and_largest_values_are_allowed():
     narrow = dict(widths_G=(1,), widths_D=(1,), latent_dim=1, negative_slope_G=1, dropout=0)
-    recipe = recipe_from_dict({**asdict(RECIPES["default"]), **narrow})
+    recipe = recipe_from_dict({**asdict(RECIPES["dense"]), **narrow})
     assert (recipe.widths_G, recipe.negative_slope_G) == ((1,), 1)
 
 
@@ -154,6 +154,17 @@ def test_only_a_loss_with_probabilities_allows_a_smoothed_target(loss):
 def test_a_penalty_through_batch_norm_is_refused():
     with pytest.raises(ValueError, match="has batch norm: choose another recipe, or no penalty$"):
         recipe_from_dict({**asdict(RECIPES["dcgan"]), "penalty": "r1"})
+
+
+@pytest.mark.parametrize("n", [1, 127, 256])
+def test_shared_fakes_of_another_number_are_refused(n):
+    """G's step has as many fakes as D's."""
+    values = {**asdict(RECIPES["default"]), "batch_size": 128, "shared_fakes": True}
+    for same in 0, 128:
+        assert recipe_from_dict({**values, "batch_size_G": same}).batch_size_G == same
+    with refusal(ValueError, "shared_fakes", "the 128 fakes", "default", f"batch_size_G of {n}"):
+        recipe_from_dict({**values, "batch_size_G": n})
+    assert recipe_from_dict({**values, "batch_size_G": n, "shared_fakes": False})
 
 
 def test_an_unhashable_value_is_refused_as_well():

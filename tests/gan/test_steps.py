@@ -8,7 +8,12 @@ from helpers import assert_gradient
 from minigan.backend import asnumpy
 from minigan.gan.gradient_penalty import PENALTIES, make_penalty
 from minigan.gan.models import make_discriminator, make_generator
-from minigan.gan.steps import discriminator_step, discriminator_step_two_passes, generator_step
+from minigan.gan.steps import (
+    discriminator_step,
+    discriminator_step_two_passes,
+    generate_fakes,
+    generator_step,
+)
 from minigan.nn.gradcheck import central_difference
 from minigan.nn.layer import Layer
 from minigan.nn.losses import softplus
@@ -217,6 +222,58 @@ def test_with_labels_on_every_backend(xp):
         loss_G = generator_step(G, D, SGD(G.theta, 0.1), z, labels=labels, rng=None)
         losses.append([asnumpy(loss_D).item(), asnumpy(loss_G).item()])
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+STEPS = [discriminator_step, discriminator_step_two_passes, generator_step]
+
+
+def take_step(step, G, D, real, z, *, fakes=None, labels=None, rng=None):
+    """(results, weights of the network that learns) of a step with these fakes, on the host."""
+    net, arrays = (G, (z,)) if step is generator_step else (D, (real, z))
+    results = step(G, D, SGD(net.theta, 0.1), *arrays, fakes=fakes, labels=labels, rng=rng)
+    results = results if isinstance(results, tuple) else (results,)
+    return [asnumpy(value).item() for value in results], asnumpy(net.theta)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("labelled", [False, True], ids=["", "labels"])
+def test_a_step_with_given_fakes_equals_the_step_that_generates_them(step, labelled, xp, dtype):
+    """Bit for bit, with dropout; and the fakes are the given ones, not those of the noise."""
+
+    def made():
+        if labelled:
+            return labelled_parts(dtype, xp)
+        G, D, _, _, real, z = parts(xp, dtype, dropout=0.3)
+        return G, D, real, z, None
+
+    G, D, real, z, labels = made()
+    results, theta = take_step(step, G, D, real, z, labels=labels, rng=make_rng(xp, 1))
+    for noise in z, 0 * z:
+        G, D, real, z, labels = made()
+        fakes = generate_fakes(G, z, labels=labels, rng=None)
+        options = dict(fakes=fakes, labels=labels, rng=make_rng(xp, 1))
+        again, theta_again = take_step(step, G, D, real, noise, **options)
+        assert again == results
+        np.testing.assert_array_equal(theta_again, theta)
+
+
+@pytest.mark.parametrize("step_D", STEPS[:2])
+def test_both_steps_with_the_same_fakes_make_one_pass_of_the_generator(step_D):
+    """They equal both steps with the same noise: D's step changes nothing that G's step needs."""
+    expected = []
+    for shared in False, True:
+        G, D, opt_G, opt_D, real, z = parts(optimizer=lambda theta: SGD(theta, 0.1))
+        G.layers.insert(0, spy := Spy())
+        fakes = generate_fakes(G, z, rng="rng") if shared else None
+        losses = [
+            *step_D(G, D, opt_D, real, z, fakes=fakes, rng=None),
+            generator_step(G, D, opt_G, z, fakes=fakes, rng=None),
+        ]
+        expected = expected or [losses, G.theta, D.theta]
+        np.testing.assert_array_equal(losses, expected[0])
+        np.testing.assert_array_equal(G.theta, expected[1])
+        np.testing.assert_array_equal(D.theta, expected[2])
+        assert spy.forwards == ([(True, "rng")] if shared else [(True, None)] * 2)
 
 
 @pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])

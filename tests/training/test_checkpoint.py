@@ -14,7 +14,7 @@ import time
 import fake_cupy
 import numpy as np
 import pytest
-from helpers import DEMO, SMALL, arrays, assert_same_run, demo, history, train_small
+from helpers import DEMO, SMALL, arrays, assert_same_run, demo, history, small, train_small
 from helpers import SMALL_IMAGES as IMAGES
 
 from minigan.gan.recipes import replace
@@ -31,6 +31,7 @@ from minigan.training.run_folder import FORMAT, RunError
 from minigan.training.state import GAN
 
 LONG = replace(SMALL, epochs=5)
+DEFAULT = replace(small("default"), batch_size=15, epochs=2)
 PICTURES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
 
 
@@ -65,6 +66,33 @@ def test_interrupted_after_any_step_it_ends_the_same(whole, tmp_path, monkeypatc
     monkeypatch.setattr(GAN, "train_step", plain)
     assert start(tmp_path / "cut", resume=True) == 0
     assert_same_run(tmp_path / "cut", whole)
+
+
+@pytest.fixture(scope="module")
+def whole_default(tmp_path_factory):
+    """A run of the default recipe, of twelve steps in two epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert start(folder, DEFAULT) == 0
+    return folder
+
+
+@pytest.mark.parametrize("where", ["train_step", "generator_step"])
+@pytest.mark.parametrize("step", [1, 4, 6, 11])
+def test_the_default_recipe_ends_the_same(whole_default, tmp_path, monkeypatch, step, where):
+    """Interrupted before a step, or within it, when D has learned and G has its fakes."""
+    plain = getattr(GAN, where)
+
+    def until(gan, *args):
+        if gan.t == step:
+            raise Stop
+        return plain(gan, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GAN, where, until)
+        with pytest.raises(Stop):
+            start(tmp_path / "cut", DEFAULT)
+    assert start(tmp_path / "cut", DEFAULT, resume=True) == 0
+    assert_same_run(tmp_path / "cut", whole_default)
 
 
 @pytest.mark.parametrize("write", range(1, 34, 3))

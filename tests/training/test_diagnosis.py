@@ -67,7 +67,7 @@ def test_digits_that_the_run_does_not_have_are_not_missed():
 
 
 FAILING = replace(
-    RECIPES["default"],
+    RECIPES["dense"],
     epochs=2,
     batch_size=64,
     dropout=0.0,
@@ -86,7 +86,11 @@ RUNS = {  # a recipe that was made to fail, and the diagnosis of its last epoch
         replace(FAILING, dropout=0.3, real_label=0.9, beta1=0.5, learning_rate=0.05),
         "collapsed: ",
     ),
-    "nothing wrong": (replace(RECIPES["default"], epochs=3, batch_size=32), "healthy"),
+    "nothing wrong": (replace(RECIPES["dense"], epochs=3, batch_size=32), "healthy"),
+    "nothing wrong with the default": (
+        replace(RECIPES["default"], epochs=3, batch_size=32),
+        "healthy",
+    ),
 }
 
 

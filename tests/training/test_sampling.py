@@ -21,7 +21,7 @@ from minigan.training.sampling import (
 )
 
 SMALL = replace(
-    RECIPES["default"],
+    RECIPES["dense"],
     latent_dim=4,
     widths_G=(16,),
     widths_D=(16,),

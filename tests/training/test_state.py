@@ -1,6 +1,8 @@
 """A training step of every recipe: what it receives, and that it is the same on every backend."""
 
+import copy
 import re
+from functools import partial
 
 import fake_cupy
 import numpy as np
@@ -13,12 +15,20 @@ from minigan.gan.latents import sample_latents
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import RECIPES, asdict, recipe_from_dict, replace
+from minigan.gan.steps import (
+    discriminator_step,
+    discriminator_step_two_passes,
+    generator_step,
+)
 from minigan.nn.optim import SGD
+from minigan.nn.sequential import Sequential
+from minigan.rng import make_rng
 from minigan.training import state
 from minigan.training.schedule import make_optimizers, set_learning_rates
 from minigan.training.state import GAN
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
+LABELS = np.arange(30) * 7 % 10 % 3  # three classes
 
 
 def train_gan(recipe, xp=np, steps=5, seed=0):
@@ -73,7 +83,7 @@ def test_published_sizes():
         return sum(a * b + b for a, b in zip(sizes, sizes[1:]))
 
     for name, G_sizes, D_sizes in [
-        ("default", (64, 256, 512, 784), (784, 512, 256, 1)),
+        ("dense", (64, 256, 512, 784), (784, 512, 256, 1)),
         ("pytorch-mlp", (64, 256, 256, 784), (784, 256, 256, 1)),
         ("keras-mlp", (100, 256, 512, 1024, 784), (784, 1024, 512, 256, 1)),
         ("goodfellow-2014", (100, 1200, 1200, 784), None),
@@ -105,13 +115,15 @@ def test_rates_follow_the_recipe():
 
 
 def test_only_the_generator_has_weight_decay():
+    recipe = replace(RECIPES["default"], weight_decay_G=0.07, beta1=0.25, beta2=0.99)
     G, D = make_optimizers(
-        RECIPES["default"], *make_networks(small("default"), (8, 12), rng=np.random.default_rng(0))
+        recipe, *make_networks(small("default"), (8, 12), rng=np.random.default_rng(0))
     )
     assert (G.weight_decay, D.weight_decay) == (0.07, 0) and (G.beta1, G.beta2) == (
         D.beta1,
         D.beta2,
-    ) == (0, 0.99)
+    ) == (0.25, 0.99)
+    assert RECIPES["default"].weight_decay_G > 0
 
 
 def test_latents_have_the_distribution_of_the_recipe(xp):
@@ -123,12 +135,16 @@ def test_latents_have_the_distribution_of_the_recipe(xp):
         and z.std() == pytest.approx(1, abs=0.01)
     )
     assert z.dtype == "float32"
-    z = asnumpy(sample_latents(RECIPES["default"], rng, 1000))
-    assert (
-        z.shape == (1000, 64)
-        and z.std() == pytest.approx(1, abs=0.02)
-        and z.mean() == pytest.approx(0, abs=0.02)
-    )
+    for name in "dense", "default":
+        z = asnumpy(sample_latents(RECIPES[name], rng, 1000))
+        assert (
+            z.shape == (1000, RECIPES[name].latent_dim)
+            and z.dtype == "float32"
+            and z.std() == pytest.approx(1, abs=0.02)
+            and z.mean() == pytest.approx(0, abs=0.02)
+        )
+        assert (abs(z[:, -1]) == 1).all() == (name == "default")  # whose second half are signs
+        assert abs(z[:, 0]).max() > 2.5
 
 
 @pytest.fixture
@@ -140,16 +156,18 @@ def shown(monkeypatch):
         state.generator_step,
     )
 
-    def spy_D(G, D, optimizer, real, z, **options):
+    def spy_D(G, D, optimizer, real, z, *, step=D_step, **options):
         seen["real"].append(real)
         seen["z_D"].append(z)
-        return D_step(G, D, optimizer, real, z, **options)
+        return step(G, D, optimizer, real, z, **options)
 
     def spy_G(G, D, optimizer, z, **options):
         seen["z_G"].append(z)
         return G_step(G, D, optimizer, z, **options)
 
+    two_passes = partial(spy_D, step=discriminator_step_two_passes)
     monkeypatch.setattr(state, "discriminator_step", spy_D)
+    monkeypatch.setattr(state, "discriminator_step_two_passes", two_passes)
     monkeypatch.setattr(state, "generator_step", spy_G)
     return seen
 
@@ -199,6 +217,91 @@ def test_batches_are_as_large_as_the_recipe_says(shown):
     ] == [9, 9]
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_step_has_its_latents_and_nothing_else_is_sampled(name, shown):
+    """D's step takes the next N latents of the stream, and G's step the next ones, or, with
+    shared_fakes, those of D's step.
+    """
+    recipe, steps = small(name), 3
+    gan, _ = train_gan(recipe, steps=steps)
+    stream = make_rng(np, state.seed_of(0, "noise"))
+    z_D = [sample_latents(recipe, stream, 7) for _ in range(recipe.d_warmup_steps)]
+    z_G = []
+    for _ in range(steps):
+        z_D.append(sample_latents(recipe, stream, 7))
+        if recipe.shared_fakes:
+            z_G.append(z_D[-1])
+        else:
+            z_G.append(sample_latents(recipe, stream, recipe.batch_size_G or 7))
+    for found, expected in zip((shown["z_D"], shown["z_G"]), (z_D, z_G)):
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected):
+            np.testing.assert_array_equal(a, b)
+    assert stream.bit_generator.state == gan.noise.bit_generator.state
+
+
+SHARING = {  # recipes with shared_fakes: name and changes
+    "default": ("default", {}),
+    "warm-up steps": ("default", {"d_warmup_steps": 2}),
+    "batch norm": ("dcgan", {"shared_fakes": True}),
+    "dropout": ("dense", {"shared_fakes": True}),
+}
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("name", SHARING)
+def test_both_networks_learn_from_shared_fakes(name, conditional, monkeypatch):
+    """The gradients are those of the plain steps with the same noise, of G after D has changed. G
+    makes one pass.
+    """
+    of_recipe, changes = SHARING[name]
+    recipe = replace(small(of_recipe), conditional=conditional, **changes)
+    labels = dict(labels=LABELS, n_classes=3) if conditional else {}
+    gan, networks, forward = GAN(recipe, IMAGES, **labels), [], Sequential.forward
+    monkeypatch.setattr(
+        Sequential,
+        "forward",
+        lambda net, *args, **options: networks.append(net) or forward(net, *args, **options),
+    )
+    for _ in range(2):  # at most the first step has a penalty
+        batch = gan.next_batch()
+        G, D, noise, rng = copy.deepcopy((gan.G, gan.D, gan.noise, gan.dropout))
+        z, real = sample_latents(recipe, noise, 7), gan.real_images(batch)
+        networks.clear()
+        results_D = gan.discriminator_step(batch)
+        theta_D, buffers_D = gan.D.theta.copy(), gan.D.buffers.copy()
+        loss_G = gan.generator_step(batch)
+        assert sum(net is gan.G for net in networks) == 1
+        assert gan.noise.bit_generator.state == noise.bit_generator.state
+
+        penalty, options = None, dict(labels=batch.labels, loss=gan.loss, rng=rng)
+        if recipe.penalty and gan.t == 0:
+            penalty = make_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
+        mixing = any(layer.mixes_examples for layer in D.layers)
+        step = discriminator_step_two_passes if mixing else discriminator_step
+        expected = step(G, D, SGD(D.theta, 0.0), real, z, penalty=penalty, **options)
+        np.testing.assert_array_equal(results_D, expected)
+        np.testing.assert_array_equal(gan.D.dtheta, D.dtheta)
+        assert (theta_D != D.theta).any()
+        D.theta[...], D.buffers[...] = theta_D, buffers_D
+        assert loss_G == generator_step(G, D, SGD(G.theta, 0.0), z, **options)
+        np.testing.assert_array_equal(gan.G.dtheta, G.dtheta)
+        gan.update_average()
+
+
+def test_a_generator_step_alone_has_new_noise(shown):
+    """Without a step of D before it there are no fakes to share; none are used twice either."""
+    gan = GAN(small("default"), IMAGES)
+    batch = gan.next_batch()
+    gan.generator_step(batch)
+    gan.discriminator_step(batch)
+    gan.generator_step(batch)
+    gan.generator_step(batch)
+    alone, shared, again = shown["z_G"]
+    np.testing.assert_array_equal(shared, shown["z_D"][0])
+    assert (alone != shared).any() and (again != shared).any() and (again != alone).any()
+
+
 def test_with_replacement_an_epoch_repeats_some_images_and_leaves_some_out(shown):
     recipe = replace(small("keras-mlp"), steps_per_epoch=0)
     gan, _ = train_gan(recipe, steps=4)
@@ -222,9 +325,6 @@ def test_running_statistics_are_averaged_with_the_weights():
     gan, _ = train_gan(replace(small("dcgan"), ema_decay=0.9))
     assert gan.G_ema.buffers.shape == gan.G.buffers.shape != (0,)
     assert (gan.G_ema.buffers != gan.G.buffers).any() and (gan.G_ema.buffers[:4] != 0).all()
-
-
-LABELS = np.arange(30) * 7 % 10 % 3  # three classes
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -290,7 +390,7 @@ def test_the_grid_has_the_same_noise_for_each_class():
 @pytest.mark.parametrize("loss", GAN_LOSSES)
 @pytest.mark.parametrize("penalty", ["", *PENALTIES])
 def test_every_loss_and_penalty_trains_the_same_on_every_backend(loss, penalty, xp):
-    recipe = replace(small("default"), loss=loss, penalty=penalty, spectral=loss == "hinge")
+    recipe = replace(small("dense"), loss=loss, penalty=penalty, spectral=loss == "hinge")
     gan, losses = train_gan(recipe, xp)
     assert np.isfinite(losses).all()
     if xp.__name__ != "cupy":
@@ -303,7 +403,7 @@ def test_every_loss_and_penalty_trains_the_same_on_every_backend(loss, penalty, 
 
 
 def test_loss_penalty_and_spectral_norm_reach_the_networks():
-    usual, _ = train_gan(small("default"), steps=2)
+    usual, _ = train_gan(small("dense"), steps=2)
     for change in (
         dict(loss="hinge"),
         dict(loss="minimax"),
@@ -311,7 +411,7 @@ def test_loss_penalty_and_spectral_norm_reach_the_networks():
         dict(penalty="wgan-gp"),
         dict(spectral=True),
     ):
-        other, _ = train_gan(replace(small("default"), **change), steps=2)
+        other, _ = train_gan(replace(small("dense"), **change), steps=2)
         assert (other.G.theta != usual.G.theta).any(), change
         if "loss" not in change:
             assert (other.D.theta != usual.D.theta).any(), change
@@ -320,9 +420,9 @@ def test_loss_penalty_and_spectral_norm_reach_the_networks():
         "SpectralNorm(Dense(5, 6))",
         "SpectralNorm(Dense(6, 1))",
     ] and other.D.buffers.any()
-    heavier, _ = train_gan(replace(small("default"), penalty="r1", penalty_weight=20.0), steps=1)
-    lighter, _ = train_gan(replace(small("default"), penalty="r1", penalty_weight=10.0), steps=1)
-    none, _ = train_gan(small("default"), steps=1)
+    heavier, _ = train_gan(replace(small("dense"), penalty="r1", penalty_weight=20.0), steps=1)
+    lighter, _ = train_gan(replace(small("dense"), penalty="r1", penalty_weight=10.0), steps=1)
+    none, _ = train_gan(small("dense"), steps=1)
     np.testing.assert_allclose(
         heavier.D.dtheta - none.D.dtheta,
         2 * (lighter.D.dtheta - none.D.dtheta),
@@ -334,7 +434,7 @@ def test_loss_penalty_and_spectral_norm_reach_the_networks():
 def test_a_penalty_every_few_steps_has_a_larger_weight(monkeypatch):
     weights = []
     monkeypatch.setattr(state, "make_penalty", lambda name, weight: weights.append((name, weight)))
-    train_gan(replace(small("default"), penalty="r1", penalty_weight=5.0, penalty_every=4), steps=9)
+    train_gan(replace(small("dense"), penalty="r1", penalty_weight=5.0, penalty_every=4), steps=9)
     assert weights == [("r1", 20.0)] * 3  # at steps 0, 4 and 8
 
 
@@ -342,14 +442,14 @@ def test_warm_up_steps_have_no_penalty(monkeypatch):
     """A penalty is due every so many training steps, and a warm-up step is not one."""
     weights = []
     monkeypatch.setattr(state, "make_penalty", lambda name, weight: weights.append(weight))
-    train_gan(replace(small("default"), penalty="r1", penalty_every=4, d_warmup_steps=3), steps=4)
+    train_gan(replace(small("dense"), penalty="r1", penalty_every=4, d_warmup_steps=3), steps=4)
     assert weights == [40.0]
 
 
 def test_a_penalty_is_on_the_gradient_of_the_pixels_not_of_the_labels():
     """With weights on the labels alone, the gradient of the pixels is 0."""
     gan = GAN(
-        replace(small("default"), conditional=True, dropout=0.0), IMAGES, labels=LABELS, n_classes=3
+        replace(small("dense"), conditional=True, dropout=0.0), IMAGES, labels=LABELS, n_classes=3
     )
     gan.D.theta[...] = np.abs(gan.D.theta)  # every LeakyReLU lets pass what is positive
     gan.D.layers[1].W[:96] = 0

@@ -16,7 +16,8 @@ from minigan.training.state import GAN
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (30, 8, 12), dtype=np.uint8)
 LABELS = (np.arange(30) % 3).astype(np.uint8)
-TINY = {  # one recipe with dropout and an average, one with warm-up steps, batch norm and labels
+TINY = {  # with dropout and an average; with shared fakes; with warm-up steps and labels
+    "dense": ["--data", "data.npz"],
     "default": ["--data", "data.npz"],
     "auto-write": ["--data", "idx", "--conditional"],
 }
