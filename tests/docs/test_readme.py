@@ -218,6 +218,7 @@ def printed():
 NEEDED_RUNS = {  # a command that uses a run whose training is printed in another document
     "python demo.py evaluate runs/seed-0": "runs/seed-0",
     "python demo.py evaluate runs/conditional-0": "runs/conditional-0",
+    "python demo.py evaluate runs/dense-conditional-0": "runs/dense-conditional-0",
 }
 
 
@@ -388,17 +389,34 @@ def json_lines(name):
 
 def test_the_metrics_are_those_of_the_files():
     readme, results = read("README.md"), " ".join(read("docs/results.md").split())
-    seeds = [json.loads(read(f"docs/seeds/seed-{i}.json")) for i in range(3)]
-    fd = ", ".join(f"{seed['run']['fd']:.2f}" for seed in seeds)
-    assert f"| {fd} |" in readme and f"| {fd} |" in results
-    real, noise = (
-        seeds[0].get(new) or seeds[0][old] for new, old in (("real", "floor"), ("noise", "ceiling"))
-    )
-    for metric in "score", "recall", "coverage":
-        shown = ", ".join(f"{seed['run'][metric]:.2f}" for seed in seeds)
-        assert f"| {shown} | {real[metric]:.2f} | {noise[metric]:.2f} |" in results, metric
-    assert f"real images {real['fd']:.2f}, noise {noise['fd']:.0f}" in readme
-    conditional = [json.loads(read(f"docs/seeds/conditional-{i}.json"))["run"] for i in range(3)]
+    for recipe, metrics in {
+        "": ("kid", "score", "precision", "recall", "coverage"),
+        "dense-": ("score", "recall", "coverage"),
+    }.items():
+        seeds = [json.loads(read(f"docs/seeds/{recipe or 'seed-'}{i}.json")) for i in range(3)]
+        fd = ", ".join(f"{seed['run']['fd']:.2f}" for seed in seeds)
+        assert f"| {fd} |" in readme and f"| {fd} |" in results
+        real, noise = (
+            seeds[0].get(new) or seeds[0][old]
+            for new, old in (("real", "floor"), ("noise", "ceiling"))
+        )
+        for metric in metrics:
+            digits = 3 if metric == "kid" else 2
+            shown = ", ".join(f"{seed['run'][metric]:.{digits}f}" for seed in seeds)
+            row = f"| {shown} | {real[metric]:.{digits}f} | {noise[metric]:.2f} |"
+            assert row in results, metric
+        assert f"real images {real['fd']:.2f}, noise {noise['fd']:.0f}" in readme
+        if not recipe:
+            read_with_confidence = ", ".join(f"{100 * run['run']['read']:.1f}" for run in seeds)
+            assert f"| {read_with_confidence} % |" in readme
+            row = f"| {read_with_confidence} % | {100 * real['read']:.1f} % |"
+            assert row in results
+            assert f"real images {100 * real['read']:.1f} %" in readme
+            rarest = ", ".join(f"{100 * min(run['run']['classes']):.1f}" for run in seeds)
+            assert f"| {rarest} % |" in results
+    conditional = [
+        json.loads(read(f"docs/seeds/dense-conditional-{i}.json"))["run"] for i in range(3)
+    ]
     agreement = [100 * run["agreement"] for run in conditional]
     assert "{:.1f}, {:.1f} and {:.1f} %".format(*agreement) in results
     conditional_fd = [run["fd"] for run in conditional]
@@ -408,7 +426,8 @@ def test_the_metrics_are_those_of_the_files():
 def test_kid_and_memorisation_are_those_of_the_files():
     results = " ".join(read("docs/results.md").split())
     default, conditional = (
-        json.loads(read(f"docs/seeds/one-thread-{name}-0.json")) for name in ("seed", "conditional")
+        json.loads(read(f"docs/seeds/dense-one-thread-{name}0.json"))
+        for name in ("", "conditional-")
     )
     columns = [default["run"], conditional["run"], default["real"], default["noise"]]
     for metric in "nearer", "memorisation":
@@ -440,15 +459,13 @@ def test_the_distances_of_the_best_recipe_are_in_the_order_of_the_seeds():
     best = [row for row in json_lines("recipes") if row["recipe"] == "default-conv"]
     fd = [f"{value:.2f}" for value in in_seed_order(best)]
     assert len(fd) == 3 and sorted(fd) != fd, "sorting must be noticed"
-    assert f"| {', '.join(fd)} |" in read("README.md")
-    assert f"{fd[0]}, {fd[1]} and {fd[2]}" in " ".join(read("docs/results.md").split())
     assert f"| {' '.join(fd)} |" in read("docs/recipes.md")
 
 
 def test_documents_that_differ_on_a_seed_agree_with_their_files_and_are_explained():
     results = " ".join(read("docs/results.md").split())
     for name, key, wanted, document in (
-        ("recipes", "recipe", "default", "docs/recipes.md"),
+        ("recipes", "recipe", "dense", "docs/recipes.md"),
         ("losses", "row", "non-saturating", "docs/losses.md"),
     ):
         rows = [row for row in json_lines(name) if row[key] == wanted and row["epochs"] == 16]
