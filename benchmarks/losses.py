@@ -11,7 +11,7 @@
     python benchmarks/losses.py --page
             only write the page
 
-Every row is the recipe `default` with the change given by its name, trained with three seeds. Every
+Every row is the recipe `dense` with the change given by its name, trained with three seeds. Every
 run appends a line to docs/losses.jsonl, so that the benchmark continues after an interruption.
 Seconds are processor time, which does not depend on other programs that keep the machine busy. The
 page contains a table and two figures: docs/losses.png, the losses of both networks, and
@@ -67,7 +67,7 @@ def read_rows():
 
 def train_row(name, seed, epochs, *, images, evaluator):
     """Train and return the row for losses.jsonl. A run that diverges ends early, with FD null."""
-    gan = GAN(replace(RECIPES["default"], epochs=epochs, **ROWS[name]), images, seed=seed)
+    gan = GAN(replace(RECIPES["dense"], epochs=epochs, **ROWS[name]), images, seed=seed)
     seconds, norms, history = 0.0, [], []
     for _ in range(epochs):
         began = time.process_time()
@@ -206,7 +206,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--epochs", type=int, default=RECIPES["default"].epochs)
+    parser.add_argument("--epochs", type=int, default=RECIPES["dense"].epochs)
     parser.add_argument("--part", default="1/1", metavar="I/N")
     parser.add_argument("--only", choices=list(ROWS), metavar="ROW")
     parser.add_argument("--page", action="store_true")

@@ -112,17 +112,19 @@ class Twin:
         self.optimizer_D = self.optimizer(
             self.D, recipe.learning_rate_D or recipe.learning_rate, 0.0
         )
-        bce = nn.BCEWithLogitsLoss()
+        bce, shared = nn.BCEWithLogitsLoss(), recipe.shared_fakes
 
-        def loss_D(real, z, real_target, fake_target):
-            fake = self.G(z).detach()
+        # x holds the fakes if both steps share them, and latents otherwise
+        def loss_D(real, x, real_target, fake_target):
+            fake = (x if shared else self.G(x)).detach()
             return bce(self.D(real), real_target) + bce(self.D(fake), fake_target)
 
-        def loss_G(z, target):
-            return bce(self.D(self.G(z)), target)
+        def loss_G(x, target):
+            return bce(self.D(x if shared else self.G(x)), target)
 
-        self.loss_D, self.loss_G = (
-            (torch.compile(loss_D), torch.compile(loss_G)) if compiled else (loss_D, loss_G)
+        self.generate_fakes, self.loss_D, self.loss_G = (
+            torch.compile(function) if compiled else function
+            for function in (self.G, loss_D, loss_G)
         )
 
     def optimizer(self, net: nn.Module, lr: float, weight_decay: float) -> Any:
@@ -153,7 +155,10 @@ class Twin:
         shape = n, self.recipe.latent_dim
         if self.recipe.noise == "uniform":
             return (2 * torch.rand(shape, device=self.device) - 1) * 3**0.5
-        return torch.randn(shape, device=self.device)
+        z = torch.randn(shape, device=self.device)
+        if self.recipe.noise == "half-binary":
+            z[:, self.recipe.latent_dim // 2 :].sign_()
+        return z
 
     def train_step(self) -> None:
         """One training step."""
@@ -161,11 +166,14 @@ class Twin:
         n, n_G = len(real), recipe.batch_size_G or len(real)
         real_target = torch.full((n, 1), recipe.real_label, device=self.device)
         fake_target = torch.zeros(n, 1, device=self.device)
+        x = self.sample_latents(n)
+        if recipe.shared_fakes:
+            x = self.generate_fakes(x)
         self.optimizer_D.zero_grad()
-        self.loss_D(real, self.sample_latents(n), real_target, fake_target).backward()
+        self.loss_D(real, x, real_target, fake_target).backward()
         if recipe.penalty and self.t % recipe.penalty_every == 0:
-            x = real.clone().requires_grad_()
-            (g,) = torch.autograd.grad(self.D(x).sum(), x, create_graph=True)
+            inputs = real.clone().requires_grad_()
+            (g,) = torch.autograd.grad(self.D(inputs).sum(), inputs, create_graph=True)
             weight = recipe.penalty_every * recipe.penalty_weight
             (weight / 2 * g.square().flatten(1).sum(1).mean()).backward()
         self.optimizer_D.step()
@@ -174,7 +182,7 @@ class Twin:
             self.D.requires_grad_(False)
         self.optimizer_G.zero_grad()
         target = torch.ones(n_G, 1, device=self.device)
-        self.loss_G(self.sample_latents(n_G), target).backward()
+        self.loss_G(x if recipe.shared_fakes else self.sample_latents(n_G), target).backward()
         self.optimizer_G.step()
         if self.lean:
             self.D.requires_grad_(True)

@@ -10,8 +10,8 @@
             only write the page
 
 Each recipe is trained with its own settings for its epochs, or for --minutes (default 6) on one
-core, whichever ends first, because published recipes run for hours. (`default-conv` is trained for
-all of its epochs, and `auto-write`, the slowest, for twelve minutes.) The time is processor time,
+core, whichever ends first, because published recipes run for hours. (`default` is trained for all
+of its epochs, and `auto-write`, the slowest, for twelve minutes.) The time is processor time,
 which does not depend on other programs that keep the machine busy. After each epoch the FD of 2,000
 samples is recorded as well. Our own recipes are trained with three seeds, the others with one.
 Every run appends a line to docs/recipes.jsonl, so that the benchmark continues after an
@@ -38,9 +38,9 @@ from minigan.training.state import GAN
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, PICTURES = DOCS / "recipes.jsonl", DOCS / "recipes.md", DOCS / "recipes"
-SEEDS = {"default": 3, "default-conv": 3}  # one for the others
+SEEDS = {"default": 3, "dense": 3}  # one for the others
 MINUTES = {
-    "default-conv": 20,
+    "default": 20,
     "auto-write": 12,
 }  # all epochs of the first, and more than one of the second; --minutes for all others
 MARK = "<!-- what follows is written by benchmarks/recipes.py -->"

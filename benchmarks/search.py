@@ -1,4 +1,4 @@
-"""The search for the default recipe, and its results: the table in docs/recipe.md.
+"""The search for the recipe `dense`, and its results: the table in docs/recipe.md.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/search.py
             train what is missing, then print the table
@@ -7,10 +7,9 @@
     python benchmarks/search.py --table
             only print the table
 
-Every row is the default recipe with some changes, trained for ten epochs unless it says otherwise,
-and evaluated on 10,000 samples as by `demo.py evaluate`. Every run appends a line to
-docs/recipe.jsonl, so that the search continues after an interruption. The seconds are processor
-time on one core.
+Every row is that recipe with some changes, trained for ten epochs unless it says otherwise, and
+evaluated on 10,000 samples as by `demo.py evaluate`. Every run appends a line to docs/recipe.jsonl,
+so that the search continues after an interruption. The seconds are processor time on one core.
 """
 
 import argparse
@@ -31,7 +30,7 @@ from minigan.training.sampling import generate_many
 from minigan.training.state import GAN
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
-EPOCHS = 10  # fewer than the default's, to save time
+EPOCHS = 10  # fewer than the recipe's, to save time
 OLD = dict(
     batch_size=64,
     learning_rate=1e-3,
@@ -49,7 +48,8 @@ EXTRAS = {
     "scale": 1.0,
 }  # changes that are not fields of a recipe, with their defaults
 
-# {name: changes}; ratio is the learning rate of D over that of G, scale multiplies the images
+# {name: changes}; ratio is the learning rate of D over that of G, scale multiplies the images. In
+# docs/recipe.jsonl the recipe is still called "default", as it was when it was searched for.
 ROWS = {
     "default": {},
     "default, seed 1": dict(seed=1),
@@ -118,7 +118,7 @@ def train(changes, images, evaluator):
     """The metrics of 10,000 samples at the end, and FD after every fourth epoch."""
     extras = {**EXTRAS, **{name: value for name, value in changes.items() if name in EXTRAS}}
     recipe = replace(
-        RECIPES["default"],
+        RECIPES["dense"],
         **{"epochs": EPOCHS, **{k: v for k, v in changes.items() if k not in EXTRAS}},
     )
     recipe = replace(recipe, learning_rate_D=recipe.learning_rate * extras["ratio"])

@@ -13,7 +13,7 @@
     python benchmarks/step.py --launches
             the kernels that a step launches on a GPU
     python benchmarks/step.py --grow docs/growth.png
-            step and gemm time over width and batch size
+            step and gemm time of fully connected networks over width and batch size
     python benchmarks/step.py --backend cupy
             on a GPU (PyTorch on the same card)
     python benchmarks/step.py --backend cupy --graph
@@ -121,7 +121,7 @@ class Gemm:
             *self.forward(N, G),  # D's step: the fakes, and the logits of real images and fakes
             *self.forward(2 * N, D),
             *self.backward(2 * N, D, dx_of_first=False, dparams=True),
-            *self.forward(N_G, G),  # G's step
+            *([] if recipe.shared_fakes else self.forward(N_G, G)),  # G's step
             *self.forward(N_G, D),
             *self.backward(N_G, D, dx_of_first=True, dparams=False),
             *self.backward(N_G, G, dx_of_first=False, dparams=True),
@@ -390,7 +390,12 @@ def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 20
     profiler.wrap(ExponentialMovingAverage, "step", "ema.py")
     profiler.wrap(state, "sample_latents", "latents.py")
     profiler.wrap(GAN, "train_step", "state.py, the batch included")
-    for name in "discriminator_step", "discriminator_step_two_passes", "generator_step":
+    for name in (
+        "discriminator_step",
+        "discriminator_step_two_passes",
+        "generate_fakes",
+        "generator_step",
+    ):
         profiler.wrap(state, name, "steps.py and sequential.py")
     gan.loss = gan.loss._replace(
         discriminator_loss=profiler.timed("losses.py", gan.loss.discriminator_loss),
@@ -417,17 +422,16 @@ def plot_growth(images: np.ndarray, path: Path, threads: int) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    default = RECIPES["default"]
+    dense = RECIPES["dense"]
     widths = {
-        n: replace(default, widths_G=(n, n), widths_D=(n, n))
-        for n in (64, 128, 256, 512, 1024, 2048)
+        n: replace(dense, widths_G=(n, n), widths_D=(n, n)) for n in (64, 128, 256, 512, 1024, 2048)
     }
-    batches = {n: replace(default, batch_size=n) for n in (8, 16, *BATCHES)}
+    batches = {n: replace(dense, batch_size=n) for n in (8, 16, *BATCHES)}
     figure = Figure(figsize=(9, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, label, recipes in zip(
         panels,
-        ("width of the hidden layers (batch 128)", "batch size (widths of the default recipe)"),
+        ("width of the hidden layers (batch 128)", "batch size (widths of the recipe dense)"),
         (widths, batches),
     ):
         ms = {"minigan": [], "gemm": []}

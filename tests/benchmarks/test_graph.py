@@ -12,6 +12,7 @@ from helpers import SMALL_IMAGES as IMAGES
 from helpers import small
 from test_fused_steps import FUSED, HostDraws
 
+from minigan.gan.models import make_networks
 from minigan.gan.recipes import replace
 from minigan.training.state import GAN
 
@@ -235,3 +236,22 @@ def test_the_benchmark_times_plain_fused_and_recorded_steps(monkeypatch, capsys)
     row = step.compare(small("goodfellow-2014"), images, fake_cupy, None, **options)
     assert set(row["ms"]) == {"minigan", "gemm"}
     assert "fused_steps.py" in capsys.readouterr().err
+
+
+def test_the_default_recipe_is_timed_with_its_matrix_products(monkeypatch, capsys):
+    """Its convolutions in parts on two cores, beside the same ones in one part."""
+    monkeypatch.setattr(step, "torch", None)
+    images, recipe = np.zeros((20, 28, 28), "uint8"), replace(small("default"), batch_size=8)
+    row = step.compare(recipe, images, np, 2, rounds=1)
+    assert set(row["ms"]) == {"minigan", "gemm", "serial"} and row["launches"] == row["unfused"] > 0
+    step.show_row("small", row)
+    assert "small, serial: " in capsys.readouterr().out
+
+
+def test_shared_fakes_save_the_products_of_one_pass_of_the_generator():
+    recipe = small("default")
+    flops = [step.Gemm(replace(recipe, shared_fakes=s), np).flops() for s in (False, True)]
+    G, _ = make_networks(recipe, step.SHAPE, rng=np.random.default_rng(0))
+    sizes = step.product_shapes(G, recipe.latent_dim)
+    one_pass = sum(2 * recipe.batch_size * R * K * M for R, K, M, _ in sizes)
+    assert one_pass > 0 and flops[0] - flops[1] == one_pass
