@@ -54,7 +54,7 @@ from minigan.nn.losses import bce, bce_with_logits
 from minigan.nn.maxout import Maxout
 from minigan.nn.optim import SGD, Adam
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 
@@ -72,7 +72,7 @@ SEED, STEPS, N, K, M, Z, P = (
 
 def layer_input(layer, x):
     """x, or for a layer that takes labels the pair (x, labels), with label i % 4 for example i."""
-    takes_labels = isinstance(layer, (ConcatLabels, ConcatLabelMaps))
+    takes_labels = isinstance(layer, (ConcatLabels, ConcatLabelMaps, ConcatLabelImage))
     return (x, np.eye(4, dtype=x.dtype)[np.arange(len(x)) % 4]) if takes_labels else x
 
 
@@ -94,6 +94,18 @@ class TorchConcatLabelMaps(nn.Module):
     def forward(self, x):
         maps = torch_labels(x)[:, None, None].expand(-1, 14, 14, -1)
         return torch.cat([x[..., None], maps], dim=3)
+
+
+class TorchConcatLabelImage(nn.Module):
+    """Images (N, 14, 14) and an embedding of 4 labels, (14, 14, 4), as (N, 14, 14, 2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.E = nn.Parameter(torch.zeros(14, 14, 4))
+
+    def forward(self, x):
+        rows = F.embedding(torch.arange(len(x)) % 4, self.E.flatten(0, 1).t())
+        return torch.stack([x, rows.view(-1, 14, 14).mT], dim=3)
 
 
 def torch_spectral(layer, module):
@@ -129,6 +141,11 @@ LAYERS = {
     "Dropout": lambda rng, dtype: (Dropout(0.3), nn.Dropout(0.3)),
     "ConcatLabels": lambda rng, dtype: (ConcatLabels(4), TorchConcatLabels(), (N, 14, 14)),
     "ConcatLabelMaps": lambda rng, dtype: (ConcatLabelMaps(4), TorchConcatLabelMaps(), (N, 14, 14)),
+    "ConcatLabelImage": lambda rng, dtype: (
+        ConcatLabelImage(4, 14, 14, dtype=dtype, rng=rng),
+        TorchConcatLabelImage(),
+        (N, 14, 14),
+    ),
     "SpectralNorm": lambda rng, dtype: torch_spectral(
         SpectralNorm(Dense(K, M, init="fan_in", dtype=dtype, rng=rng), rng=rng), nn.Linear(K, M)
     ),
@@ -193,7 +210,7 @@ IMAGES = {  # the same for images (N, H, W, C), in PyTorch (N, C, H, W); and the
 
 
 def copy_weights(layer, module):
-    """Copy the W and b of a layer into a PyTorch module, which stores W as (M, K)."""
+    """Copy the parameters of a layer into a PyTorch module, which stores W as (M, K)."""
     arrays = [
         getattr(part, name)
         for part in getattr(layer, "layers", [layer])
@@ -201,6 +218,11 @@ def copy_weights(layer, module):
     ]
     for array, parameter in zip(arrays, parameters(module), strict=True):
         parameter.data = torch.tensor(array.T)
+
+
+def reversed_axes(array):
+    """A PyTorch tensor with its axes in reverse order, as NumPy's .T."""
+    return array.permute(*reversed(range(array.ndim)))
 
 
 def difference(ours, theirs):
@@ -228,7 +250,7 @@ def layers(dtype):
         torch_y.backward(torch.tensor(dy))
         yield f"{name}: y", difference(y, torch_y)
         yield f"{name}: dx", difference(dx, torch_x.grad)
-        gradients = [parameter.grad.t() for parameter in parameters(module)]
+        gradients = [reversed_axes(parameter.grad) for parameter in parameters(module)]
         gradients = (
             [torch.cat([g.ravel() for g in gradients])] if type(layer) is Sequential else gradients
         )

@@ -12,7 +12,7 @@ from copy import copy
 import numpy as np
 import pytest
 
-from minigan.evaluation.derivatives import LAYERS, fresh_rng, random_x
+from minigan.evaluation.derivatives import LAYERS, WithLabels, fresh_rng, random_x
 
 
 def elementwise(f):
@@ -119,6 +119,23 @@ def concat_label_maps(layer, x, rng):
     )
 
 
+def concat_label_image(layer, x, rng):
+    """Pixel by pixel: its channels, and then the mixture of the classes' numbers for this pixel."""
+    E = layer.layer.E
+    return np.array(
+        [
+            [
+                [
+                    [*np.ravel(pixel), sum(v * E[c, r, m] for c, v in enumerate(label))]
+                    for m, pixel in enumerate(row)
+                ]
+                for r, row in enumerate(image)
+            ]
+            for image, label in zip(x, labels_of(layer, len(x)))
+        ]
+    )
+
+
 def spectral(of):
     """The wrapped layer's formula with W / |Wu|; once u has converged, |Wu| is sigma."""
 
@@ -193,6 +210,8 @@ FORMULAS = {  # (layer, x, rng) -> y; rng is what forward was given
     "ConcatLabels": concat_labels,
     "ConcatLabelMaps": concat_label_maps,
     "ConcatLabelMaps, grey": concat_label_maps,
+    "ConcatLabelImage": concat_label_image,
+    "ConcatLabelImage, grey": concat_label_image,
     "AvgPool2d": pool,
     "Upsample": upsample,
     "SpectralNorm of Dense": spectral(dense),
@@ -207,6 +226,9 @@ def on(xp, layer):
     """The layer with its parameters and buffers on the backend xp."""
     if hasattr(layer, "to"):
         return layer.to(xp)
+    if isinstance(layer, WithLabels):
+        on(xp, layer.layer)
+        return layer
     for name in layer.param_names:
         setattr(layer, name, xp.asarray(getattr(layer, name)))
         setattr(layer, "d" + name, xp.asarray(getattr(layer, "d" + name)))

@@ -16,7 +16,7 @@ nn/dense Dense db True
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from minigan.nn.losses import bce, bce_with_logits, softplus
 from minigan.nn.maxout import Maxout
 from minigan.nn.optim import NoOpOptimizer
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm, as_matrix, unit_vector
 
@@ -80,6 +80,11 @@ def two_dense(dtype: str) -> Sequential:
     )
 
 
+def label_image_row(*sizes: int) -> Callable:
+    """A function from a dtype to a ConcatLabelImage with fixed labels."""
+    return lambda dtype: WithLabels(ConcatLabelImage(*sizes, dtype=dtype, rng=fresh_rng()), dtype)
+
+
 def trained_batchnorm(dtype: str) -> BatchNorm2d:
     """A BatchNorm2d with parameters and buffers as in the middle of training."""
     layer, rng = BatchNorm2d(3, dtype=dtype), fresh_rng()
@@ -98,10 +103,19 @@ def converged(layer: Layer) -> SpectralNorm:
 
 
 class WithLabels(Layer):
-    """A layer that takes labels, wrapped with fixed labels so that it takes x alone."""
+    """A layer that takes labels, wrapped with fixed labels so that it takes x alone.
 
-    def __init__(self, layer: ConcatLabels | ConcatLabelMaps, dtype: str):
+    The parameters and gradients remain those of the wrapped layer.
+    """
+
+    def __init__(self, layer: ConcatLabels | ConcatLabelMaps | ConcatLabelImage, dtype: str):
         self.layer, self.dtype = layer, dtype
+        self.param_names = layer.param_names
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "layer":  # not set yet, in a copy
+            raise AttributeError(name)
+        return getattr(self.layer, name)
 
     def forward(self, x, *, train=False, rng=None):
         labels = (
@@ -174,6 +188,8 @@ LAYERS = [
         lambda dtype: WithLabels(ConcatLabelMaps(2), dtype),
         (4, 2, 3),
     ),
+    Row("nn/reshape", "ConcatLabelImage", label_image_row(3, 2, 3), (4, 2, 3, 2)),
+    Row("nn/reshape", "ConcatLabelImage, grey", label_image_row(2, 3, 2), (4, 3, 2)),
     Row("nn/pooling", "AvgPool2d", lambda dtype: AvgPool2d(2), (2, 4, 6, 2)),
     Row("nn/pooling", "Upsample", lambda dtype: Upsample(2), (2, 2, 3, 2)),
     Row("nn/maxout", "Maxout", lambda dtype: Maxout(3), (4, 6)),

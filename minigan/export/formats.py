@@ -43,8 +43,8 @@ CHANNELS_LAST = Exported("Permute(0, 2, 3, 1)", "Transpose", {"perm": (0, 2, 3, 
 def example_input(net: Sequential, shape: tuple[int, ...]) -> Any:
     """One example of zeros for a network that takes (N, *shape), with a label if it needs one.
 
-    A network takes labels if its first layer has the attribute `n_classes`, as ConcatLabels and
-    ConcatLabelMaps do.
+    A network takes labels if its first layer has the attribute `n_classes`, as ConcatLabels,
+    ConcatLabelMaps and ConcatLabelImage do.
     """
     x, n_classes = np.zeros((1, *shape), net.theta.dtype), getattr(net.layers[0], "n_classes", 0)
     return (x, np.zeros((1, n_classes), x.dtype)) if n_classes else x

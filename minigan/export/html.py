@@ -7,7 +7,8 @@ The idea
 
     The weights of G become float16, with 10 binary digits after the leading one. The relative error
     is at most 1/2048; for tiny numbers the absolute error is at most 3e-8. D only outputs a score,
-    so 8 bits per weight are enough for its matrices. For each column
+    so 8 bits per weight are enough for its matrices. (Other arrays, such as biases and the images
+    of labels, are small and become float16.) For each column
 
         scale = largest |W| / 127       q = W / scale, rounded: an integer from -127 to 127
 

@@ -63,7 +63,8 @@ The general rule
         Dropout              mask * ddx, the same mask                      -
         Maxout               ddx where x was largest                        -
         Reshape, AvgPool2d, Upsample: their forward, applied to ddx
-        ConcatLabels, ConcatLabelMaps: their forward, applied to ddx and labels of 0
+        ConcatLabels, ConcatLabelMaps, ConcatLabelImage: their forward, applied to ddx and labels
+        of 0; dE = 0
 
     This is the `double_backward` of each layer. BatchNorm2d has no double_backward in training,
     because it mixes the batch, so an image has no gradient of its own. (Gulrajani et al. omit it

@@ -17,7 +17,8 @@ Architectures
     patch       Our own, and the default. G is dcgan's G without batch norm, with one more Dense
                 layer at the beginning. D first divides the image into overlapping patches of 6 x 6
                 pixels, by a convolution with stride 4, and continues with Dense layers. It has no
-                batch norm, so that its gradient can be penalised (gradient_penalty.py).
+                batch norm, so that its gradient can be penalised (gradient_penalty.py). A
+                conditional D receives the label as one further channel, a learned image.
     conv        The default of earlier versions for convolutions: G as in patch, but with batch
                 norm; D with two convolutions of 4 x 4 and one hidden Dense layer.
     auto-write  G has a Dense layer to an image of twice the height and width, then three
@@ -53,7 +54,7 @@ from minigan.nn.dropout import Dropout
 from minigan.nn.layer import Layer
 from minigan.nn.maxout import Maxout
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 
@@ -245,7 +246,7 @@ def patch_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
     """(G, D) made of convolutions and Dense layers, without batch norm, for images of any size."""
     (dense_G, dense_D), (_, conv_D) = layer_makers(Dense, r, rng), layer_makers(Conv2d, r, rng)
     (units_G, a, _), (c, *units_D) = r.widths_G, r.widths_D
-    (height, width), channels = shape[:2], math.prod(shape[2:]) + n_classes
+    (height, width), channels = shape[:2], math.prod(shape[2:])
     G = [
         *label_layers(n_classes),
         dense_G(r.latent_dim + n_classes, units_G),
@@ -257,8 +258,12 @@ def patch_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
     # remainder, so that they extend to one pixel beyond the edge on every side.
     down, across = max(1, height // 4), max(1, width // 4)
     patch = height - 4 * down + 6, width - 4 * across + 6
+    first = image_layer(shape, 0)
+    if n_classes:  # maps of the labels would multiply the work of the first convolution
+        first = ConcatLabelImage(n_classes, height, width, dtype=r.dtype, rng=rng)
+        channels += 1
     D = [
-        image_layer(shape, n_classes),
+        first,
         conv_D(channels, c, patch, stride=4, padding=1),
         *activation_D(r),
         Reshape(down * across * c),

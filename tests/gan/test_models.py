@@ -123,10 +123,13 @@ def test_without_dropout_maxout_has_no_dropout_layer(n_classes):
     assert layers_of(D, Dropout) == layers_of(G, Dropout) == []
 
 
+@pytest.mark.parametrize("n_classes", [0, 3])
 @pytest.mark.parametrize("architecture", OF_ARCHITECTURE)
-def test_spectral_norm_wraps_every_layer_of_the_discriminator_with_weights(architecture):
-    G, D = networks(tiny(architecture, spectral=True))
-    plain = networks(tiny(architecture, spectral=False))[1]
+def test_spectral_norm_wraps_every_layer_of_the_discriminator_with_weights(architecture, n_classes):
+    """It leaves a layer for labels as it is, because its parameters do not act on x."""
+    G, D = networks(tiny(architecture, spectral=True), n_classes=n_classes)
+    plain = networks(tiny(architecture, spectral=False), n_classes=n_classes)[1]
+    assert type(D.layers[0]) is type(plain.layers[0]) and not hasattr(D.layers[0], "W")
     assert len(layers_of(D, SpectralNorm)) == len(weights(plain)) == len(weights(D)) > 0
     assert layers_of(G, SpectralNorm) == layers_of(plain, SpectralNorm) == []
 
@@ -210,8 +213,9 @@ def test_patch_is_for_images_of_any_size(shape, n_classes):
         assert all(layer.dW.any() for layer in net.layers if "W" in layer.param_names)
 
 
+@pytest.mark.parametrize("n_classes", [0, 3])
 @pytest.mark.parametrize("shape", SIZES, ids=str)
-def test_the_parameters_of_patch_are_as_many_as_worked_out_by_hand(shape):
+def test_the_parameters_of_patch_are_as_many_as_worked_out_by_hand(shape, n_classes):
     recipe = tiny("patch", latent_dim=7, widths_G=(10, 6, 4), widths_D=(5, 9, 8))
     (height, width), channels = shape[:2], math.prod(shape[2:])
     quarters = -(-height // 4) * -(-width // 4)
@@ -219,15 +223,21 @@ def test_the_parameters_of_patch_are_as_many_as_worked_out_by_hand(shape):
     second = [3 if n % 2 else 4 for n in (height, width)]
     patches = max(1, height // 4) * max(1, width // 4)
     sides = [n % 4 + 6 if n >= 4 else n + 2 for n in (height, width)]
-    G, D = networks(recipe, shape)
+    G, D = networks(recipe, shape, n_classes)
     assert G.theta.size == (
-        (7 * 10 + 10)
+        ((7 + n_classes) * 10 + 10)
         + (10 * quarters * 6 + quarters * 6)
         + (math.prod(first) * 6 * 4 + 4)
         + (math.prod(second) * 4 * channels + channels)
     )
+    label_images = n_classes * height * width
+    channels += n_classes > 0  # one for the label, however many classes there are
     assert D.theta.size == (
-        (math.prod(sides) * channels * 5 + 5) + (patches * 5 * 9 + 9) + (9 * 8 + 8) + (8 + 1)
+        label_images
+        + (math.prod(sides) * channels * 5 + 5)
+        + (patches * 5 * 9 + 9)
+        + (9 * 8 + 8)
+        + (8 + 1)
     )
     assert G.buffers.size == D.buffers.size == 0  # no batch norm
 
@@ -243,6 +253,21 @@ def test_the_layers_of_patch():
         "Sequential([Reshape(28, 28, 1), Conv2d(1, 3, 6 x 6), LeakyReLU(0.2), Reshape(147),"
         " Dense(147, 6), LeakyReLU(0.2), Dense(6, 5), LeakyReLU(0.2), Dense(5, 1)])"
     )
+
+
+@pytest.mark.parametrize("shape, channels", [((8, 12), 2), ((8, 12, 3), 4)], ids=str)
+def test_the_label_is_one_more_channel_of_patch(shape, channels):
+    """Labels change every patch; all other architectures have one channel per class."""
+    rng = np.random.default_rng(1)
+    _, D = networks(tiny("patch", dtype="float64"), shape, n_classes=5)
+    assert repr(D.layers[:2]) == f"[ConcatLabelImage(5, 8, 12), Conv2d({channels}, 3, 6 x 6)]"
+    same = np.broadcast_to(rng.standard_normal(shape), (5, *shape))
+    patches = same, np.eye(5)
+    for layer in D.layers[:2]:
+        patches, _ = layer.forward(patches)
+    assert patches.std(axis=0).min() > 0.01
+    _, D = networks(tiny("dcgan"), shape, n_classes=5)
+    assert repr(D.layers[0]) == "ConcatLabelMaps(5)"
 
 
 def test_the_patches_of_28_pixels_overlap_by_2():

@@ -24,7 +24,7 @@ from minigan.nn.initializers import initial_weights
 from minigan.nn.layer import Layer
 from minigan.nn.maxout import Maxout
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 from minigan.rng import make_rng
@@ -498,9 +498,17 @@ def test_images_of_a_wrong_shape_are_refused():
         Maxout(3).forward(np.ones((2, 7), "float32"))
 
 
-@pytest.mark.parametrize("kind", [ConcatLabels, ConcatLabelMaps])
-def test_label_layers_expect_a_pair_of_matching_arrays(kind):
-    layer, x, labels = kind(3), np.ones((4, 2, 5)), np.eye(3)[[0, 1, 2, 0]]
+@pytest.mark.parametrize(
+    "layer",
+    [
+        ConcatLabels(3),
+        ConcatLabelMaps(3),
+        ConcatLabelImage(3, 2, 5, dtype="float64", rng=fresh_rng()),
+    ],
+    ids=str,
+)
+def test_label_layers_expect_a_pair_of_matching_arrays(layer):
+    x, labels = np.ones((4, 2, 5)), np.eye(3)[[0, 1, 2, 0]]
     with refusal(TypeError, repr(layer), "the pair (x, labels)", "ndarray of shape (4, 2, 5)"):
         layer.forward(x)
     for wrong in labels[:3], labels[:, :2], labels[:, 0]:
@@ -531,6 +539,34 @@ def test_a_network_made_without_labels_refuses_a_pair():
 def test_label_maps_expect_images():
     with refusal(ValueError, "ConcatLabelMaps(3)", "(N, H, W, channels)", "(4, 30)"):
         ConcatLabelMaps(3).forward((np.ones((4, 30)), np.ones((4, 3))))
+
+
+def test_label_images_expect_images_of_their_size():
+    layer = ConcatLabelImage(3, 4, 5, rng=fresh_rng())
+    labels = np.ones((2, 3), "float32")
+    for shape in (2, 20), (2, 5, 4), (2, 4, 4), (2, 5, 5, 1), (2, 4, 5, 1, 1):
+        expected = "(N, 4, 5) or (N, 4, 5, channels)", f"not {shape}"
+        with refusal(ValueError, "ConcatLabelImage(3, 4, 5)", *expected):
+            layer.forward((np.ones(shape, "float32"), labels))
+    with refusal(TypeError, repr(layer), "float32 images of labels", "float64 x", "(2, 4, 5)"):
+        layer.forward((np.ones((2, 4, 5)), labels.astype("float64")))
+    assert layer.forward((np.ones((2, 4, 5), "float32"), labels))[0].shape == (2, 4, 5, 2)
+
+
+def test_label_images_start_with_standard_normal_numbers(dtype):
+    layer = ConcatLabelImage(10, 28, 20, dtype=dtype, rng=fresh_rng())
+    assert layer.E.shape == layer.dE.shape == (10, 28, 20) and layer.E.dtype == dtype
+    assert abs(layer.E.mean()) < 0.03 and layer.E.std() == pytest.approx(1, abs=0.03)
+    assert 3 < abs(layer.E).max() < 6 and not layer.dE.any()
+
+
+def test_label_images_of_classes_that_are_not_in_the_batch_have_no_gradient():
+    layer = ConcatLabelImage(3, 2, 2, dtype="float64", rng=fresh_rng())
+    y, cache = layer.forward((np.ones((4, 2, 2)), np.eye(3)[[0, 2, 2, 0]]))
+    np.testing.assert_array_equal(y[..., 1], layer.E[[0, 2, 2, 0]])
+    layer.backward(np.arange(32.0).reshape(y.shape), cache)
+    assert layer.dE.tolist() == [[[26, 30], [34, 38]], [[0, 0], [0, 0]], [[26, 30], [34, 38]]]
+    assert layer.backward(y, cache, need_dx=False) is None
 
 
 def test_batchnorm_updates_running_averages_in_training_only():
