@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 def test_one_epoch_leaves_a_run_folder(folder):
     assert sorted(p.name for p in (folder / "run").iterdir()) == [
         ".lock",
-        "checkpoint-000000001.npz",
+        f"checkpoint-{len(IMAGES) // DEFAULT.batch_size:09}.npz",
         "fd.png",
         "history.csv",
         "losses.png",
@@ -468,7 +468,7 @@ BAD_FLAGS = {
     ),
     "fewer pictures than a batch": (
         ["--data", "pictures"],
-        "only 3 images in pictures: use --batch-size 3 or less, not 128",
+        f"only 3 images in pictures: use --batch-size 3 or less, not {DEFAULT.batch_size}",
     ),
     "fewer of a class than a batch": (
         ["--data", "pictures", "--classes", "good"],
