@@ -31,6 +31,8 @@ def check_double_backward(
     forward = repeatable_forward(layer, train, seed)
     dy, ddx = rng.standard_normal(forward(x)[0].shape), rng.standard_normal(x.shape)
     given = layer.input_gradient(dy, forward(x)[1])[1] if hasattr(layer, "input_gradient") else dy
+    # leaves gradients that double_backward must replace, even where its own are 0
+    layer.backward(dy, forward(x)[1])
     for _ in range(2):  # the second call shows whether it replaces the gradients or adds to them
         ddy, dx = layer.double_backward(ddx, given, forward(x)[1])
     analytic = {
