@@ -28,7 +28,15 @@ from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.nn.initializers import INITIALIZERS
 from minigan.nn.sequential import Sequential
 
-__all__ = ["RECIPES", "Recipe", "asdict", "recipe_from_dict", "replace", "validate_recipe"]
+__all__ = [
+    "RECIPES",
+    "WITH_LABELS",
+    "Recipe",
+    "asdict",
+    "recipe_from_dict",
+    "replace",
+    "validate_recipe",
+]
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,12 @@ class Recipe:
     ema_decay: float = 0.0  # decay of the moving average of the generator's weights; 0: none
     dtype: str = "float32"
 
+
+# What --conditional changes in our own recipes: labels make the task easier, so that D needs more
+# units and the weights change faster, and dropout does harm (docs/recipe.md).
+WITH_LABELS: dict[str, dict[str, Any]] = {
+    "default": dict(widths_D=(32, 512, 64), weight_decay_G=0.05, ema_decay=0.99, epochs=7),
+}
 
 CHOICES = {
     "dtype": ("float32", "float64"),
