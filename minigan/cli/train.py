@@ -125,8 +125,8 @@ def add_arguments(parser):
     add(
         "--penalty",
         choices=["none", *PENALTIES],
-        help="penalty on the gradient of the discriminator (default: the recipe's; a penalty at every"
-        " step makes a step of the recipe dense 1.4 times as long; see docs/losses.md)",
+        help="penalty on the gradient of the discriminator (default: the recipe's; at every step"
+        " one makes that of dense 1.4 times as long; see docs/losses.md)",
     )
     add(
         "--penalty-weight",
