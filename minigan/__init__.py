@@ -65,6 +65,7 @@ What trains, measures and shows
     figures/toys              a GAN on a line, beside the optimal discriminator
     figures/toy_animation     an animation of the toy GAN as it learns
     evaluation/classifier     a classifier of digits, made of the same layers
+    evaluation/legibility     how many digits a second classifier can read
     evaluation/metrics        the quality of the generated images, in numbers
     evaluation/memorisation   whether the generator copies training images
     evaluation/report         all metrics of a run, beside the metrics of real images and of noise

@@ -23,6 +23,7 @@ MUST_CONTAIN = {
     "minigan/nn/dense.py",
     "minigan/export/page.html",
     "minigan/evaluation/classifier.npz",
+    "minigan/evaluation/conv_classifier.npz",
     "minigan/py.typed",
 }
 
