@@ -55,6 +55,7 @@ What trains, measures and shows
     datasets/load             your own images and their labels, in any supported format
     training/schedule         optimizers and learning rates of a recipe
     training/run_folder       what a run leaves behind
+    training/pretrained       a generator for samples without a run
     training/sampling         new images from a trained run
     training/state            everything that changes during training
     training/checkpoint       resuming after a power cut
