@@ -5,6 +5,7 @@ python demo.py --data PATH                         train on images of your own
 python demo.py --recipe dcgan                      train with another recipe
 python demo.py recipes                             list the recipes
 python demo.py --resume RUN_DIR                    continue a run that was interrupted
+python demo.py sample                              generate digits with a pretrained generator
 python demo.py sample RUN_DIR --out digits.png     generate new images
 python demo.py walk RUN_DIR --out walk.gif         interpolate from one image to the next
 python demo.py evaluate RUN_DIR                    evaluate a run: metrics.json and more figures

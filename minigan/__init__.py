@@ -55,6 +55,7 @@ What trains, measures and shows
     datasets/load             your own images and their labels, in any supported format
     training/schedule         optimizers and learning rates of a recipe
     training/run_folder       what a run leaves behind
+    training/pretrained       a generator for samples without a run
     training/sampling         new images from a trained run
     training/state            everything that changes during training
     training/checkpoint       resuming after a power cut
@@ -65,6 +66,7 @@ What trains, measures and shows
     figures/toys              a GAN on a line, beside the optimal discriminator
     figures/toy_animation     an animation of the toy GAN as it learns
     evaluation/classifier     a classifier of digits, made of the same layers
+    evaluation/legibility     how many digits a second classifier can read
     evaluation/metrics        the quality of the generated images, in numbers
     evaluation/memorisation   whether the generator copies training images
     evaluation/report         all metrics of a run, beside the metrics of real images and of noise

@@ -1,4 +1,4 @@
-"""Generate new images from a trained run."""
+"""Generate new images with a trained run, or without one with a pretrained generator."""
 
 import io
 from pathlib import Path
@@ -8,13 +8,21 @@ import numpy as np
 from minigan.cli import arguments
 from minigan.cli.arguments import check_out, write_out
 from minigan.figures.plots import save_grid
+from minigan.training.pretrained import load_training_command
 from minigan.training.sampling import sample_images
 
 
 def add_arguments(parser):
     """The options of `demo.py sample`."""
     add = parser.add_argument
-    add("run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run")
+    add(
+        "run",
+        type=arguments.path,
+        nargs="?",
+        metavar="RUN_DIR",
+        help="the folder of a training run; if it is omitted, a pretrained generator of digits that"
+        " ships with minigan is used",
+    )
     add(
         "--count",
         type=arguments.positive_int,
@@ -52,5 +60,10 @@ def run(args):
     content = io.BytesIO()
     np.save(content, images) if args.out.suffix == ".npy" else save_grid(images, content)
     write_out(args.out, content)
+    if args.run is None:
+        print(
+            "no RUN_DIR was given, so this is the pretrained generator that ships with minigan:"
+            f" {load_training_command()} trained it"
+        )
     print(f"{args.count} new images in {args.out}")
     return 0

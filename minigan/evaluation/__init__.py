@@ -1,6 +1,7 @@
 """minigan.evaluation: the quality of generated images, statistics of each layer, and derivatives.
 
-The reading order is metrics, classifier, report, compare, layer_stats and derivatives.
+The reading order is classifier, legibility, metrics, memorisation, report, compare, layer_stats and
+derivatives.
 """
 
 from typing import Any

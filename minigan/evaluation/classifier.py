@@ -43,8 +43,9 @@ Shapes
 import hashlib
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -106,17 +107,29 @@ def random_shift(images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     return padded[image, down + row, right + column]
 
 
+def random_noise(n: int, shape: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray:
+    """n images (n, *shape) of uniform noise from 0 to a brightness that differs between images."""
+    brightness = rng.random((n, 1, 1), dtype="float32")
+    return brightness * rng.random((n, *shape), dtype="float32")
+
+
 def train_classifier(
     images: np.ndarray,
     labels: np.ndarray,
     *,
+    make: Callable[[np.random.Generator], Sequential] = make_classifier,
     epochs: int = 30,
     batch_size: int = 128,
+    n_noise: int = 0,
     seed: int = 0,
 ) -> Sequential:
-    """Train a classifier on images (N, 28, 28), uint8, with cosine decay of the learning rate."""
+    """Train a classifier on images (N, 28, 28), uint8, with cosine decay of the learning rate.
+
+    Each step also uses n_noise images of noise with random labels, for which the smallest expected
+    loss is that of equal probabilities.
+    """
     rng = np.random.default_rng(seed)
-    net, averaged = make_classifier(rng), make_classifier(rng)
+    net, averaged = make(rng), make(rng)
     optimizer, average = Adam(net.theta), ExponentialMovingAverage(averaged.theta, 0.999)
     steps, show = len(images) // batch_size, sys.stderr.isatty()
     for epoch in tqdm(range(epochs), "training the classifier", disable=not show, unit=" epochs"):
@@ -124,9 +137,12 @@ def train_classifier(
         for i in range(steps):
             optimizer.lr = 1e-3 * 0.5 * (1 + math.cos(math.pi * (epoch + i / steps) / epochs))
             batch = order[i * batch_size : (i + 1) * batch_size]
-            x = scale(random_shift(images[batch], rng=rng), pixel_min=0.0)
+            x, y = scale(random_shift(images[batch], rng=rng), pixel_min=0.0), labels[batch]
+            if n_noise:
+                x = np.concatenate([x, random_noise(n_noise, x.shape[1:], rng=rng)])
+                y = np.concatenate([y, rng.integers(0, 10, n_noise)])
             logits, caches = net.forward(x, train=True, rng=rng)
-            _, dlogits = softmax_cross_entropy(logits, labels[batch])
+            _, dlogits = softmax_cross_entropy(logits, y)
             net.backward(dlogits, caches, need_dx=False)
             optimizer.step(net.dtheta)
             average.step(net.theta)
@@ -153,14 +169,20 @@ class Classifier(NamedTuple):
         return np.concatenate(features), np.concatenate(probabilities)
 
 
-def save_classifier(net: Sequential, accuracy: float, path: Path) -> None:
+def save_classifier(
+    net: Sequential, accuracy: float, path: Path, *, command: str = CLASSIFIER_COMMAND
+) -> None:
     """Save the weights as float16, which changes no metric by more than 1 %."""
-    np.savez(path, theta=net.theta.astype("float16"), accuracy=accuracy, command=CLASSIFIER_COMMAND)
+    np.savez(path, theta=net.theta.astype("float16"), accuracy=accuracy, command=command)
 
 
-def load_classifier(path: Path = CLASSIFIER_PATH) -> Classifier:
+def load_classifier(
+    path: Path = CLASSIFIER_PATH,
+    *,
+    make: Callable[[np.random.Generator], Sequential] = make_classifier,
+) -> Classifier:
     """Load the Classifier in a file. Raises DataError if the file is missing or damaged."""
-    net = make_classifier(np.random.default_rng(0))
+    net = make(np.random.default_rng(0))
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             theta, accuracy, command = file["theta"], float(file["accuracy"]), str(file["command"])
@@ -177,12 +199,25 @@ def measure_accuracy(net: Sequential, images: np.ndarray, labels: np.ndarray) ->
     return float((p.argmax(axis=1) == labels).mean())
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"to make the classifier again: {CLASSIFIER_COMMAND}")
-    path = Path(sys.argv[1])
-    net = train_classifier(load_images(), load_labels())
+def make_classifier_file(
+    args: list[str],
+    *,
+    command: str = CLASSIFIER_COMMAND,
+    **training: Any,
+) -> None:
+    """Train a classifier on MNIST and save it to the path that args, the command line, names.
+
+    `training` holds arguments of train_classifier.
+    """
+    if len(args) != 1 or args[0].startswith("-"):
+        sys.exit(f"to make the classifier again: {command}")
+    path = Path(args[0])
+    net = train_classifier(load_images(), load_labels(), **training)
     net.theta[...] = net.theta.astype("float16")  # measure the weights as they will be saved
     accuracy = measure_accuracy(net, load_images(name=TEST_IMAGES), load_labels(name=TEST_LABELS))
-    save_classifier(net, accuracy, path)
+    save_classifier(net, accuracy, path, command=command)
     print(f"{path}: {accuracy:.2%} of the 10,000 test images are classified correctly")
+
+
+if __name__ == "__main__":
+    make_classifier_file(sys.argv[1:])

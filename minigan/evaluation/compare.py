@@ -40,6 +40,7 @@ HISTORY_COLUMNS = (  # required columns of history.csv
 COMPARED_METRICS = {  # name in metrics.json: column heading
     "fd": "FD",
     "kid": "KID",
+    "read": "read",
     "precision": "precision",
     "coverage": "coverage",
     "recall": "recall",

@@ -61,6 +61,7 @@ The classifier's probabilities p
     class KL     sum of s log(s / r), with the shares r among the real test images: the
                  Kullback-Leibler divergence, 0 if they agree
     confidence   the mean of the largest probability: do the images look like digits at all?
+                 (legibility.py asks a second classifier)
     score        exp of the mean over images of the KL of p to the mean p: high if each image is
                  recognised and all ten digits occur; at most 10.  Salimans et al. 2016, section 4,
                  with our classifier

@@ -20,7 +20,10 @@ The idea
         walk.png, walk.gif  interpolations between generated images
         gradient.png        the gradient that G receives from D (see `pixel_gradient`)
 
-    A conditional run on digits has one more metric, `agreement`: how often the classifier
+    For digits there is `read`, the share of the images that a second classifier can read (see
+    legibility.py). It was trained on the training images, so here "real" means the test images.
+
+    A conditional run on digits has one more metric, `agreement`: how often the first classifier
     recognises the digit that was requested. Classes are requested with the frequencies of the
     training images.
 """
@@ -34,7 +37,8 @@ import numpy as np
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset
 from minigan.datasets.pixels import DataError, format_shape, scale
-from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.classifier import Classifier, load_classifier
+from minigan.evaluation.legibility import READ_CONFIDENCE, load_conv_classifier, share_read
 from minigan.evaluation.memorisation import (
     QUANTILES,
     evenly_spaced,
@@ -62,6 +66,7 @@ METRIC_LABELS = {  # name in metrics.json: printed label
     "kid": "kernel distance KID, 0 is best",
     "score": "classifier score, 1 to 10",
     "confidence": "classifier's confidence",
+    "read": "read by a second classifier",
     "class_kl": "class KL, 0 is best",
     "precision": "precision, in pixels",
     "coverage": "coverage, in pixels",
@@ -80,6 +85,7 @@ COMPARED_WITH_TRAINING = {  # how many images, or as many as are generated if th
     "noise": 500,
     "held-out": 1000,
 }
+NOISE_TO_READ = 1000  # images of noise for `read`; more would take time and change nothing
 
 
 def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
@@ -131,6 +137,15 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
         + (f" of the classes {classes}" if classes else ""),
         "features": describe_features(evaluator),
     }
+    if evaluator.classifier:
+        second = load_conv_classifier()
+        for part, images in (
+            ("run", generated),
+            ("real", evaluator.images),
+            ("noise", noise[:NOISE_TO_READ]),
+        ):
+            metrics[part]["read"] = share_read(second, images)
+        metrics["read_by"] = describe_classifier(second)
     if evaluator.classifier and labels is not None and data.labels is not None:
         digits = np.array([int(name) for name in class_names(settings)])
         for part, images, requested in (
@@ -212,11 +227,15 @@ def describe_features(evaluator: Evaluator) -> dict[str, Any] | str:
     """How the features were computed, for metrics.json: by which classifier, or from pixels."""
     if not evaluator.classifier:
         return "images reduced to 8 x 8 pixels, because there is no classifier for them"
-    _, accuracy, sha256, command = evaluator.classifier
+    return describe_classifier(evaluator.classifier)
+
+
+def describe_classifier(classifier: Classifier) -> dict[str, Any]:
+    """The origin of a classifier, for metrics.json."""
     return {
-        "classifier_accuracy": accuracy,
-        "classifier_sha256": sha256,
-        "classifier_command": command,
+        "classifier_accuracy": classifier.accuracy,
+        "classifier_sha256": classifier.sha256,
+        "classifier_command": classifier.command,
     }
 
 
@@ -267,14 +286,21 @@ def format_report(metrics: dict[str, Any]) -> str:
     lines.append(f"{metrics['count']} images, compared with {metrics['against']}")
     features = metrics["features"]
     if isinstance(features, dict):
-        lines.append(
-            f"features of a classifier with an accuracy of {features['classifier_accuracy']:.2%} on"
-            " the test images,"
-        )
-        lines.append(
-            f"weights {features['classifier_sha256'][:16]}..., made by"
-            f" {features['classifier_command']}"
-        )
+        lines.append("features of " + format_classifier(features))
     else:
         lines.append(f"features: {features}")
+    if "read_by" in metrics:
+        lines.append(
+            f"read: with a confidence of {READ_CONFIDENCE} or more by "
+            + format_classifier(metrics["read_by"])
+        )
     return "\n".join(lines)
+
+
+def format_classifier(origin: dict[str, Any]) -> str:
+    """The result of describe_classifier in words, on two lines."""
+    accuracy, sha256 = origin["classifier_accuracy"], origin["classifier_sha256"]
+    return (
+        f"a classifier with an accuracy of {accuracy:.2%} on the test images,\n"
+        f"weights {sha256[:16]}..., made by {origin['classifier_command']}"
+    )

@@ -30,7 +30,7 @@ import math
 import os
 import platform
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -193,13 +193,23 @@ def load_model(folder: Path) -> tuple[dict, Recipe, dict[str, np.ndarray]]:
         raise RunError(
             f"{folder} has no model.npz: name the folder of a run, such as runs/<time>-default"
         )
+    return read_model(path)
+
+
+def read_model(
+    path: Path, *, names: Sequence[str] = VECTORS, half: bool = False
+) -> tuple[dict, Recipe, dict[str, np.ndarray]]:
+    """Read (settings, recipe, {name: vector}) from a file like model.npz. Raises RunError.
+
+    `names` are the vectors that it should hold. With `half` they are stored as float16.
+    """
     try:
         file = read_npz(path)
         settings = json.loads(str(file["settings"]))
         recipe = read_recipe(settings)
         if settings["format"] == 1:  # this format had no buffers
             file = {name: np.empty(0, recipe.dtype) for name in VECTORS} | file
-        vectors = {name: file[name] for name in VECTORS}
+        vectors = {name: file[name] for name in names}
         sizes = count_parameters(recipe, settings, vectors)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
@@ -210,11 +220,11 @@ def load_model(folder: Path) -> tuple[dict, Recipe, dict[str, np.ndarray]]:
             else str(error).partition("\n")[0] or type(error).__name__
         )
         raise RunError(f"{path} is damaged, or is not a minigan model ({reason})") from None
-    for name, size in sizes.items():
-        vector = vectors[name]
-        if vector.shape != (size,) or vector.dtype != recipe.dtype:
+    dtype = "float16" if half else recipe.dtype
+    for name, vector in vectors.items():
+        if vector.shape != (sizes[name],) or vector.dtype != dtype:
             raise RunError(
-                f"{path} is damaged: its settings require {recipe.dtype} of shape ({size},)"
+                f"{path} is damaged: its settings require {dtype} of shape ({sizes[name]},)"
                 f" for the {name}, but it holds {vector.dtype} of shape {vector.shape}"
             )
         if not np.isfinite(vector).all():
@@ -222,6 +232,7 @@ def load_model(folder: Path) -> tuple[dict, Recipe, dict[str, np.ndarray]]:
                 f"{path} contains NaN or infinity: training diverged; train again with a smaller"
                 " --learning-rate"
             )
+    vectors = {name: v.astype(recipe.dtype, copy=False) for name, v in vectors.items()}
     return settings, recipe, vectors
 
 
@@ -283,7 +294,9 @@ def count_parameters(
         ("discriminator", recipe.widths_D),
     ):
         pairs = zip((1, *widths), widths) if architecture.connects_widths else ()
-        if vectors and max((a * b for a, b in pairs), default=0) > vectors[name].size:
+        if not vectors or name not in vectors:
+            continue
+        if max((a * b for a, b in pairs), default=0) > vectors[name].size:
             raise ValueError(
                 f"its settings require more weights than the {vectors[name].size} of its {name}"
             )

@@ -30,6 +30,7 @@ from minigan.gan.latents import (
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import Recipe
 from minigan.nn.sequential import Sequential
+from minigan.training.pretrained import load_pretrained
 from minigan.training.run_folder import RunError, class_names, image_shape, load_model
 
 MAX_COLUMNS = 100  # classes shown side by side in a walk
@@ -42,15 +43,31 @@ def load_networks(folder: Path) -> tuple[dict, Recipe, Sequential, Sequential]:
     Raises RunError.
     """
     settings, recipe, vectors = load_model(folder)
-    G, D = make_networks(
+    G, D = untrained_networks(settings, recipe)
+    G.theta[...], D.theta[...] = vectors["average"], vectors["discriminator"]
+    G.buffers[...], D.buffers[...] = vectors["average_state"], vectors["discriminator_state"]
+    return settings, recipe, G, D
+
+
+def load_generator(folder: Path | None) -> tuple[dict, Recipe, Sequential]:
+    """Load (settings, recipe, G) of a run, or of the pretrained generator if folder is None.
+
+    G is on the host and has the moving average of its weights. Raises RunError.
+    """
+    settings, recipe, vectors = load_model(folder) if folder else load_pretrained()
+    G, _ = untrained_networks(settings, recipe)
+    G.theta[...], G.buffers[...] = vectors["average"], vectors["average_state"]
+    return settings, recipe, G
+
+
+def untrained_networks(settings: dict, recipe: Recipe) -> tuple[Sequential, Sequential]:
+    """(G, D) of the right shape, whose weights are to be replaced."""
+    return make_networks(
         recipe,
         image_shape(settings),
         n_classes=len(class_names(settings)),
         rng=np.random.default_rng(0),
     )
-    G.theta[...], D.theta[...] = vectors["average"], vectors["discriminator"]
-    G.buffers[...], D.buffers[...] = vectors["average_state"], vectors["discriminator_state"]
-    return settings, recipe, G, D
 
 
 def generate(
@@ -110,9 +127,14 @@ def conditional_latents(z: np.ndarray, labels: np.ndarray | None, n_classes: int
     return z if labels is None else (z, one_hot(labels, n_classes, str(z.dtype)))
 
 
-def find_class(folder: Path, settings: dict, name: str) -> int:
+def find_class(folder: Path | None, settings: dict, name: str) -> int:
     """The position of the class with this name. Raises RunError if there is none."""
     names = class_names(settings)
+    if not names and folder is None:
+        raise RunError(
+            f"the pretrained generator cannot generate {name!r} on request: name the RUN_DIR of a"
+            " run trained with --conditional"
+        )
     if not names:
         raise RunError(
             f"{folder} was trained without --conditional: its generator cannot generate {name!r}"
@@ -123,14 +145,17 @@ def find_class(folder: Path, settings: dict, name: str) -> int:
     return names.index(name)
 
 
-def sample_images(folder: Path, count: int, *, seed: int, digit: str | None = None) -> np.ndarray:
+def sample_images(
+    folder: Path | None, count: int, *, seed: int, digit: str | None = None
+) -> np.ndarray:
     """`count` images (count, H, W[, 3]), float32 in [0, 1], from the generator of a run.
 
+    If folder is None, the generator is the pretrained one.
     If `digit` is given, all images are of that class. Otherwise a conditional generator produces
     equally many images of each class (up to one), sorted by class, from the same latents for each.
     Raises RunError.
     """
-    settings, recipe, G, _ = load_networks(folder)
+    settings, recipe, G = load_generator(folder)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
     n_classes = len(class_names(settings))
     if digit is not None:

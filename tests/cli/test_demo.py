@@ -507,7 +507,8 @@ BAD_FLAGS = {
         "cannot write to output/run",
     ),
     "value missing": (["--epochs"], "expected one argument"),
-    "sample without a run": (["sample"], "RUN_DIR"),
+    "a digit without a run": (["sample", "--digit", "7"], "name the RUN_DIR"),
+    "walk without a run": (["walk"], "RUN_DIR"),
     "sample of nothing": (["sample", "nowhere"], "nowhere has no model.npz"),
     "sample of a foreign model": (
         ["sample", "foreign"],

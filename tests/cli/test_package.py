@@ -23,6 +23,8 @@ MUST_CONTAIN = {
     "minigan/nn/dense.py",
     "minigan/export/page.html",
     "minigan/evaluation/classifier.npz",
+    "minigan/evaluation/conv_classifier.npz",
+    "minigan/training/pretrained.npz",
     "minigan/py.typed",
 }
 
@@ -110,6 +112,7 @@ def assert_it_trains(package, tmp_path):
     assert "python -m minigan sample run" in result.stdout
     for args in (
         ["sample", "run", "--count", 4, "--out", "a.png"],
+        ["sample", "--count", 4],  # needs pretrained.npz
         ["export", "run", "--to", "html", "--out", "a.html"],  # needs page.html
     ):
         result = minigan(*args, cwd=tmp_path, **env)

@@ -23,7 +23,10 @@ from helpers import idx
 from PIL import Image
 
 import minigan
+from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_labels
 from minigan.datasets.pixels import MAX_PIXELS, MAX_SIDE, size_fits
+from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.legibility import load_conv_classifier, share_read
 from minigan.gan.recipes import OLD_FIELDS, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -444,6 +447,30 @@ def test_kid_and_memorisation_are_those_of_the_files():
     for metric in "precision", "recall":
         both = conditional["run"][metric], real[metric]
         assert "{} {:.2f}, real images {:.2f}".format(metric, *both) in results
+
+
+def test_the_share_of_legible_digits_is_that_of_the_files():
+    results = " ".join(read("docs/results.md").split())
+    default, conditional = (
+        json.loads(read(f"docs/seeds/one-thread-{name}-0.json")) for name in ("seed", "conditional")
+    )
+    columns = [default["run"], conditional["run"], default["real"], default["noise"]]
+    shown = " | ".join(f"{100 * part['read']:.1f} %" for part in columns)
+    assert f"| {shown} |" in results
+    for name, classifier in (
+        ("features", load_classifier()),
+        ("read_by", load_conv_classifier()),
+    ):
+        for file in default, conditional:
+            assert file[name]["classifier_sha256"] == classifier.sha256
+        assert f"{100 * classifier.accuracy:.2f} %" in results
+    images, labels = load_images(name=TEST_IMAGES) / np.float32(255), load_labels(name=TEST_LABELS)
+    differ = labels != np.roll(labels, 1)
+    averages = (images + np.roll(images, 1, axis=0))[differ] / 2
+    share = share_read(load_conv_classifier(), averages)
+    assert (
+        f"averages of two test images of different classes it reads {100 * share:.0f} %" in results
+    )
 
 
 def test_the_pinned_versions_of_the_peers_are_those_of_the_script():

@@ -14,8 +14,10 @@ from minigan.datasets.pixels import DataError, scale
 from minigan.evaluation import classifier as module
 from minigan.evaluation.classifier import (
     CLASSIFIER_COMMAND,
+    Classifier,
     load_classifier,
     measure_accuracy,
+    random_noise,
     random_shift,
     save_classifier,
     softmax,
@@ -104,6 +106,26 @@ def test_a_small_classifier_learns(tmp_path):
     np.testing.assert_array_equal(loaded.net.theta, net.theta.astype("float16").astype("float32"))
     assert loaded.accuracy == accuracy and loaded.command == CLASSIFIER_COMMAND
     assert loaded.sha256 == hashlib.sha256(net.theta.astype("float16").tobytes()).hexdigest()
+
+
+def test_noise_in_training_makes_it_undecided_about_noise():
+    noise = np.random.default_rng(1).random((500, 28, 28), dtype="float32")
+    confidence, accuracy = [], []
+    for n_noise in 0, 16:
+        net = train_classifier(
+            load_images()[:6000], load_labels()[:6000], epochs=2, n_noise=n_noise
+        )
+        confidence.append(Classifier(net, 0, "", "").predict(noise)[1].max(axis=1).mean())
+        accuracy.append(measure_accuracy(net, load_images()[:1000], load_labels()[:1000]))
+    assert confidence[1] < 0.3 < confidence[0] and min(accuracy) > 0.75
+
+
+def test_noise_is_of_any_brightness():
+    noise = random_noise(400, (28, 28), rng=np.random.default_rng(0))
+    assert noise.shape == (400, 28, 28) and noise.dtype == "float32"
+    brightest = noise.max(axis=(1, 2))
+    assert brightest.min() < 0.05 and 0.95 < brightest.max() <= 1
+    np.testing.assert_allclose(noise.mean(axis=(1, 2)), brightest / 2, rtol=0.1)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])

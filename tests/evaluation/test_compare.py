@@ -40,12 +40,13 @@ def test_the_table_has_a_line_for_each_run(runs):
     assert hint.endswith("evaluate longer-name")
 
 
-def test_kid_and_memorisation_are_shown_where_they_were_measured(runs):
-    newer = {**runs["a"], "metrics": {"fd": 3.25, "kid": 0.0625, "memorisation": -0.125}}
+def test_newer_metrics_are_shown_where_they_were_measured(runs):
+    metrics = {"fd": 3.25, "kid": 0.0625, "read": 0.75, "memorisation": -0.125}
+    newer = {**runs["a"], "metrics": metrics}
     head, first, second = format_comparison({"a": newer, "b": runs["a"]}).splitlines()
-    assert head.split()[-4:] == ["FD", "KID", "recall", "memorised"]
-    assert first.split()[-4:] == ["3.250", "0.062", "-", "-0.125"]
-    assert second.split()[-4:] == ["2.125", "-", "0.500", "-"]
+    assert head.split()[-5:] == ["FD", "KID", "read", "recall", "memorised"]
+    assert first.split()[-5:] == ["3.250", "0.062", "0.750", "-", "-0.125"]
+    assert second.split()[-5:] == ["2.125", "-", "-", "0.500", "-"]
 
 
 def test_without_any_metrics_there_are_no_columns_for_them(runs):

@@ -12,6 +12,7 @@ from minigan.datasets.idx import SHIPPED, load_images
 from minigan.datasets.load import load_dataset
 from minigan.datasets.pixels import DataError
 from minigan.evaluation import report
+from minigan.evaluation.legibility import load_conv_classifier, share_read
 from minigan.evaluation.memorisation import quantiles
 from minigan.evaluation.report import evaluate, format_report, make_evaluator, pixel_gradient
 from minigan.figures.plots import make_grid
@@ -64,6 +65,10 @@ def test_a_run_on_digits_is_measured_beside_real_images_and_noise(digits, result
     assert result["real"]["fd"] < result["run"]["fd"]
     assert result["real"]["score"] > result["run"]["score"]
     assert result["real"]["kid"] < result["run"]["kid"] < 50
+    second, test_images = load_conv_classifier(), load_images(name="t10k-images-idx3-ubyte")
+    assert result["real"]["read"] == share_read(second, test_images.astype("float32") / 255)
+    assert result["read_by"]["classifier_sha256"] == second.sha256
+    assert result["read_by"] != result["features"]
     assert abs(result["real"]["nearer"] - 0.5) < 3 * result["real"]["nearer_se"] < 0.1
     assert abs(result["real"]["memorisation"]) < 3 * result["real"]["memorisation_se"] < 0.6
     assert result["noise"]["nearer"] == 0
@@ -92,24 +97,28 @@ def test_the_table_says_how_its_numbers_were_measured(result):
     assert lines[1].split()[-3:] == fds
     assert "99.05%" in text and "python -m minigan.evaluation.classifier" in text
     assert result["features"]["classifier_sha256"][:16] in text
+    assert result["read_by"]["classifier_sha256"][:16] in text
+    assert "confidence of 0.9 or more" in text and result["read_by"]["classifier_command"] in text
     old = {"run": result["run"], "floor": result["real"], "ceiling": result["noise"]}
     others = {name: result[name] for name in ("count", "seed", "against", "features")}
     assert format_report({**old, **others}) == text  # as metrics.json was before 0.2.0
-    memorised = [line for line in lines if line.startswith("memorised")]
-    assert memorised[0].split()[-3:] == [
-        f"{result[part]['memorisation']:.3f}" for part in ("run", "real", "noise")
-    ]
+    for metric in "read", "memorisation":
+        shown = [line for line in lines if line.startswith(report.METRIC_LABELS[metric])]
+        assert shown[0].split()[-3:] == [
+            f"{result[part][metric]:.3f}" for part in ("run", "real", "noise")
+        ]
 
 
 def test_a_file_without_the_newest_metrics_can_be_printed(result):
-    """metrics.json of 0.2.0 had no KID and no memorisation."""
+    """Earlier ones have no KID, no memorisation, and no second classifier."""
     older = dict(result)
     for part in "run", "real", "noise":
-        newer = {"kid", "distances", *MEMORISATION}
+        newer = {"kid", "read", "distances", *MEMORISATION}
         older[part] = {key: value for key, value in result[part].items() if key not in newer}
-    del older["quantiles"], older["held_out_distances"]
+    del older["quantiles"], older["held_out_distances"], older["read_by"]
     text = format_report(older)
     assert "Fréchet" in text and "KID" not in text and "memorised" not in text
+    assert "read" not in text
     assert set(text.splitlines()) < set(format_report(result).splitlines())
 
 
@@ -117,6 +126,7 @@ def test_a_run_on_other_images_is_measured_with_pixel_features(own):
     result = evaluate(own, count=150)
     for part in "run", "real", "noise":
         assert set(result[part]) == {"fd", "kid", "precision", "coverage", "recall"}
+    assert "read_by" not in result
     assert "8 x 8" in result["features"] and result["features"] in format_report(result)
     assert result["against"].startswith("150 training images")
     for name in PICTURES:
