@@ -169,6 +169,8 @@ def training_options(args: Any) -> TrainingOptions:
     recipe, notes = args.recipe or DEFAULT, []
     if args.conditional and recipe.dropout:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
+    if args.conditional and recipe.name in WITH_LABELS:
+        notes = ["--conditional trains a larger discriminator (docs/recipe.md says why)"]
     return TrainingOptions(
         recipe=changed_recipe(recipe, args),
         data=args.data or SHIPPED,

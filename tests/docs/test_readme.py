@@ -452,7 +452,8 @@ def test_kid_and_memorisation_are_those_of_the_files():
 def test_the_share_of_legible_digits_is_that_of_the_files():
     results = " ".join(read("docs/results.md").split())
     default, conditional = (
-        json.loads(read(f"docs/seeds/one-thread-{name}-0.json")) for name in ("seed", "conditional")
+        json.loads(read(f"docs/seeds/dense-one-thread-{name}0.json"))
+        for name in ("", "conditional-")
     )
     columns = [default["run"], conditional["run"], default["real"], default["noise"]]
     shown = " | ".join(f"{100 * part['read']:.1f} %" for part in columns)
