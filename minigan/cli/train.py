@@ -46,7 +46,7 @@ def add_arguments(parser):
         "--epochs",
         type=arguments.positive_int,
         metavar="N",
-        help=f"passes over all images (default {DEFAULT.epochs}: about two minutes on two cores;"
+        help=f"passes over all images (default {DEFAULT.epochs}: about three minutes on a core;"
         " docs/recipe.md shows the effect of more)",
     )
     add(

@@ -2,7 +2,7 @@
 
 The idea
     page.html implements the forward passes of all layers in plain JavaScript. To export a run, the
-    layers of G and D and their weights are inserted into it. The default recipe has over a million
+    layers of G and D and their weights are inserted into it. The recipe dense has over a million
     weights, which would be six megabytes of text in float32, so they are rounded.
 
     The weights of G become float16, with 10 binary digits after the leading one. The relative error
