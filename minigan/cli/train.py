@@ -125,8 +125,8 @@ def add_arguments(parser):
     add(
         "--penalty",
         choices=["none", *PENALTIES],
-        help="penalty on the gradient of the discriminator (default: the recipe's; at every step"
-        " one makes that of dense 1.4 times as long; see docs/losses.md)",
+        help="penalty on the gradient of the discriminator (default: the recipe's; computed at"
+        " every step, it makes a step of dense 1.4 times as long: docs/losses.md)",
     )
     add(
         "--penalty-weight",
@@ -170,7 +170,7 @@ def training_options(args: Any) -> TrainingOptions:
     if args.conditional and recipe.dropout:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
     if args.conditional and recipe.name in WITH_LABELS:
-        notes = ["--conditional trains a larger discriminator (docs/recipe.md says why)"]
+        notes += ["--conditional trains a larger discriminator (docs/recipe.md says why)"]
     return TrainingOptions(
         recipe=changed_recipe(recipe, args),
         data=args.data or SHIPPED,

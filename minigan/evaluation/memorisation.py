@@ -43,13 +43,14 @@ Standard errors
 
 What they do not show
     A copy that was shifted by a pixel is far away in pixels. A share of copies below two standard
-    errors cannot be told from chance, although exact copies also appear among the quantiles of the
-    distances, as zeros. Finally, training and held-out images must have the same distribution.
-    MNIST's test images were written by other people than its training images. A training image is
-    therefore nearer to other training images than to test images more often than by chance: if each
-    of the 60,000 is compared with all images but itself, memorisation is 0.09 with a standard error
-    of 0.01. A generator that imitates the handwriting of these people, but copies no image, may
-    reach the same value. It is reported beside that of the run, as the value of real images.
+    errors cannot be distinguished from chance, although exact copies also appear among the
+    quantiles of the distances, as zeros. Finally, training and held-out images must have the same
+    distribution. MNIST's test images were written by other people than its training images. A
+    training image is therefore nearer to other training images than to test images more often than
+    by chance: if each of the 60,000 is compared with all images but itself, memorisation is 0.09
+    with a standard error of 0.01. A generator that imitates the handwriting of these people, but
+    copies no image, may reach the same value. It is reported beside that of the run, as the value
+    of real images.
 
 Shapes
     generated images x (N, P), training images (n, P) and held-out images (m, P), with P pixels each

@@ -13,8 +13,9 @@ Distributions
     Digits are separate kinds of images, but normal noise is one connected cloud, so somewhere in it
     G must change from a three to an eight, and the noise in between gives images that are neither.
     A sign has nothing in between. G can use signs for what differs in kind, and normal numbers for
-    what varies gradually. (Ben-Yosef & Weinshall 2018 use a mixture of normal distributions for the
-    same reason.)
+    what varies gradually. In our runs this lowered FD, but at first not the share of digits that
+    cannot be read (docs/recipe.md). (Ben-Yosef & Weinshall 2018 use a mixture of normal
+    distributions for the same reason.)
 
 Interpolation
     The square of each of the Z normal numbers has mean 1, so the length of z is close to sqrt(Z),

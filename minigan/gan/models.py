@@ -254,8 +254,8 @@ def patch_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
         dense_G(units_G, math.ceil(height / 4) * math.ceil(width / 4) * a),
         *upsampling_layers(r, shape, rng, batch_norm=False),
     ]
-    # One patch for each 4 pixels. Where the size is no multiple of 4, all patches are larger by the
-    # remainder, so that they extend to one pixel beyond the edge on every side.
+    # One patch for every 4 pixels. Where a side is not a multiple of 4, all patches are larger by
+    # the remainder, so that together they extend one pixel beyond the edge on every side.
     down, across = max(1, height // 4), max(1, width // 4)
     patch = height - 4 * down + 6, width - 4 * across + 6
     first = image_layer(shape, 0)
@@ -325,9 +325,9 @@ def upsampling_layers(
 ) -> list[Layer]:
     """The layers from h·w·a numbers to an image of 4h x 4w pixels, with b channels in between.
 
-    Each of the two transposed convolutions doubles height and width. For sizes that are not
-    multiples of 4, h and w are rounded up, and a kernel of 3 instead of 4 doubles a number of rows
-    or columns less 1.
+    Each of the two transposed convolutions doubles height and width. For an image whose sides are
+    not multiples of 4, h and w are rounded up, and a kernel of 3 instead of 4 makes the result one
+    row or column smaller where that is needed.
     """
     channels, (a, b) = math.prod(shape[2:]), r.widths_G[-2:]
     half = [math.ceil(n / 2) for n in shape[:2]]

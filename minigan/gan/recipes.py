@@ -83,8 +83,8 @@ class Recipe:
     dtype: str = "float32"
 
 
-# What --conditional changes in our own recipes: labels make the task easier, so that D needs more
-# units and the weights change faster, and dropout does harm (docs/recipe.md).
+# What --conditional also changes in a recipe. Labels make the task easier: D can use more units,
+# and the weights change faster, so that their average needs a shorter window (docs/recipe.md).
 WITH_LABELS: dict[str, dict[str, Any]] = {
     "default": dict(widths_D=(32, 512, 64), weight_decay_G=0.05, ema_decay=0.99, epochs=7),
 }
@@ -240,7 +240,7 @@ RECIPES = {
             "our own: convolutions and a gradient penalty, found by a search (docs/recipe.md)",
             networks="patch",
             latent_dim=64,
-            noise="half-binary",  # fewer digits between two digits; see latents.py
+            noise="half-binary",  # lowers FD; see latents.py
             widths_G=(256, 32, 16),
             widths_D=(16, 256, 64),
             batch_size=128,
@@ -250,7 +250,7 @@ RECIPES = {
             beta1=0.0,  # the usual 0.9 averages gradients of a D that has changed since
             beta2=0.99,  # the usual 0.999 reacts more slowly to a gradient that suddenly grows
             weight_decay_G=0.1,  # with less, strokes become hard; with more, faint
-            penalty="r1",  # without it D is too far ahead of G
+            penalty="r1",  # keeps D from getting too far ahead of G
             penalty_weight=1.0,
             penalty_every=4,  # to save time
             ema_decay=0.9999,  # removes specks and most malformed digits; see ema.py

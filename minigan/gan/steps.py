@@ -51,8 +51,8 @@ Forward and backward of the generator step
     step. If the fakes were detached here, G would receive no gradient at all.)
 
     The paper draws new noise for this step. The fakes of D's step can also be used again, because G
-    has not changed since (`fakes`): D is trained on them, and G learns what the new D thinks of
-    them. This saves a pass of G. Our own recipes do so.
+    has not changed since (`fakes`): D is trained on them, and G learns how to make them look more
+    real to the updated D. This saves a pass of G. The recipe `default` does so.
 
     -log D(G(z)) is not merely another form of log(1 - D(G(z))) in the 2014 formula. Both decrease
     when G deceives D, but their gradients differ. They are the first two losses of losses.py, with
