@@ -30,14 +30,6 @@ SMALL = replace(
     RECIPES["dense"], latent_dim=3, widths_G=(6,), widths_D=(6, 5), batch_size=20, epochs=2
 )
 SMALL_IMAGES = np.random.default_rng(0).integers(0, 256, (90, 6, 5), dtype=np.uint8)
-CONV = replace(  # an architecture that only old runs have
-    RECIPES["default"],
-    name="conv",
-    networks="conv",
-    widths_D=(8, 16, 256),
-    noise="normal",
-    shared_fakes=False,
-)
 WIDTHS = {
     "dense": ((6, 5), (5, 6)),
     "maxout": ((6, 5), (4, 3)),
@@ -50,7 +42,7 @@ WIDTHS = {
 
 def small(name):
     """A recipe of that name with tiny networks."""
-    recipe = {**RECIPES, "conv": CONV}[name]
+    recipe = RECIPES[name]
     widths_G, widths_D = WIDTHS[recipe.networks]
     return replace(
         recipe,

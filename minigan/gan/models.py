@@ -19,8 +19,8 @@ Architectures
                 pixels, by a convolution with stride 4, and continues with Dense layers. It has no
                 batch norm, so that its gradient can be penalised (gradient_penalty.py). A
                 conditional D receives the label as one further channel, a learned image.
-    conv        The default of earlier versions for convolutions: G as in patch, but with batch
-                norm; D with two convolutions of 4 x 4 and one hidden Dense layer.
+    conv        For our recipe default-conv, from earlier versions: G as in patch, with batch norm;
+                D with two convolutions of 4 x 4 and one hidden Dense layer.
     auto-write  G has a Dense layer to an image of twice the height and width, then three
                 convolutions with stride 2, each but the last followed by upsampling. D has two
                 5 x 5 convolutions, each followed by pooling, and two Dense layers.

@@ -6,9 +6,9 @@ The idea
     the run.
 
     docs/recipe.md describes how our own recipe `default` was found, and docs/recipes.md compares
-    the recipes. All except `default`, `dense` and `keras-mlp-fixed` follow well-known publications
-    and tutorials. Where a published value is not available here, a comment beside the recipe says
-    so.
+    the recipes. All except `default`, `dense`, `default-conv` and `keras-mlp-fixed` follow
+    well-known publications and tutorials. Where a published value is not available here, a comment
+    beside the recipe says so.
 
 >>> recipe = RECIPES["pytorch-mlp"]
 >>> recipe.widths_G, recipe.learning_rate
@@ -268,6 +268,24 @@ RECIPES = {
             beta1=0.0,
             beta2=0.99,
             weight_decay_G=0.07,
+            ema_decay=0.9999,
+        ),
+        Recipe(
+            "default-conv",
+            "our own: the convolutional recipe of earlier versions (docs/recipes.md)",
+            networks="conv",
+            latent_dim=64,
+            widths_G=(256, 32, 16),
+            widths_D=(8, 16, 256),
+            batch_size=128,
+            epochs=32,  # about seven minutes on two cores
+            learning_rate=1.4e-3,
+            beta1=0.0,
+            beta2=0.99,
+            weight_decay_G=0.07,
+            penalty="r1",  # without it training fails: docs/recipes.md
+            penalty_weight=1.0,
+            penalty_every=4,  # to save time
             ema_decay=0.9999,
         ),
         Recipe(

@@ -29,14 +29,14 @@ LABELS = np.arange(len(IMAGES)) % 3
 PARALLEL = {  # name: a recipe whose batches can be split, by its name and changes
     "dcgan": ("dcgan", {}),
     "default": ("default", {}),
-    "conv": ("conv", {}),
+    "conv": ("default-conv", {}),
     "auto-write": ("auto-write", {}),
     "conditional": ("dcgan", {"conditional": True}),
-    "hinge": ("conv", {"loss": "hinge", "penalty": ""}),
-    "r1": ("conv", {"penalty": "r1", "penalty_every": 1}),
+    "hinge": ("default-conv", {"loss": "hinge", "penalty": ""}),
+    "r1": ("default-conv", {"penalty": "r1", "penalty_every": 1}),
     # fakes that both steps share, with labels, and through the batch norm of G or of both networks
     "conditional default": ("default", {"conditional": True}),
-    "conv, shared": ("conv", {"shared_fakes": True}),
+    "conv, shared": ("default-conv", {"shared_fakes": True}),
     "dcgan, shared": ("dcgan", {"shared_fakes": True}),
 }
 
@@ -126,7 +126,7 @@ def test_a_batch_that_cannot_be_halved_is_not_split(batch_size, parts, monkeypat
         lambda self, step, parts: counts.append(len(parts)) or run_parts(self, step, parts),
     )
     # a batch of one cannot pass through the batch norm of dcgan's D
-    name, changes = ("conv", {"penalty": ""}) if batch_size == 1 else ("dcgan", {})
+    name, changes = ("default-conv", {"penalty": ""}) if batch_size == 1 else ("dcgan", {})
     gan, losses = train(name, 2, steps=1, batch_size=batch_size, **changes)
     assert counts == ([parts] * 2 if parts > 1 else []) and np.isfinite(losses).all()
 
@@ -164,7 +164,7 @@ def test_where_data_parallelism_does_not_apply():
         {"spectral": True, "penalty": ""},
         {"dropout": 0.3},
     ):
-        for name in "default", "conv":
+        for name in "default", "default-conv":
             assert GAN(replace(small(name), **changes), IMAGES, cores=2).parallel is None
     assert GAN(small("dcgan"), IMAGES, xp=fake_cupy, cores=2).parallel is None
 

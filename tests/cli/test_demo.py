@@ -363,10 +363,6 @@ BAD_FLAGS = {
         ["--recipe", "dcgam"],
         "no recipe 'dcgam'; did you mean dcgan? The recipes are default, dense,",
     ),
-    "a recipe of an earlier version": (
-        ["--recipe", "default-conv"],
-        "no recipe 'default-conv'; did you mean default? The recipes are default, dense,",
-    ),
     "convolutions on odd images": (
         ["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"],
         "images of 6 x 5, and the recipe dcgan needs multiples of 4: use --size 4, or",

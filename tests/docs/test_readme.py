@@ -422,21 +422,31 @@ def test_the_metrics_are_those_of_the_files():
     ]
     agreement = [100 * run["agreement"] for run in conditional]
     assert "{:.1f}, {:.1f} and {:.1f} %".format(*agreement) in results
+    run = json.loads(read("docs/seeds/conditional-0.json"))["run"]
+    shown = f"FD of {run['fd']:.2f}, the second classifier reads {100 * run['read']:.1f} %"
+    assert shown in results and f"assigns {100 * run['agreement']:.1f} % of them" in results
+    agreement = f"an FD of {run['fd']:.2f} and an agreement of {100 * run['agreement']:.1f} %"
+    assert agreement in " ".join(read("docs/recipe.md").split())
     conditional_fd = [run["fd"] for run in conditional]
     assert "{:.2f}, {:.2f} and {:.2f}, about half".format(*conditional_fd) in results
 
 
-def test_kid_and_memorisation_are_those_of_the_files():
-    results = " ".join(read("docs/results.md").split())
-    default, conditional = (
+def one_thread_runs():
+    """(metrics of `dense`, the same with --conditional), and their columns in results.md."""
+    plain, conditional = (
         json.loads(read(f"docs/seeds/dense-one-thread-{name}0.json"))
         for name in ("", "conditional-")
     )
-    columns = [default["run"], conditional["run"], default["real"], default["noise"]]
+    return plain, conditional, [plain["run"], conditional["run"], plain["real"], plain["noise"]]
+
+
+def test_kid_and_memorisation_are_those_of_the_files():
+    results = " ".join(read("docs/results.md").split())
+    dense, conditional, columns = one_thread_runs()
     for metric in "nearer", "memorisation":
         shown = " | ".join(f"{part[metric]:.2f} ± {part[metric + '_se']:.2f}" for part in columns)
         assert f"| {shown} | 1 |" in results, metric
-    run, real, noise = (default[part] for part in ("run", "real", "noise"))
+    run, real, noise = (dense[part] for part in ("run", "real", "noise"))
     assert f"| 10,000 | 1 | {run['fd']:.2f} | {run['kid']:.3f} |" in results
     assert f"KID of {real['kid']:.3f} and noise has one of {noise['kid']:.2f}" in results
     assert run["nearer"] < 0.5 < conditional["run"]["nearer"] - 3 * run["nearer_se"]
@@ -451,18 +461,14 @@ def test_kid_and_memorisation_are_those_of_the_files():
 
 def test_the_share_of_legible_digits_is_that_of_the_files():
     results = " ".join(read("docs/results.md").split())
-    default, conditional = (
-        json.loads(read(f"docs/seeds/dense-one-thread-{name}0.json"))
-        for name in ("", "conditional-")
-    )
-    columns = [default["run"], conditional["run"], default["real"], default["noise"]]
+    dense, conditional, columns = one_thread_runs()
     shown = " | ".join(f"{100 * part['read']:.1f} %" for part in columns)
     assert f"| {shown} |" in results
     for name, classifier in (
         ("features", load_classifier()),
         ("read_by", load_conv_classifier()),
     ):
-        for file in default, conditional:
+        for file in dense, conditional:
             assert file[name]["classifier_sha256"] == classifier.sha256
         assert f"{100 * classifier.accuracy:.2f} %" in results
     images, labels = load_images(name=TEST_IMAGES) / np.float32(255), load_labels(name=TEST_LABELS)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from helpers import ROOT
 from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_labels
 from minigan.datasets.pixels import DataError, scale
 from minigan.evaluation import classifier as module
+from minigan.evaluation import legibility
 from minigan.evaluation.classifier import (
     CLASSIFIER_COMMAND,
     Classifier,
@@ -24,6 +26,7 @@ from minigan.evaluation.classifier import (
     softmax_cross_entropy,
     train_classifier,
 )
+from minigan.evaluation.legibility import CONV_CLASSIFIER_COMMAND, load_conv_classifier
 from minigan.nn.gradcheck import check_loss
 
 RNG = np.random.default_rng(0)
@@ -65,15 +68,27 @@ def test_the_shipped_classifier_recognises_digits():
     assert measured == pytest.approx(shipped.accuracy, abs=2e-4)
 
 
-def test_the_shipped_classifier_names_the_command_that_made_it():
-    command = load_classifier().command
-    assert command == CLASSIFIER_COMMAND
+BOTH_CLASSIFIERS = pytest.mark.parametrize(
+    "module, load, command",
+    [
+        (module, load_classifier, CLASSIFIER_COMMAND),
+        (legibility, load_conv_classifier, CONV_CLASSIFIER_COMMAND),
+    ],
+    ids=["first", "second"],
+)
+
+
+@BOTH_CLASSIFIERS
+def test_a_shipped_classifier_names_the_command_that_made_it(module, load, command):
+    assert load().command == command
     python, flag, name, path = command.split()
-    assert (python, flag, path) == ("python", "-m", "classifier.npz")
+    assert (python, flag) == ("python", "-m")
     assert importlib.util.find_spec(name) is not None and name == module.__name__
+    assert (Path(module.__file__).parent / path).is_file()
 
 
-def test_the_command_runs_and_imports_its_module_once():
+@BOTH_CLASSIFIERS
+def test_the_command_runs_and_imports_its_module_once(module, load, command):
     """Without a path it only names the command; Python warns if the package has imported it."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-m", module.__name__],
@@ -81,7 +96,7 @@ def test_the_command_runs_and_imports_its_module_once():
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 1 and result.stderr.strip().endswith(CLASSIFIER_COMMAND)
+    assert result.returncode == 1 and result.stderr.strip().endswith(command)
     assert "Traceback" not in result.stderr
 
 

@@ -34,7 +34,7 @@ from minigan.training.run import TrainingOptions
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 12), dtype=np.uint8)
 ONE_OF_EACH = {
-    name: small(name) for name in ("dense", "dcgan", "default", "conv", "auto-write")
+    name: small(name) for name in ("dense", "dcgan", "default", "default-conv", "auto-write")
 } | {  # with two hidden layers as narrow as small's, its gradients would be too small for float32
     "goodfellow-2014": replace(
         RECIPES["goodfellow-2014"], widths_G=(8,), widths_D=(6,), latent_dim=5, batch_size=10
@@ -64,7 +64,7 @@ def test_every_architecture_is_inspected():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.long] * (name in ("dcgan", "conv")))
+        pytest.param(name, marks=[pytest.mark.long] * (name in ("dcgan", "default-conv")))
         for name in ONE_OF_EACH
     ],
 )

@@ -1,12 +1,7 @@
 """The second classifier: its training, the trained one in the package, and what it can read."""
 
-import importlib.util
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from helpers import ROOT
 
 from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_labels
 from minigan.datasets.pixels import scale
@@ -17,7 +12,6 @@ from minigan.evaluation.classifier import (
     measure_accuracy,
 )
 from minigan.evaluation.legibility import (
-    CONV_CLASSIFIER_COMMAND,
     CONV_CLASSIFIER_PATH,
     READ_CONFIDENCE,
     load_conv_classifier,
@@ -90,25 +84,6 @@ def test_fewer_images_are_read_if_parts_are_missing(second, real):
 def test_more_real_images_are_read_than_of_noise(second, real):
     noise = np.random.default_rng(0).random((1000, 28, 28), dtype="float32")
     assert share_read(second, real) > 0.97 and share_read(second, noise) < 0.05
-
-
-def test_the_shipped_weights_name_the_command_that_made_them(second):
-    assert second.command == CONV_CLASSIFIER_COMMAND
-    python, flag, name, path = second.command.split()
-    assert (python, flag, path) == ("python", "-m", CONV_CLASSIFIER_PATH.name)
-    assert importlib.util.find_spec(name) is not None and name == legibility.__name__
-
-
-def test_the_command_runs_and_imports_its_module_once():
-    """Without a path it only names the command; Python warns if the package has imported it."""
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-m", legibility.__name__],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 1 and result.stderr.strip().endswith(CONV_CLASSIFIER_COMMAND)
-    assert "Traceback" not in result.stderr
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import CONV, demo, idx
+from helpers import demo, idx
 
 from minigan.datasets.load import Dataset
 from minigan.export import html as webpage
@@ -115,7 +115,7 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [  # recipe, channels, classe
     ("dense", 3, 4, {}),
     ("default", 1, 4, {}),
     ("default", 3, 0, {}),
-    ("conv", 1, 0, {}),
+    ("default-conv", 1, 0, {}),
     ("goodfellow-2014", 1, 3, {}),
     ("dcgan", 3, 0, {}),
     ("dcgan", 1, 5, {}),
@@ -137,7 +137,7 @@ def run(request):
 def make_run(name, shape, n_classes, **changes):
     """A run of that recipe on images of that shape, in which every layer matters."""
     rng = np.random.default_rng(1)
-    recipe = {**RECIPES, "conv": CONV}[name]
+    recipe = RECIPES[name]
     recipe = replace(fewer_units(recipe), conditional=n_classes > 0, **changes)
     G, D = make_networks(recipe, shape, n_classes=n_classes, rng=np.random.default_rng(0))
     randomise(G, rng), randomise(D, rng)

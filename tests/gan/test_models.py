@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from cases import refusal
-from helpers import CONV, small
+from helpers import small
 
 from minigan.gan.models import ARCHITECTURES, MAXOUT_PIECES, make_networks
 from minigan.gan.recipes import RECIPES, recipe_from_dict, replace, validate_recipe
@@ -20,12 +20,11 @@ OF_ARCHITECTURE = {  # a recipe for each architecture
     "maxout": "goodfellow-2014",
     "dcgan": "dcgan",
     "patch": "default",
-    "conv": "conv",  # of the helpers
+    "conv": "default-conv",
     "auto-write": "auto-write",
 }
 LEAKY = [name for name in OF_ARCHITECTURE if name != "maxout"]  # whose D has LeakyReLUs
 HIDDEN_LAYERS_OF_D = {"dense": 2, "dcgan": 2, "patch": 3, "conv": 3, "auto-write": 3}
-ANY_RECIPE = {**RECIPES, "conv": CONV}
 
 
 def networks(recipe, shape=(8, 12), n_classes=0):
@@ -47,9 +46,7 @@ def weights(net):
 def test_every_architecture_has_a_recipe():
     assert OF_ARCHITECTURE.keys() == ARCHITECTURES.keys()
     for architecture, name in OF_ARCHITECTURE.items():
-        assert ANY_RECIPE[name].networks == architecture
-    used = {recipe.networks for recipe in RECIPES.values()}
-    assert ARCHITECTURES.keys() - used == {"conv"}  # which only old runs have
+        assert RECIPES[name].networks == architecture
 
 
 @pytest.mark.parametrize("n_classes", [0, 3])
@@ -159,7 +156,7 @@ WRONG_WIDTHS = [  # recipe, field, widths, and how many its networks need
 
 @pytest.mark.parametrize("name, field, widths, needed", WRONG_WIDTHS)
 def test_a_wrong_number_of_widths_is_refused(name, field, widths, needed):
-    recipe = replace(ANY_RECIPE[name], **{field: widths})
+    recipe = replace(RECIPES[name], **{field: widths})
     expected = recipe.networks, f"{needed} {field}", f"not {len(widths)}"
     with refusal(ValueError, *expected):
         validate_recipe(recipe)
@@ -283,7 +280,7 @@ def test_the_patches_of_28_pixels_overlap_by_2():
 
 
 def test_the_layers_of_conv():
-    G, D = make_networks(small("conv"), (28, 28), rng=np.random.default_rng(0))
+    G, D = make_networks(small("default-conv"), (28, 28), rng=np.random.default_rng(0))
     assert repr(G) == (
         "Sequential([Dense(3, 6), LeakyReLU(0.2), Dense(6, 196), Reshape(7, 7, 4), BatchNorm2d(4),"
         " LeakyReLU(0.2), ConvTranspose2d(4, 3, 4 x 4), BatchNorm2d(3), LeakyReLU(0.2),"
