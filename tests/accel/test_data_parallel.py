@@ -126,7 +126,7 @@ def test_a_batch_that_cannot_be_halved_is_not_split(batch_size, parts, monkeypat
         lambda self, step, parts: counts.append(len(parts)) or run_parts(self, step, parts),
     )
     # a batch of one cannot pass through the batch norm of dcgan's D
-    name, changes = ("default-conv", {"penalty": ""}) if batch_size == 1 else ("dcgan", {})
+    name, changes = ("conv", {"penalty": ""}) if batch_size == 1 else ("dcgan", {})
     gan, losses = train(name, 2, steps=1, batch_size=batch_size, **changes)
     assert counts == ([parts] * 2 if parts > 1 else []) and np.isfinite(losses).all()
 

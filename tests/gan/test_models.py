@@ -147,8 +147,8 @@ WRONG_WIDTHS = [  # recipe, field, widths, and how many its networks need
     ("dcgan", "widths_D", (32, 64, 128), "2"),
     ("default", "widths_G", (32, 16), "3"),
     ("default", "widths_D", (8, 16, 32, 64), "3"),
-    ("conv", "widths_G", (32, 16), "3"),
-    ("conv", "widths_D", (8, 16), "3"),
+    ("default-conv", "widths_G", (32, 16), "3"),
+    ("default-conv", "widths_D", (8, 16), "3"),
     ("auto-write", "widths_G", (50, 25, 12), "2"),
     ("auto-write", "widths_D", (32,), "3"),
 ]
@@ -178,7 +178,7 @@ def sides(network, x):
     [
         ("dcgan", [7, 14, 28], [28, 14, 7]),
         ("default", [7, 14, 28], [28, 7]),
-        ("conv", [7, 14, 28], [28, 14, 7]),
+        ("default-conv", [7, 14, 28], [28, 14, 7]),
         ("auto-write", [56, 28, 56, 28, 56, 28], [28, 14, 7]),
     ],
 )
