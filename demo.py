@@ -41,7 +41,8 @@ def train(options, make_evaluator):
     recipe = options.recipe  # all settings, such as sizes, learning rates and loss
     xp = load_backend(options.backend)  # the module numpy or cupy
 
-    # The images, as bytes (n, height, width). The labels are None unless the run is conditional.
+    # The images, as bytes (n, height, width). The labels are clusters of similar images, or classes
+    # in a conditional run, or None, depending on the recipe.
     data = load_training_data(options)
 
     # The generator G maps noise to images, and the discriminator D maps images to logits. Each is a

@@ -211,7 +211,7 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
         }
     if "conditional" in new:
         # dropout harms conditional training: docs/recipe.md
-        new = {**WITH_LABELS.get(recipe.name, {}), **new, "dropout": 0.0}
+        new = {**WITH_LABELS.get(recipe.name, {}), **new, "dropout": 0.0, "clusters": 0}
     if "learning_rate" in new:
         new["learning_rate_D"] = (
             recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate

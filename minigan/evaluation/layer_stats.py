@@ -115,7 +115,7 @@ def inspect_layers(folder: Path, steps: int = 100) -> dict[str, list[UnitCounts]
     chosen = rng.integers(0, len(images), IMAGES_COUNTED)
     z = sample_latents(recipe, rng, IMAGES_COUNTED)
     real = scale(images[chosen], recipe.dtype, recipe.pixel_min)
-    labels = None if gan.labels is None else gan.labels[chosen]
+    labels = None if gan.labels is None else gan.one_hot[gan.labels[chosen]]
     n = recipe.batch_size
     batch = {"real": real[:n], "z": z[:n], "labels": None if labels is None else labels[:n]}
 

@@ -49,11 +49,22 @@ from minigan.evaluation.memorisation import (
 )
 from minigan.evaluation.metrics import Evaluator, nearest_neighbours
 from minigan.figures import plots
-from minigan.gan.latents import latent_grid, latent_walk, sample_latents
+from minigan.gan.latents import (
+    interpolate_latents,
+    latent_grid,
+    latent_walk,
+    one_hot,
+    sample_latents,
+)
 from minigan.gan.steps import with_labels
 from minigan.nn.losses import bce_with_logits
 from minigan.nn.sequential import Sequential
-from minigan.training.run_folder import class_names, image_shape, write_atomically
+from minigan.training.run_folder import (
+    class_count,
+    class_names,
+    image_shape,
+    write_atomically,
+)
 from minigan.training.sampling import (
     conditional_latents,
     generate,
@@ -121,7 +132,7 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
         raise DataError(f"{path} holds too few images to compare with: at least 10 are needed")
 
     real = scale(data.images, pixel_min=0.0)
-    n_classes = len(class_names(settings))
+    n_classes = class_count(settings)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
     generated = generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min)
     generated = generated.astype("float32")
@@ -146,7 +157,7 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
         ):
             metrics[part]["read"] = share_read(second, images)
         metrics["read_by"] = describe_classifier(second)
-    if evaluator.classifier and labels is not None and data.labels is not None:
+    if evaluator.classifier and recipe.conditional and data.labels is not None:
         digits = np.array([int(name) for name in class_names(settings)])
         for part, images, requested in (
             ("run", generated, labels),
@@ -170,14 +181,18 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
 
     z = sample_latents(recipe, rng, 14)
     labels = None if labels is None else labels[:14]
-
-    def generate_first_class(z):  # (n, Z) -> images (n, H, W[, 3]), all of the same class
-        same = None if labels is None else np.full(len(z), labels[0])
-        return generate(G, conditional_latents(z, same, n_classes), recipe.pixel_min)
-
-    plots.save_grid(generate_first_class(latent_grid(z[:4], 10)), folder / "walk.png")
-    plots.save_walk(generate_first_class(latent_walk(z[:4], 20)), folder / "walk.gif")
     latents = conditional_latents(z, labels, n_classes)
+
+    corners = None
+    if labels is not None:  # corners of one class, or of any clusters
+        chosen = labels[[0] * 4 if recipe.conditional else slice(4)]
+        corners = one_hot(chosen, n_classes, recipe.dtype)
+    for walk, n, save, name in (
+        (latent_grid, 10, plots.save_grid, "walk.png"),
+        (latent_walk, 20, plots.save_walk, "walk.gif"),
+    ):
+        between = interpolate_latents(walk, z[:4], corners, n)
+        save(generate(G, between, recipe.pixel_min), folder / name)
     plots.save_gradient(
         generate(G, latents, recipe.pixel_min),
         pixel_gradient(G, D, latents),

@@ -6,6 +6,8 @@ The idea
     layers, loads the file, and generates images.
 """
 
+import textwrap
+
 import numpy as np
 
 from minigan.export.formats import PARAMETER_NAMES, exported_operations
@@ -61,6 +63,15 @@ def loader_script(settings: dict, recipe: Recipe, G: Sequential, name: str) -> b
             f"\nz = torch.cat([z, torch.eye({len(names)})[torch.arange(100) % {len(names)}]], 1)"
             f"  # one column per class: {', '.join(map(repr, names))}"
         )
+    elif recipe.clusters:
+        # rounded, because the probabilities need not have the sum 1
+        shares = textwrap.fill(str([round(share, 6) for share in settings["shares"]]), 100)
+        labels = f"""
+# one column per cluster of similar training images, chosen as often as in training
+shares = torch.tensor(
+{shares}
+)
+z = torch.cat([z, torch.eye(len(shares))[shares.multinomial(100, replacement=True)]], 1)"""
     images = "((G(z) + 1) / 2)" if recipe.pixel_min else "G(z)"
     return f"""# The generator of a minigan run in PyTorch.
 # Needs torch and safetensors, and {name} in the current folder.

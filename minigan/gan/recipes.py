@@ -73,6 +73,7 @@ class Recipe:
     beta2: float = 0.999  # decay rate of Adam's average of the squared gradient
     weight_decay_G: float = 0.0  # for the generator; see AdamW in nn/optim.py
     conditional: bool = False  # whether both networks receive the label of each image
+    clusters: int = 0  # clusters of images (datasets/clusters.py) instead of labels; 0: none
     real_label: float = 1.0  # the discriminator's target for real images
     loss: str = "non-saturating"  # one of GAN_LOSSES
     penalty: str = ""  # on the discriminator's gradient: one of PENALTIES, or none
@@ -81,6 +82,11 @@ class Recipe:
     spectral: bool = False  # spectral normalisation of each layer of the discriminator
     ema_decay: float = 0.0  # decay of the moving average of the generator's weights; 0: none
     dtype: str = "float32"
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether both networks receive a label for each image: its class or its cluster."""
+        return self.conditional or self.clusters > 0
 
 
 # What --conditional also changes in a recipe. Labels make the task easier: D can use more units,
@@ -105,7 +111,8 @@ REGISTRIES: dict[str, tuple[dict[str, Any], tuple]] = {
     "penalty": (PENALTIES, ("",)),
 }
 KINDS = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}
-MAY_BE_ZERO = ("batch_size_G", "steps_per_epoch", "d_warmup_steps")  # other integers may not
+# other integers may not be zero
+MAY_BE_ZERO = ("batch_size_G", "steps_per_epoch", "d_warmup_steps", "clusters")
 OLD_FIELDS = {  # names before 0.2.0, in the settings of old runs
     "slope_G": "negative_slope_G",
     "slope_D": "negative_slope_D",
@@ -190,6 +197,11 @@ def validate_recipe(recipe: Recipe) -> None:
             f"the penalty {recipe.penalty} needs a discriminator without batch norm, which mixes"
             f" images (see gradient_penalty.py), but the discriminator of the recipe {recipe.name}"
             " has batch norm: choose another recipe, or no penalty"
+        )
+    if recipe.conditional and recipe.clusters:
+        raise ValueError(
+            f"the recipe {recipe.name} has both labels and {recipe.clusters} clusters, which take"
+            " the place of labels: set clusters to 0"
         )
     if recipe.shared_fakes and recipe.batch_size_G not in (0, recipe.batch_size):
         raise ValueError(

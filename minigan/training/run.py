@@ -53,7 +53,7 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GAN
+from minigan.training.state import GAN, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")  # the arguments of `record`
@@ -81,11 +81,11 @@ class TrainingOptions:
 
 
 class TrainingData(NamedTuple):
-    """The training images, uint8, and their labels in a conditional run."""
+    """The training images, uint8, and their labels, if the networks receive any."""
 
     images: np.ndarray  # (n, H, W), or (n, H, W, 3) in colour
-    labels: np.ndarray | None  # (n,), from 0 to n_classes - 1; None in an unconditional run
-    n_classes: int  # 0 in an unconditional run
+    labels: np.ndarray | None  # (n,), from 0 to n_classes - 1: classes, clusters, or None
+    n_classes: int  # or clusters; 0 without labels
     dataset: Dataset
     digits: bool  # whether this is the MNIST in data/
 
@@ -146,10 +146,13 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         raise RunError(
             f"{len(dataset.names):,} classes are too many for --conditional: at most {MAX_CLASSES}"
         )
+    n_classes = len(dataset.names) if recipe.conditional else 0
+    if recipe.clusters:
+        labels, n_classes = find_clusters(recipe, images, seed=options.seed)
     return TrainingData(
         images,
         labels,
-        len(dataset.names) if recipe.conditional else 0,
+        n_classes,
         dataset,
         data.resolve() == SHIPPED and shape == (28, 28),
     )
@@ -183,6 +186,8 @@ class Run:
                 digits=data.digits,
                 classes=options.classes,
                 size=options.size,
+                clusters=data.labels if self.recipe.clusters else None,
+                n_clusters=data.n_classes,
             )
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
         self.interruption = Interruption()

@@ -43,7 +43,7 @@ from minigan.datasets.pixels import DAMAGE, format_shape, size_fits
 from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
 
-MAX_CLASSES = 1000  # in a conditional run
+MAX_CLASSES = 1000  # or clusters
 # of settings.json, model.npz and checkpoints; 3 has the names of 0.2.0, and 1 had no buffers
 FORMAT = 3
 VECTORS = [
@@ -90,19 +90,22 @@ def make_settings(
     digits: bool = False,
     classes: str = "",
     size: int = 0,
+    clusters: np.ndarray | None = None,
+    n_clusters: int = 0,
 ) -> dict[str, Any]:
     """The content of settings.json for a run on a Dataset loaded from `path`.
 
-    `digits` says that the data is the MNIST in data/; classes and size are as in load_dataset. A
-    conditional run stores the names of its classes and their `shares` of the images.
+    `digits` says that the data is the MNIST in data/; classes and size are as in load_dataset.
+    A conditional run stores the names of its classes and their `shares` of the images, a run
+    with clusters the shares of these; clusters (n,) go from 0 to n_clusters - 1.
     """
-    images, labels, names = dataset.images, dataset.labels, dataset.names
-    conditional = {}
+    images, of_labels = dataset.images, {}
+    labels, n_labels = clusters, n_clusters
     if recipe.conditional:
-        conditional = {
-            "names": list(names),
-            "shares": (np.bincount(labels, minlength=len(names)) / len(labels)).tolist(),
-        }
+        labels, n_labels = dataset.labels, len(dataset.names)
+        of_labels["names"] = list(dataset.names)
+    if labels is not None:
+        of_labels["shares"] = (np.bincount(labels, minlength=n_labels) / len(labels)).tolist()
     return {
         "format": FORMAT,
         "recipe": asdict(recipe),
@@ -116,8 +119,8 @@ def make_settings(
         "channels": 3 if images.ndim == 4 else 1,
         "classes": classes,
         "size": size,
-        "fingerprint": fingerprint(images, labels if recipe.conditional else None),
-        **conditional,
+        "fingerprint": fingerprint(images, dataset.labels if recipe.conditional else None),
+        **of_labels,
         "versions": {
             "minigan": minigan.__version__,
             "python": platform.python_version(),
@@ -252,14 +255,19 @@ def read_recipe(settings: dict) -> Recipe:
     recipe, shape = recipe_from_dict(settings["recipe"]), image_shape(settings)
     names: Any = class_names(settings)
     shares: Any = settings.get("shares")
-    if recipe.conditional and not (
-        type(names) is type(shares) is list
-        and 0 < len(names) == len(shares) <= MAX_CLASSES
-        and all(type(name) is str for name in names)
+    if recipe.has_labels and not (
+        type(shares) is list
+        and 0 < len(shares) <= MAX_CLASSES
         and all(type(s) is float and 0 <= s <= 1 for s in shares)
         and abs(sum(shares) - 1) < 1e-6
     ):
-        raise ValueError("its classes have no names, or no shares")
+        raise ValueError(f"its {'classes' if recipe.conditional else 'clusters'} have no shares")
+    if recipe.conditional and not (
+        type(names) is list
+        and len(names) == len(shares)
+        and all(type(name) is str for name in names)
+    ):
+        raise ValueError("its classes have no names")
     if not size_fits(shape[0], shape[1], values["channels"]):
         raise ValueError(f"its images are {format_shape(shape)} with {values['channels']} channels")
     multiple = ARCHITECTURES[recipe.networks].size_multiple
@@ -273,6 +281,12 @@ def read_recipe(settings: dict) -> Recipe:
 def class_names(settings: dict) -> list[str]:
     """The names of the classes of a conditional run; an empty list for an unconditional one."""
     return settings.get("names", []) if settings.get("recipe", {}).get("conditional") else []
+
+
+def class_count(settings: dict) -> int:
+    """C, the number of classes, or of clusters that take their place; 0 without labels."""
+    recipe = settings.get("recipe", {})
+    return len(settings["shares"]) if recipe.get("conditional") or recipe.get("clusters") else 0
 
 
 def image_shape(settings: dict) -> tuple[int, ...]:
@@ -303,7 +317,7 @@ def count_parameters(
     G, D = make_networks(
         recipe,
         image_shape(settings),
-        n_classes=len(class_names(settings)),
+        n_classes=class_count(settings),
         rng=np.random.default_rng(0),
     )
     return dict(

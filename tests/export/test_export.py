@@ -97,7 +97,8 @@ def randomise(net, rng):
 def settings_of(recipe, shape=SIZE, *, names=(), labels=None, digits=True):
     """The settings of a run on images of that shape."""
     dataset = Dataset(np.zeros((1, *shape), np.uint8), labels, list(names), None, None, [])
-    return make_settings(recipe, dataset, "data", seed=0, backend="numpy", digits=digits)
+    options = dict(clusters=labels, n_clusters=recipe.clusters) if recipe.clusters else {}
+    return make_settings(recipe, dataset, "data", seed=0, backend="numpy", digits=digits, **options)
 
 
 def fewer_units(recipe):
@@ -124,6 +125,7 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [  # recipe, channels, classe
     ("default", 1, 2, {"spectral": True, "loss": "hinge"}),
     ("pytorch-mlp", 1, 0, {"loss": "least-squares"}),
     ("dense", 1, 0, {"loss": "minimax"}),
+    ("default", 1, 3, {"clusters": 3}),
 ]
 
 
@@ -138,7 +140,10 @@ def make_run(name, shape, n_classes, **changes):
     """A run of that recipe on images of that shape, in which every layer matters."""
     rng = np.random.default_rng(1)
     recipe = RECIPES[name]
-    recipe = replace(fewer_units(recipe), conditional=n_classes > 0, **changes)
+    changes = {"conditional": n_classes > 0, "clusters": 0} | changes
+    if changes["clusters"]:
+        changes["conditional"] = False
+    recipe = replace(fewer_units(recipe), **changes)
     G, D = make_networks(recipe, shape, n_classes=n_classes, rng=np.random.default_rng(0))
     randomise(G, rng), randomise(D, rng)
     settings = settings_of(
@@ -367,15 +372,16 @@ def test_the_page_holds_the_weights_rounded_as_it_says(run):
     assert (G2.theta == G.theta.astype("float16")).all()
     assert (G2.buffers == G.buffers.astype("float16")).all()
     for layer, rounded in zip(plain.layers, D2.layers):
-        if "W" in layer.param_names:
-            largest = abs(layer.W).reshape(-1, layer.W.shape[-1]).max(axis=0)
-            assert (abs(layer.W - rounded.W) <= 0.501 * largest / 127).all()
-        for name in set(layer.param_names) - {"W"}:
+        for name in set(layer.param_names) & {"W", "E"}:
+            exact = getattr(layer, name)
+            largest = abs(exact).reshape(-1, exact.shape[-1]).max(axis=0)
+            assert (abs(exact - getattr(rounded, name)) <= 0.501 * largest / 127).all()
+        for name in set(layer.param_names) - {"W", "E"}:
             exact = getattr(layer, name)
             assert (getattr(rounded, name) == exact.astype("float16")).all(), name
 
     z, classes = latents_and_labels(settings, recipe, webpage.MEASURED_IMAGES, seed=0)
-    latents = conditional_latents(z, classes, len(model["classes"]))
+    latents = conditional_latents(z, classes, len(model["shares"]))
     labels = latents[1] if isinstance(latents, tuple) else None
     exact, there = G.forward(latents)[0], G2.forward(latents)[0]
     a, a2 = D.forward(with_labels(exact, labels))[0], D2.forward(with_labels(there, labels))[0]
