@@ -49,10 +49,11 @@ Second course: convolutions, normalisation, penalties
 
 What trains, measures and shows
 
-    datasets/pixels           image sizes, and the scaling of bytes to pixel values
+    datasets/pixels           image sizes, scaling of bytes to pixel values, averages of pixels
     datasets/idx              MNIST and the IDX format
     datasets/images           reading a folder of pictures into an array
     datasets/load             your own images and their labels, in any supported format
+    datasets/clusters         groups of similar images, which take the place of labels
     training/schedule         optimizers and learning rates of a recipe
     training/run_folder       what a run leaves behind
     training/pretrained       a generator for samples without a run

@@ -8,7 +8,7 @@ from minigan.cli import arguments
 from minigan.datasets.idx import SHIPPED
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
-from minigan.gan.recipes import RECIPES, WITH_LABELS, Recipe, asdict, replace, validate_recipe
+from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
 from minigan.training.run_folder import FORMAT, RunError, read_recipe
@@ -169,8 +169,6 @@ def training_options(args: Any) -> TrainingOptions:
     recipe, notes = args.recipe or DEFAULT, []
     if args.conditional and recipe.dropout:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
-    if args.conditional and recipe.name in WITH_LABELS:
-        notes += ["--conditional trains a larger discriminator (docs/recipe.md says why)"]
     return TrainingOptions(
         recipe=changed_recipe(recipe, args),
         data=args.data or SHIPPED,
@@ -210,8 +208,8 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
             "steps_per_epoch": math.ceil(recipe.steps_per_epoch / factor),
         }
     if "conditional" in new:
-        # dropout harms conditional training: docs/recipe.md
-        new = {**WITH_LABELS.get(recipe.name, {}), **new, "dropout": 0.0, "clusters": 0}
+        # dropout harms conditional training (docs/recipe.md), and labels replace clusters
+        new |= {"dropout": 0.0, "clusters": 0}
     if "learning_rate" in new:
         new["learning_rate_D"] = (
             recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
