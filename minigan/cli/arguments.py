@@ -6,7 +6,7 @@ import io
 import math
 from pathlib import Path
 
-from minigan.gan.recipes import RECIPES, Recipe
+from minigan.gan.recipes import MAX_CLUSTERS, RECIPES, Recipe
 from minigan.training.run_folder import RunError, write_atomically
 
 
@@ -21,6 +21,15 @@ def positive_int(text: str) -> int:
     """An integer from 1 to 999999999."""
     if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not an integer from 1 to 999999999")
+    return int(text)
+
+
+def clusters(text: str) -> int:
+    """An integer from 0 to MAX_CLUSTERS."""
+    if not text.isdecimal() or len(text) > 9 or int(text) > MAX_CLUSTERS:
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is not an integer from 0 to {MAX_CLUSTERS}"
+        )
     return int(text)
 
 

@@ -24,6 +24,7 @@ RECIPE_OPTIONS = (
     "penalty_weight",
     "spectral",
     "conditional",
+    "clusters",
 )
 
 
@@ -82,6 +83,13 @@ def add_arguments(parser):
         default=None,
         help="give both networks the class of each image, so that sample --digit 7 generates sevens"
         " (needs labels)",
+    )
+    add(
+        "--clusters",
+        type=arguments.clusters,
+        metavar="N",
+        help="group similar images into N clusters, which take the place of labels (default"
+        f" {DEFAULT.clusters}, or one per 100 images; 0: none; docs/recipe.md shows the effect)",
     )
     add(
         "--size",
@@ -209,7 +217,7 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
         }
     if "conditional" in new:
         # dropout harms conditional training (docs/recipe.md), and labels replace clusters
-        new |= {"dropout": 0.0, "clusters": 0}
+        new = {"clusters": 0, **new, "dropout": 0.0}
     if "learning_rate" in new:
         new["learning_rate_D"] = (
             recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate

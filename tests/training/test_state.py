@@ -503,7 +503,7 @@ def test_values_that_contradict_each_other_are_refused():
     ],
 )
 def test_data_that_cannot_be_trained_on_is_refused(recipe, n, labels, words):
-    recipe = replace(small("default"), dropout=0.0, **recipe)
+    recipe = replace(small("dense"), dropout=0.0, **recipe)
     labels = None if labels is None else np.array(labels)
     with pytest.raises(ValueError, match=re.escape(words)):
         GAN(recipe, IMAGES[:n], labels=labels, n_classes=2)
