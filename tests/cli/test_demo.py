@@ -373,6 +373,11 @@ BAD_FLAGS = {
         ["--data", "data", "--conditional"],
         "data has no labels, which --conditional needs",
     ),
+    "labels and clusters": (
+        ["--conditional", "--clusters", "5"],
+        "5 clusters would take the place of the labels of a conditional run: choose one",
+    ),
+    "too many clusters": (["--clusters", "1001"], "'1001' is not an integer from 0 to 1000"),
     "a digit of an unconditional run": (
         ["sample", "run", "--digit", "7"],
         "run was trained without --conditional",
@@ -704,6 +709,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--seed",
             "--data",
             "--classes",
+            "--clusters",
             "--size",
             "--strict",
             "--out",
