@@ -320,30 +320,31 @@ def save_histograms(samples: dict[str, list[LayerSample]], name: str, path: Path
 
     There is a row for each layer and a colour for each time; the last time is red.
     """
-    from matplotlib import colormaps
-
     layers = [sample.layer for sample in next(iter(samples.values()))]
-    colours = [
-        colormaps["viridis_r"](0.1 + 0.9 * i / (len(samples) - 1)) for i in range(len(samples) - 1)
-    ] + ["crimson"]
-    figure = new_figure(10, 1 + 1.6 * len(layers))
-    for row, (left, right) in enumerate(figure.subplots(len(layers), 2, squeeze=False)):
-        outputs = {when: some[row].outputs.astype("float64") for when, some in samples.items()}
-        dW = {when: some[row].dW.astype("float64") for when, some in samples.items()}
-        powers = {when: np.log10(abs(values[values != 0])) for when, values in dW.items()}
-        for axes, numbers in (left, outputs), (right, powers):
-            bins = np.histogram_bin_edges(np.concatenate(list(numbers.values())), 60)
-            for (when, values), colour in zip(numbers.items(), colours):
-                shares = np.histogram(values, bins)[0] / max(1, len(values))
-                axes.stairs(shares, bins, label=when, color=colour, linewidth=1.3)
-            axes.set(yscale="log", ylim=(1e-4, 1.5), ylabel="share")
-        left.set_title(f"{layers[row]}: outputs", fontsize=9)
-        right.set_title("log10 |dW|", fontsize=9)
-    figure.legend(
-        *left.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=len(samples),
-        frameon=False,
-    )
-    figure.suptitle(f"{name}, layer by layer", fontsize=11)
-    figure.canvas.print_png(path)
+    with new_figure(10, 1 + 1.6 * len(layers)) as figure:
+        from matplotlib import colormaps
+
+        colours = [
+            colormaps["viridis_r"](0.1 + 0.9 * i / (len(samples) - 1))
+            for i in range(len(samples) - 1)
+        ] + ["crimson"]
+        for row, (left, right) in enumerate(figure.subplots(len(layers), 2, squeeze=False)):
+            outputs = {when: some[row].outputs.astype("float64") for when, some in samples.items()}
+            dW = {when: some[row].dW.astype("float64") for when, some in samples.items()}
+            powers = {when: np.log10(abs(values[values != 0])) for when, values in dW.items()}
+            for axes, numbers in (left, outputs), (right, powers):
+                bins = np.histogram_bin_edges(np.concatenate(list(numbers.values())), 60)
+                for (when, values), colour in zip(numbers.items(), colours):
+                    shares = np.histogram(values, bins)[0] / max(1, len(values))
+                    axes.stairs(shares, bins, label=when, color=colour, linewidth=1.3)
+                axes.set(yscale="log", ylim=(1e-4, 1.5), ylabel="share")
+            left.set_title(f"{layers[row]}: outputs", fontsize=9)
+            right.set_title("log10 |dW|", fontsize=9)
+        figure.legend(
+            *left.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=len(samples),
+            frameon=False,
+        )
+        figure.suptitle(f"{name}, layer by layer", fontsize=11)
+        figure.canvas.print_png(path)
