@@ -25,8 +25,8 @@ python demo.py data                                check MNIST, or say where to 
 import signal
 import sys
 
-# Until everything is imported, Ctrl-C simply ends the process.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":  # until everything is imported, Ctrl-C simply ends the process
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from minigan.accel.cpu import blas_threads
 from minigan.backend import load_backend

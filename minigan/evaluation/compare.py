@@ -139,7 +139,7 @@ def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def save_comparison(runs: dict[str, dict[str, Any]], path: Path | BinaryIO) -> None:
+def save_curves_of_runs(runs: dict[str, dict[str, Any]], path: Path | BinaryIO) -> None:
     """Save the figure of plot_comparison as a PNG file."""
     with new_figure(13, 4) as figure:
         plot_comparison(figure, runs)

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from minigan.console import say
 from minigan.figures.plots import new_figure
 from minigan.figures.toys import (
     BIN_CENTRES,
@@ -49,7 +50,7 @@ def animate_toy(name: str, *, steps: int | None = None, seed: int = 0, file: Bin
     rng = np.random.default_rng([seed, 1])  # the samples shown are not those used for training
     with new_figure(6, 4.5) as figure:
         plot = LinePlot(figure, rng=rng) if name == "line" else PlanePlot(figure, toy, rng=rng)
-        print(plot.head)
+        say(plot.head)
         for i, (step, G, D) in enumerate(train_toy(toy, steps or toy.steps, seed=seed)):
             row = plot.update(step, G, D)
             figure.canvas.draw()
@@ -57,7 +58,7 @@ def animate_toy(name: str, *, steps: int | None = None, seed: int = 0, file: Bin
             if i == 1:
                 figure.set_layout_engine("none")  # the layout is final, and computing it is slow
             if i % PRINT_EVERY == 0:
-                print(row, flush=True)
+                say(row)
     save_toy_gif(frames, file)
 
 

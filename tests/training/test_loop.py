@@ -2,6 +2,7 @@
 
 import csv
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fake_cupy
@@ -18,7 +19,13 @@ from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import RECIPES, REGISTRIES, Recipe, replace
 from minigan.training import run as run_module
 from minigan.training import run_folder, state
-from minigan.training.run_folder import RunError, load_model, make_run_folder, make_settings
+from minigan.training.run_folder import (
+    RunError,
+    load_model,
+    make_default_run_folder,
+    make_run_folder,
+    make_settings,
+)
 from minigan.training.sampling import sample_images
 
 
@@ -40,6 +47,7 @@ def finished(tmp_path_factory):
 def test_the_run_folder(finished):
     names = {p.relative_to(finished).as_posix() for p in finished.rglob("*")} - {".lock"}
     assert sorted(names) == [
+        "checkpoint-000000000.npz",
         "checkpoint-000000008.npz",
         "fd.png",
         "history.csv",
@@ -297,6 +305,25 @@ def test_nothing_is_ever_overwritten(finished, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
     assert (tmp_path / "file").read_text() == "precious"
     assert make_run_folder(tmp_path / "deep" / "new").is_dir()
+
+
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    class Clock(run_folder.datetime):
+        @classmethod
+        def now(cls):
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr(run_folder, "datetime", Clock)
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        folders = [path.name for path in threads.map(make_default_run_folder, ["a"] * 8)]
+    assert sorted(folders) == ["20260102-030405-a"] + [
+        f"20260102-030405-a-{i}" for i in range(2, 9)
+    ]
+    with ThreadPoolExecutor(8) as threads:  # and of those that want the same folder, one gets it
+        made = [threads.submit(make_run_folder, Path("mine")) for _ in range(8)]
+    refused = [future.exception() for future in made if future.exception()]
+    assert len(refused) == 7 and all("mine is not empty" in str(error) for error in refused)
 
 
 def test_a_file_is_never_there_by_half(tmp_path):
