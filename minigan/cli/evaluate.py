@@ -1,5 +1,6 @@
 """Evaluate a trained run; writes metrics.json and figures to its folder."""
 
+from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
 from minigan.evaluation.report import evaluate, format_report
 from minigan.training.run_folder import RunError
@@ -31,6 +32,7 @@ def run(args):
     """Evaluate the run and print its metrics."""
     if args.count < 100:
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
+    limit_blas_threads()
     result = evaluate(args.run, args.count, seed=args.seed)
     print(format_report(result))
     figures = [

@@ -1,5 +1,6 @@
 """Save figures of what each layer of a trained run does to its folder, and count dead units."""
 
+from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
 from minigan.evaluation.layer_stats import PICTURES, format_layer_stats, inspect_layers
 
@@ -20,6 +21,7 @@ def add_arguments(parser):
 
 def run(args):
     """Save the figures and print the table of dead units."""
+    limit_blas_threads()
     print(format_layer_stats(inspect_layers(args.run, args.steps)))
     print(f"written to {args.run}: {', '.join(PICTURES)}")
     return 0

@@ -19,6 +19,7 @@ import pytest
 from helpers import DEMO, SMALL, arrays, assert_same_run, demo, history, small, train_small
 from helpers import SMALL_IMAGES as IMAGES
 
+from minigan.backend import asnumpy
 from minigan.gan.recipes import replace
 from minigan.training import checkpoint, run_folder
 from minigan.training import run as run_module
@@ -199,6 +200,20 @@ def test_a_run_on_fake_cupy_can_be_resumed(tmp_path):
     """Its random generators, like CuPy's, have no readable state: it continues with other noise."""
     assert start(tmp_path / "a", replace(LONG, epochs=2), xp=fake_cupy) == 0
     assert start(tmp_path / "a", LONG, resume=True, xp=fake_cupy) == 0
+    assert len(history(tmp_path / "a")) == 5
+
+
+@pytest.mark.parametrize("there, back", [(fake_cupy, np), (np, fake_cupy)])
+def test_a_run_goes_from_a_gpu_to_a_cpu_and_back(tmp_path, there, back):
+    assert start(tmp_path / "a", replace(LONG, epochs=2), xp=there) == 0
+    arrays_, words, _ = load_checkpoint(tmp_path / "a")
+    gan, fresh = GAN(LONG, IMAGES, xp=back), GAN(LONG, IMAGES, xp=back)
+    gan.restore(arrays_, words["counts"])
+    for name, array in gan.arrays().items():
+        np.testing.assert_array_equal(asnumpy(array), arrays_[name])  # the same weights
+    assert (asnumpy(gan.noise.random(5)) != asnumpy(fresh.noise.random(5))).all()  # new noise
+    for epochs, xp in (3, back), (5, there):
+        assert start(tmp_path / "a", replace(LONG, epochs=epochs), resume=True, xp=xp) == 0
     assert len(history(tmp_path / "a")) == 5
 
 
