@@ -3,7 +3,7 @@
 from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
 from minigan.evaluation.report import evaluate, format_report
-from minigan.training.run_folder import RunError
+from minigan.training.run_folder import RunError, RunFiles
 
 
 def add_arguments(parser):
@@ -33,16 +33,9 @@ def run(args):
     if args.count < 100:
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
     limit_blas_threads()
-    result = evaluate(args.run, args.count, seed=args.seed)
-    print(format_report(result))
-    figures = [
-        *["classes.png"] * ("classes" in result["run"]),
-        "real-and-fake.png",
-        "neighbours.png",
-        *["memorisation.png"] * ("memorisation" in result["run"]),
-        "walk.png",
-        "walk.gif",
-        "gradient.png",
-    ]
-    print(f"written to {args.run / 'metrics.json'}; in the same folder: {', '.join(figures)}")
+    files = RunFiles(args.run)
+    print(format_report(evaluate(args.run, args.count, seed=args.seed, files=files)))
+    files.check()
+    *figures, metrics = files.written
+    print(f"written to {args.run / metrics}; in the same folder: {', '.join(figures)}")
     return 0

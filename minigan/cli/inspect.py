@@ -2,7 +2,8 @@
 
 from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
-from minigan.evaluation.layer_stats import PICTURES, format_layer_stats, inspect_layers
+from minigan.evaluation.layer_stats import format_layer_stats, inspect_layers
+from minigan.training.run_folder import RunFiles
 
 
 def add_arguments(parser):
@@ -22,6 +23,8 @@ def add_arguments(parser):
 def run(args):
     """Save the figures and print the table of dead units."""
     limit_blas_threads()
-    print(format_layer_stats(inspect_layers(args.run, args.steps)))
-    print(f"written to {args.run}: {', '.join(PICTURES)}")
+    files = RunFiles(args.run)
+    print(format_layer_stats(inspect_layers(args.run, args.steps, files=files)))
+    files.check()
+    print(f"written to {args.run}: {', '.join(files.written)}")
     return 0

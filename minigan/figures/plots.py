@@ -251,7 +251,7 @@ def save_scores(history: list[dict], path: Path, *, real_label: float = 1.0) -> 
     )
 
 
-def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path) -> None:
+def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path | BinaryIO) -> None:
     """Save classes.png: the share of each digit, (10,), among generated and among test images."""
     digits = np.arange(10)
     with new_figure(7, 3.5) as figure:
@@ -263,7 +263,7 @@ def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path) -> 
         figure.canvas.print_png(path)
 
 
-def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path) -> None:
+def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path | BinaryIO) -> None:
     """Save memorisation.png: how far generated and held-out images are from the training images.
 
     Both arrays, (N,) and (M,), hold distances to the nearest training image. Below the histograms
@@ -315,7 +315,7 @@ def red_and_blue(values: np.ndarray) -> np.ndarray:
     return colour
 
 
-def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path) -> None:
+def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path | BinaryIO) -> None:
     """Save gradient.png: generated images above `gradient`, both (N, H, W[, 3]).
 
     To look more real to D, red pixels should be brighter and blue pixels darker. For images in
@@ -327,7 +327,7 @@ def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path) -> None:
     save_picture(make_grid(both, columns=len(images), background=90), path)
 
 
-def save_weights(panels: list[tuple[str, np.ndarray, str]], path: Path) -> None:
+def save_weights(panels: list[tuple[str, np.ndarray, str]], path: Path | BinaryIO) -> None:
     """Save inspect-weights.png: the weights of some units as images, eight in a row.
 
     A panel is (title, weights (units, H, W), caption).

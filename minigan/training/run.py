@@ -459,9 +459,11 @@ def check_figures() -> None:
     try:
         plots.draw_test_figure()
     except Exception as error:
+        advice = "set MPLCONFIGDIR to a folder that can be written, or install matplotlib again"
+        reason = first_line(error)
         raise RunError(
-            f"figures cannot be drawn, so nothing was started: {first_line(error)} (the variable"
-            " MPLCONFIGDIR names the folder that matplotlib writes to)"
+            "matplotlib cannot draw figures, so nothing was started"
+            f" ({reason.partition('; set the MPLCONFIGDIR')[0]}): {advice}"
         ) from None
 
 

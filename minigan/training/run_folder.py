@@ -164,6 +164,38 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
+class RunFiles:
+    """The files that a command adds to a run folder, such as the figures of `evaluate`.
+
+    What cannot be written, for example because the folder is read-only, is remembered instead of
+    ending the command, so that it can still print its results. `check` then says what is missing.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.written: list[str] = []
+        self.unwritten: list[str] = []
+        self.reason = ""
+
+    def save(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
+        """Write a file of this name with write(file)."""
+        try:
+            write_atomically(self.folder / name, write)
+            self.written.append(name)
+        except OSError as error:
+            self.unwritten.append(name)
+            self.reason = error.strerror or str(error)
+
+    def check(self) -> None:
+        """Raise RunError if a file could not be written."""
+        if self.unwritten:
+            raise RunError(
+                f"cannot write to {self.folder} ({self.reason}), so {', '.join(self.unwritten)}"
+                f" {'is' if len(self.unwritten) == 1 else 'are'} missing: copy the run to a folder"
+                " that can be written to have them"
+            )
+
+
 def save_model(folder: Path, settings: dict, **vectors: np.ndarray) -> None:
     """Save the flat vectors (P,) and the settings in model.npz."""
     content: dict[str, Any] = {"settings": json.dumps(settings), **vectors}

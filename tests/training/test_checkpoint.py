@@ -664,7 +664,7 @@ def test_figures_that_cannot_be_drawn_are_reported_before_the_first_step(tmp_pat
 
     monkeypatch.setattr(run_module.plots, "draw_test_figure", fail)
     with pytest.raises(
-        RunError, match="nothing was started: Matplotlib requires .*MPLCONFIGDIR"
+        RunError, match=r"nothing was started \(Matplotlib requires .*MPLCONFIGDIR"
     ) as error:
         start(tmp_path / "a")
     assert "\n" not in str(error.value) and not (tmp_path / "a").exists()
