@@ -2,7 +2,6 @@
 
 import csv
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fake_cupy
@@ -315,15 +314,27 @@ def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path, 
 
     monkeypatch.setattr(run_folder, "datetime", Clock)
     monkeypatch.chdir(tmp_path)
-    with ThreadPoolExecutor(8) as threads:
-        folders = [path.name for path in threads.map(make_default_run_folder, ["a"] * 8)]
-    assert sorted(folders) == ["20260102-030405-a"] + [
-        f"20260102-030405-a-{i}" for i in range(2, 9)
-    ]
-    with ThreadPoolExecutor(8) as threads:  # and of those that want the same folder, one gets it
-        made = [threads.submit(make_run_folder, Path("mine")) for _ in range(8)]
-    refused = [future.exception() for future in made if future.exception()]
-    assert len(refused) == 7 and all("mine is not empty" in str(error) for error in refused)
+    names = [make_default_run_folder("a").name for _ in range(3)]
+    assert names == ["20260102-030405-a", "20260102-030405-a-2", "20260102-030405-a-3"]
+    plain, faster = Path.mkdir, []
+
+    def mkdir(path, *args, **options):
+        if path.name == "samples" and path.parent not in faster:
+            faster.append(path.parent)  # another run is a moment faster
+            plain(path)
+        plain(path, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", mkdir)
+        with pytest.raises(RunError, match="mine is not empty"):
+            make_run_folder(Path("mine"))
+        faster.append(Path("runs") / "20260102-030405-a-5")
+        assert make_default_run_folder("a") == faster[1]
+        assert faster[2:] == [Path("runs") / "20260102-030405-a-4"]
+    (tmp_path / "runs").rename(tmp_path / "other")
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RunError, match="cannot write to runs"):
+        make_default_run_folder("a")
 
 
 def test_a_file_is_never_there_by_half(tmp_path):
