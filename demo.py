@@ -25,10 +25,10 @@ python demo.py data                                check MNIST, or say where to 
 import signal
 import sys
 
-# Until everything is imported, Ctrl-C simply ends the process.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":  # until everything is imported, Ctrl-C simply ends the process
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from minigan.accel.cpu import blas_threads
+from minigan.accel.cpu import limit_blas_threads
 from minigan.backend import load_backend
 from minigan.cli import main as cli
 from minigan.training.run import Run, load_training_data
@@ -61,7 +61,7 @@ def train(options, make_evaluator):
         labels=data.labels,
         networks=(G, D),
         optimizers=optimizers,
-        cores=blas_threads(),
+        cores=limit_blas_threads(),
         **start,
     )
 

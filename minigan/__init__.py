@@ -60,6 +60,7 @@ What trains, measures and shows
     training/sampling         new images from a trained run
     training/state            everything that changes during training
     training/checkpoint       resuming after a power cut
+    training/lock             two runs never share a folder
     training/diagnosis        what the numbers of an epoch mean, in words
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop
@@ -86,6 +87,7 @@ What makes training faster, and what exports a generator
     export/torch              PyTorch
     export/onnx               ONNX
     export/run                the files of an export
+    console                   lines that reach the reader wherever a program runs
     moved                     old names, and what replaced them
 
 The letters

@@ -1,7 +1,9 @@
 """Save figures of what each layer of a trained run does to its folder, and count dead units."""
 
+from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
-from minigan.evaluation.layer_stats import PICTURES, format_layer_stats, inspect_layers
+from minigan.evaluation.layer_stats import format_layer_stats, inspect_layers
+from minigan.training.run_folder import RunFiles
 
 
 def add_arguments(parser):
@@ -20,6 +22,9 @@ def add_arguments(parser):
 
 def run(args):
     """Save the figures and print the table of dead units."""
-    print(format_layer_stats(inspect_layers(args.run, args.steps)))
-    print(f"written to {args.run}: {', '.join(PICTURES)}")
+    limit_blas_threads()
+    files = RunFiles(args.run)
+    print(format_layer_stats(inspect_layers(args.run, args.steps, files=files)))
+    files.check()
+    print(f"written to {args.run}: {', '.join(files.written)}")
     return 0

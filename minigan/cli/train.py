@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.datasets.idx import SHIPPED
 from minigan.gan.gradient_penalty import PENALTIES
@@ -231,7 +232,7 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
 
 
 def resume_options(args: Any) -> TrainingOptions:
-    """The options of a resumed run; only its number of epochs and its data path may change."""
+    """The options of a resumed run; only its epochs, data path and backend may change."""
     folder = args.resume
     settings, checkpoint, complaints = load_run(folder)
     for complaint in complaints:
@@ -256,7 +257,18 @@ def resume_options(args: Any) -> TrainingOptions:
             "until version 0.2.0 the discriminator of this conditional run had dropout at its"
             " input; it is trained without dropout from here on"
         )
-    settings |= {"recipe": asdict(recipe), "format": FORMAT}
+    backend = args.backend or settings["backend"]
+    if backend != settings["backend"]:
+        notes.append(
+            f"this run goes on with {backend} instead of {settings['backend']}: with the same"
+            " weights, but with other noise than it would have received"
+        )
+    elif backend == "cupy":
+        try:
+            load_backend(backend)
+        except BackendError as error:
+            raise RunError(f"{error}; or add --backend numpy to go on without a GPU") from None
+    settings |= {"recipe": asdict(recipe), "format": FORMAT, "backend": backend}
     # the folder of the data may have been moved
     data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])
     return TrainingOptions(
@@ -264,7 +276,7 @@ def resume_options(args: Any) -> TrainingOptions:
         data=data,
         folder=folder,
         seed=settings["seed"],
-        backend=settings["backend"],
+        backend=backend,
         classes=settings.get("classes", ""),
         size=settings.get("size", 0),
         strict=args.strict,
@@ -280,7 +292,7 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
     """Raise RunError if an option contradicts the run that is resumed."""
     given = {"recipe": args.recipe and args.recipe.name, "out": args.out} | {
         name: getattr(args, name)
-        for name in ("seed", "backend", "classes", "size", *RECIPE_OPTIONS)
+        for name in ("seed", "classes", "size", *RECIPE_OPTIONS)
         if name != "epochs"
     }
     made_with = {

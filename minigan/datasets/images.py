@@ -43,6 +43,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from minigan.console import is_terminal
 from minigan.datasets.idx import TRAIN_IMAGES
 from minigan.datasets.pixels import MAX_BYTES, DataError, shorten_list, size_fits
 
@@ -128,7 +129,7 @@ def read_each(
     For a picture that cannot be read, unreadable[path] is set to a description of the error, or
     DataError is raised if `strict` is set.
     """
-    quiet = sys.stderr is None or not sys.stderr.isatty()
+    quiet = not is_terminal(sys.stderr)
     for path in tqdm(paths, "reading pictures", leave=False, unit=" files", disable=quiet):
         try:
             with warnings.catch_warnings():

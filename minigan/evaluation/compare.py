@@ -23,7 +23,7 @@ import csv
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from minigan.figures.plots import new_figure, set_log_scale
 from minigan.training.run_folder import RunError
@@ -139,9 +139,15 @@ def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def plot_comparison(runs: dict[str, dict[str, Any]]) -> Any:
-    """A figure of FD against seconds, and losses and scores against epochs; one colour per run."""
-    figure = new_figure(13, 4)
+def save_curves_of_runs(runs: dict[str, dict[str, Any]], path: Path | BinaryIO) -> None:
+    """Save the figure of plot_comparison as a PNG file."""
+    with new_figure(13, 4) as figure:
+        plot_comparison(figure, runs)
+        figure.canvas.print_png(path)
+
+
+def plot_comparison(figure: Any, runs: dict[str, dict[str, Any]]) -> None:
+    """Plot FD against seconds, and losses and scores against epochs; one colour per run."""
     distance, losses, scores = figure.subplots(1, 3)
     for i, (name, run) in enumerate(runs.items()):
         history, style = run["history"], {"color": f"C{i % 10}", "marker": "o", "markersize": 2.5}
@@ -162,4 +168,3 @@ def plot_comparison(runs: dict[str, dict[str, Any]]) -> Any:
     for axes in distance, losses, scores:
         axes.grid(alpha=0.2)
     distance.legend(frameon=False)
-    return figure

@@ -59,12 +59,7 @@ from minigan.gan.latents import (
 from minigan.gan.steps import with_labels
 from minigan.nn.losses import bce_with_logits
 from minigan.nn.sequential import Sequential
-from minigan.training.run_folder import (
-    class_count,
-    class_names,
-    image_shape,
-    write_atomically,
-)
+from minigan.training.run_folder import RunFiles, class_count, class_names, image_shape
 from minigan.training.sampling import (
     conditional_latents,
     generate,
@@ -112,12 +107,16 @@ def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
     )
 
 
-def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    folder: Path, count: int = 10_000, *, seed: int = 0, files: RunFiles | None = None
+) -> dict[str, Any]:
     """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
 
-    Raises RunError or DataError if the run or its data cannot be used.
+    Raises RunError or DataError if the run or its data cannot be used, or if its folder cannot be
+    written. With `files`, these remember what could not be written, and the metrics are returned.
     """
-    folder = Path(folder)
+    folder, given = Path(folder), files
+    files = files or RunFiles(folder)
     settings, recipe, G, D = load_networks(folder)
     path = SHIPPED if settings["digits"] else Path(settings["data"])
     classes, shape = settings.get("classes", ""), image_shape(settings)
@@ -169,15 +168,16 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
 
     if data.test is not None:
         parts = {"run": generated, "noise": noise}
-        path = folder / "memorisation.png"
-        compared = compare_with_training(parts, real, evaluator.images, path=path)
+        compared = compare_with_training(parts, real, evaluator.images, files=files)
         for part in "run", "real", "noise":
             metrics[part] |= compared.pop(part)
         metrics |= compared
 
-    if evaluator.shares is not None:
-        plots.save_classes(metrics["run"]["classes"], evaluator.shares, folder / "classes.png")
-    save_comparison(generated, real, evaluator, folder, rng=rng)
+    shares = evaluator.shares
+    if shares is not None:
+        classes = metrics["run"]["classes"]
+        files.save("classes.png", lambda file: plots.save_classes(classes, shares, file))
+    save_comparison(generated, real, evaluator, files, rng=rng)
 
     z = sample_latents(recipe, rng, 14)
     labels = None if labels is None else labels[:14]
@@ -187,26 +187,25 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
     if labels is not None:  # corners of one class, or of any clusters
         chosen = labels[[0] * 4 if recipe.conditional else slice(4)]
         corners = one_hot(chosen, n_classes, recipe.dtype)
-    for walk, n, save, name in (
-        (latent_grid, 10, plots.save_grid, "walk.png"),
-        (latent_walk, 20, plots.save_walk, "walk.gif"),
-    ):
-        between = interpolate_latents(walk, z[:4], corners, n)
-        save(generate(G, between, recipe.pixel_min), folder / name)
-    plots.save_gradient(
-        generate(G, latents, recipe.pixel_min),
-        pixel_gradient(G, D, latents),
-        folder / "gradient.png",
-    )
+    between = interpolate_latents(latent_grid, z[:4], corners, 10)
+    grid = generate(G, between, recipe.pixel_min)
+    files.save("walk.png", lambda file: plots.save_grid(grid, file))
+    between = interpolate_latents(latent_walk, z[:4], corners, 20)
+    walk = generate(G, between, recipe.pixel_min)
+    files.save("walk.gif", lambda file: plots.save_walk(walk, file))
+    images, gradient = generate(G, latents, recipe.pixel_min), pixel_gradient(G, D, latents)
+    files.save("gradient.png", lambda file: plots.save_gradient(images, gradient, file))
     text = json.dumps(metrics, indent=2) + "\n"
-    write_atomically(folder / "metrics.json", lambda file: file.write(text.encode()))
+    files.save("metrics.json", lambda file: file.write(text.encode()))
+    if given is None:
+        files.check()
     return metrics
 
 
 def compare_with_training(
-    parts: dict[str, np.ndarray], training: np.ndarray, held_out: np.ndarray, *, path: Path
+    parts: dict[str, np.ndarray], training: np.ndarray, held_out: np.ndarray, *, files: RunFiles
 ) -> dict[str, Any]:
-    """The metrics of memorisation.py, and its figure, which is saved at `path`.
+    """The metrics of memorisation.py, and its figure, which is saved in `files`.
 
     `parts` holds the images of "run" and "noise". "real" is added: training images, each compared
     with all images but itself. Images are (N, ...) in [0, 1].
@@ -221,7 +220,11 @@ def compare_with_training(
     for part, images in parts.items():
         images = images[: counts[part]].reshape(-1, training.shape[1])
         results[part] = memorisation(images, training, held_out)
-    plots.save_memorisation(results["run"].distances, held_out_distances, path)
+    distances = results["run"].distances
+    files.save(
+        "memorisation.png",
+        lambda file: plots.save_memorisation(distances, held_out_distances, file),
+    )
     metrics: dict[str, Any] = {
         "quantiles": list(QUANTILES),
         "held_out_distances": quantiles(held_out_distances),
@@ -258,19 +261,19 @@ def save_comparison(
     generated: np.ndarray,
     real: np.ndarray,
     evaluator: Evaluator,
-    folder: Path,
+    files: RunFiles,
     *,
     rng: np.random.Generator,
 ) -> None:
     """Save real-and-fake.png and neighbours.png, from images (N, H, W[, 3]) in [0, 1]."""
     chosen = real[rng.choice(len(real), 20, replace=len(real) < 20)]
-    picture = plots.stack_rows(chosen[:10], chosen[10:], generated[:10], generated[10:20])
-    plots.save_picture(picture, folder / "real-and-fake.png")
+    pairs = plots.stack_rows(chosen[:10], chosen[10:], generated[:10], generated[10:20])
+    files.save("real-and-fake.png", lambda file: plots.save_picture(pairs, file))
     some = generated[:14]
     by_pixels = nearest_neighbours(some.reshape(14, -1), real.reshape(len(real), -1))
     by_features = nearest_neighbours(evaluator.features(some), evaluator.features(real))
-    picture = plots.stack_rows(some, real[by_pixels], real[by_features])
-    plots.save_picture(picture, folder / "neighbours.png")
+    neighbours = plots.stack_rows(some, real[by_pixels], real[by_features])
+    files.save("neighbours.png", lambda file: plots.save_picture(neighbours, file))
 
 
 def pixel_gradient(G: Sequential, D: Sequential, latents: Any) -> np.ndarray:

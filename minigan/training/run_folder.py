@@ -63,21 +63,37 @@ def make_run_folder(path: Path) -> Path:
     Raises RunError unless it is new or empty.
     """
     path = Path(path)
+    taken = f"{path} is not empty: choose another --out; nothing was overwritten"
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError(
-                f"{path} is {'not empty' if path.is_dir() else 'a file'}: choose another --out;"
-                " nothing was overwritten"
-            )
-        (path / "samples").mkdir(parents=True)
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file: choose another --out; nothing was overwritten")
+        if path.exists() and any(path.iterdir()):
+            raise RunError(taken)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "samples").mkdir()  # of two processes, one succeeds
+    except FileExistsError:
+        raise RunError(taken) from None
     except OSError as error:
         raise RunError(f"cannot write to {path} ({error.strerror}): choose another --out") from None
     return path
 
 
-def default_run_folder(recipe_name: str) -> Path:
-    """runs/<time>-<recipe> in the current folder."""
-    return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
+def make_default_run_folder(recipe_name: str) -> Path:
+    """Make runs/<time>-<recipe> in the current folder, or with -2, -3, ... after it if it exists.
+
+    Raises RunError if nothing can be written there.
+    """
+    first = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
+    for number in range(1, 1000):
+        path = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        if path.exists():
+            continue
+        try:
+            return make_run_folder(path)
+        except RunError:
+            if not path.exists():  # otherwise another run has taken it just now
+                raise
+    raise RunError(f"{first} and its neighbours exist: choose an --out")
 
 
 def make_settings(
@@ -149,6 +165,38 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+class RunFiles:
+    """The files that a command adds to a run folder, such as the figures of `evaluate`.
+
+    What cannot be written, for example because the folder is read-only, is remembered instead of
+    ending the command, so that it can still print its results. `check` then says what is missing.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.written: list[str] = []
+        self.unwritten: list[str] = []
+        self.reason = ""
+
+    def save(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
+        """Write a file of this name with write(file)."""
+        try:
+            write_atomically(self.folder / name, write)
+            self.written.append(name)
+        except OSError as error:
+            self.unwritten.append(name)
+            self.reason = error.strerror or str(error)
+
+    def check(self) -> None:
+        """Raise RunError if a file could not be written."""
+        if self.unwritten:
+            raise RunError(
+                f"cannot write to {self.folder} ({self.reason}), so {', '.join(self.unwritten)}"
+                f" {'is' if len(self.unwritten) == 1 else 'are'} missing: copy the run to a folder"
+                " that can be written to have them"
+            )
 
 
 def save_model(folder: Path, settings: dict, **vectors: np.ndarray) -> None:

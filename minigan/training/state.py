@@ -401,7 +401,7 @@ class GAN:
             optimizer.t = t
         for stream, state in zip((self.order, self.noise, self.dropout), counts["streams"]):
             set_rng_state(stream, state)
-        if None in counts["streams"]:
+        if None in (*counts["streams"], get_rng_state(self.noise)):  # saved or restored on CuPy
             # a stream that cannot be restored gets a new seed, so that it does not repeat itself
             seeds = [seed_of(self.seed, stream) for stream in ("noise", "dropout")]
             self.noise, self.dropout = (

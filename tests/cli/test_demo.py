@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
 def test_one_epoch_leaves_a_run_folder(folder):
     assert sorted(p.name for p in (folder / "run").iterdir()) == [
         ".lock",
+        "checkpoint-000000000.npz",
         f"checkpoint-{len(IMAGES) // DEFAULT.batch_size:09}.npz",
         "fd.png",
         "history.csv",

@@ -18,6 +18,7 @@ from minigan.cli.main import COMMANDS, main
 from minigan.datasets.idx import SHA256
 from minigan.gan.recipes import RECIPES, asdict, replace
 from minigan.training.loop import train
+from minigan.training.run_folder import RunError
 
 MUST_CONTAIN = {
     "minigan/nn/dense.py",
@@ -47,9 +48,8 @@ def minigan(*args, cwd, **env):
 
 def help_of_the_package(capsys, *args):
     """What python -m minigan prints with these arguments and --help, within this process."""
-    with signals_restored(), pytest.raises(SystemExit) as end:
-        main([*args, "--help"], train, prog="python -m minigan")
-    assert end.value.code == 0
+    with signals_restored():
+        assert main([*args, "--help"], train, prog="python -m minigan") == 0
     return capsys.readouterr().out
 
 
@@ -297,3 +297,30 @@ def test_an_old_conditional_maxout_run_is_resumed_with_a_note(monkeypatch):
     assert "dropout" in note
     settings["format"] = 3
     assert train.training_options(parser.parse_args(["--resume", "run"])).notes == []
+
+
+def test_a_run_is_resumed_on_another_backend_with_a_note(monkeypatch):
+    from minigan.cli import arguments, train
+
+    settings = {"recipe": asdict(RECIPES["dense"]), "format": 3, "seed": 0, "backend": "cupy"}
+    settings |= {"data": "x", "digits": False, "height": 28, "width": 28}
+    words = {"history": []}
+    monkeypatch.setattr(train, "load_run", lambda folder: (dict(settings), ({}, words), []))
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+
+    def resume(*args):
+        return train.training_options(parser.parse_args(["--resume", "run", *args]))
+
+    options = resume("--backend", "numpy")
+    assert options.backend == options.settings["backend"] == "numpy"
+    assert len(options.notes) == 1 and "other noise" in options.notes[0]
+    monkeypatch.setattr(train, "load_backend", lambda name: None)
+    assert resume().notes == [] and resume().backend == "cupy"
+
+    def no_gpu(name):
+        raise train.BackendError("there is no GPU")
+
+    monkeypatch.setattr(train, "load_backend", no_gpu)
+    with pytest.raises(RunError, match="there is no GPU; or add --backend numpy to go on without"):
+        resume()
