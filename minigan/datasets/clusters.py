@@ -41,7 +41,7 @@ from minigan.datasets.pixels import pixel_features, scale
 MIN_IMAGES = 100  # per cluster, on average; fewer images are grouped into fewer clusters
 MAX_ROUNDS = 20  # the clusters hardly change afterwards
 FEATURE_SIZE = 14
-IMAGES_AT_ONCE = 5000
+IMAGES_PER_PART = 5000
 
 
 def cluster_images(
@@ -49,7 +49,7 @@ def cluster_images(
 ) -> tuple[np.ndarray, int]:
     """(clusters (n,), K): groups of similar images (n, ...), K of them, at most n_clusters."""
     n_clusters = min(n_clusters, max(1, len(images) // MIN_IMAGES))
-    parts = [images[i : i + IMAGES_AT_ONCE] for i in range(0, len(images), IMAGES_AT_ONCE)]
+    parts = [images[i : i + IMAGES_PER_PART] for i in range(0, len(images), IMAGES_PER_PART)]
     features = np.concatenate(
         [
             pixel_features(scale(part, pixel_min=0.0), images.shape[1:], size=FEATURE_SIZE)

@@ -26,7 +26,7 @@ Interpolation
         slerp = (sin((1 - t) w) z0 + sin(t w) z1) / sin(w)           Shoemake 1985;
                                                                      for GANs, White 2016
 
-    One-hot labels are interpolated along the straight line, lerp = (1 - t) y0 + t y1, whose numbers
+    One-hot labels are interpolated along the straight line, (1 - t) y0 + t y1, whose numbers
     always have the sum 1.
 
 Shapes
@@ -86,11 +86,11 @@ def slerp(z0: np.ndarray, z1: np.ndarray, t: float) -> np.ndarray:
     w = math.acos(max(-1.0, min(1.0, float(z0 @ z1) / math.sqrt(float(z0 @ z0) * float(z1 @ z1)))))
     if math.sin(w) < 1e-6:
         # equal or opposite directions do not define an arc
-        return lerp(z0, z1, t)
+        return linear_interpolation(z0, z1, t)
     return (math.sin((1 - t) * w) * z0 + math.sin(t * w) * z1) / math.sin(w)
 
 
-def lerp(y0: np.ndarray, y1: np.ndarray, t: float) -> np.ndarray:
+def linear_interpolation(y0: np.ndarray, y1: np.ndarray, t: float) -> np.ndarray:
     """The point at 0 <= t <= 1 on the straight line from y0 to y1, both (C,)."""
     return (1 - t) * y0 + t * y1
 
@@ -123,4 +123,4 @@ def interpolate_latents(path: Callable, z: np.ndarray, labels: np.ndarray | None
 
     The corners are z (m, Z), and one-hot labels (m, C) or None.
     """
-    return path(z, n) if labels is None else (path(z, n), path(labels, n, lerp))
+    return path(z, n) if labels is None else (path(z, n), path(labels, n, linear_interpolation))
