@@ -11,6 +11,13 @@ def add_arguments(parser):
         "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
     )
     parser.add_argument(
+        "--data",
+        type=arguments.path,
+        metavar="PATH",
+        help="where the run's images are now, if they have moved (default: where they were found"
+        " the last time; a new place is remembered)",
+    )
+    parser.add_argument(
         "--count",
         type=arguments.positive_int,
         default=10_000,
@@ -31,7 +38,7 @@ def run(args):
     """Evaluate the run and print its metrics."""
     if args.count < 100:
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
-    result = evaluate(args.run, args.count, seed=args.seed)
+    result = evaluate(args.run, args.count, seed=args.seed, path=args.data)
     print(format_report(result))
     figures = [
         *["classes.png"] * ("classes" in result["run"]),

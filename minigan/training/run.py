@@ -39,14 +39,13 @@ from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
 from minigan.training.checkpoint import lock_folder, save_checkpoint
 from minigan.training.diagnosis import diagnose
+from minigan.training.run_data import check_same_data
 from minigan.training.run_folder import (
     FORMAT,
     MAX_CLASSES,
     VECTORS,
     RunError,
     default_run_folder,
-    fingerprint,
-    image_shape,
     make_run_folder,
     make_settings,
     save_model,
@@ -71,6 +70,8 @@ class TrainingOptions:
     backend: str = "numpy"
     classes: str = ""  # train on images with these labels only, such as "3,8"
     size: int = 0  # scale images to size x size
+    value_range: tuple[float, float] | None = None  # the values that are black and white
+    transpose: bool = False  # exchange rows and columns of every image
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
     epochs_given: bool = False  # whether the user chose the number of epochs
@@ -103,25 +104,19 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     recipe, data, settings, folder = options.recipe, options.data, options.settings, options.folder
     if recipe.latent_dim > MAX_LATENT_DIM:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
-    dataset = load_dataset(data, classes=options.classes, size=options.size, strict=options.strict)
+    dataset = load_dataset(
+        data,
+        classes=options.classes,
+        size=options.size,
+        strict=options.strict,
+        value_range=options.value_range,
+        transpose=options.transpose,
+    )
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
     shape = images.shape[1:]
     if settings:
-        restore = "restore them to resume"
-        if images.shape != (settings["n_images"], *image_shape(settings)):
-            raise RunError(
-                f"{data} holds other images than those that {folder} was started with: {restore}"
-            )
-        if settings.get("fingerprint") not in (None, fingerprint(images, labels)):
-            raise RunError(
-                f"{data} holds other images or labels than those that {folder} was started with:"
-                f" {restore}"
-            )
-        if recipe.conditional and dataset.names != settings["names"]:
-            raise RunError(
-                f"{data} has other class names than when {folder} was started"
-                f" ({', '.join(settings['names'])}): {restore}"
-            )
+        assert folder is not None
+        check_same_data(dataset, settings, data, folder)
     if recipe.batch_size > len(images):
         raise RunError(
             f"there are only {len(images)} images{' of these classes' if options.classes else ''}"
@@ -151,7 +146,7 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         labels,
         len(dataset.names) if recipe.conditional else 0,
         dataset,
-        data.resolve() == SHIPPED and shape == (28, 28),
+        settings["digits"] if settings else data.resolve() == SHIPPED and shape == (28, 28),
     )
 
 
@@ -183,6 +178,8 @@ class Run:
                 digits=data.digits,
                 classes=options.classes,
                 size=options.size,
+                value_range=options.value_range,
+                transpose=options.transpose,
             )
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
         self.interruption = Interruption()
