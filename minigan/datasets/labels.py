@@ -29,10 +29,8 @@ def convert_labels(labels: np.ndarray, count: int, *, what: str, notes: list[str
         raise DataError(
             f"{what} holds labels of type {labels.dtype}: they must be integers or words"
         )
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape == (1, count):
-        labels = labels[0]
+    if labels.ndim > 1 and labels.size == count:  # (N, 1), (1, N) or (N, 1, 1, 1)
+        labels = labels.reshape(count)
     if labels.ndim == 2 and len(labels) == count and is_one_hot(labels):
         notes.append(
             f"the labels are one-hot: the position of the 1, from 0 to {labels.shape[1] - 1}, is"

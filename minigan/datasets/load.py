@@ -185,7 +185,8 @@ def read_raw(path: Path, **settings: Any) -> tuple[RawData, bool]:
                 test = read_raw(beside, **settings)[0]
                 raw = raw._replace(test=test.images, test_labels=test.labels)
                 break
-    return raw._replace(notes=notes), start[:2] in (b"\0\0", b"\x1f\x8b")
+    is_idx = start[:2] in (b"\0\0", b"\x1f\x8b") and not name.endswith(CSV_SUFFIXES)
+    return raw._replace(notes=notes), is_idx
 
 
 def read_file(path: Path) -> RawData:
@@ -231,12 +232,11 @@ def find_data_file(folder: Path) -> Path | None:
 
     Raises DataError if several files could be it.
     """
-    suffixes = {Path(name).suffix for name in (*TABLE_SUFFIXES, *ARRAY_SUFFIXES)}
-    found = find_files(folder, suffixes | set(PICTURE_SUFFIXES), Counter())
+    data = (*TABLE_SUFFIXES, *ARRAY_SUFFIXES)
+    found = find_files(folder, {*data, ".gz", *PICTURE_SUFFIXES}, Counter())
     names = [file.path.name.lower() for file in found]
     if any(name.endswith(PICTURE_SUFFIXES) for name in names):
         return None
-    data = (*TABLE_SUFFIXES, *ARRAY_SUFFIXES)
     files = [folder / file.path for file, name in zip(found, names) if name.endswith(data)]
     if len(files) > 1:
         images = [path for path in files if "label" not in path.name.lower()]

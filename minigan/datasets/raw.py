@@ -79,6 +79,8 @@ def choose_arrays(
         roles["train", "images"] = [
             name for name, shape in shapes.items() if name not in known and holds_images(shape)
         ]
+    if not roles["train", "images"] and len(shapes) == 1:
+        roles = {("train", "images"): list(shapes)}  # whatever its name, such as `y` of labels
     if len(roles["train", "images"]) != 1:
         raise DataError(
             f"{path} holds {shorten_list(shapes, 10) or 'nothing'}: name the array of images"

@@ -161,7 +161,10 @@ BAD_ARRAYS = {
         npz(a=GREY, b=GREY),
         "holds a, b: name the array of images `images`",
     ),
-    "none to choose from": (npz(labels=np.zeros(30)), "holds labels: name the array"),
+    "none to choose from": (
+        npz(labels=np.zeros(30), names=np.zeros(30)),
+        "holds labels, names: name the",
+    ),
     "test images of another size": (
         npz(images=GREY, test_images=GREY[:, :4]),
         "images of 8 x 12, but test images of 4 x 12",
