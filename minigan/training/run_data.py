@@ -70,9 +70,9 @@ def check_same_data(dataset: Dataset, settings: dict[str, Any], path: Path, fold
     expected = settings["n_images"], *image_shape(settings)
     if images.shape != expected:
         raise DataError(
-            f"{path} holds {len(images):,} images of {format_shape(images.shape[1:])}, not the"
-            f" {expected[0]:,} images of {format_shape(expected[1:])} that {folder} was started"
-            f" with: {restore}"
+            f"{path} holds other images than those that {folder} was started with:"
+            f" {len(images):,} of {format_shape(images.shape[1:])} instead of {expected[0]:,} of"
+            f" {format_shape(expected[1:])}; {restore}"
         )
     if names and dataset.names != names:
         raise DataError(
