@@ -123,6 +123,7 @@ def test_labels_of_all_kinds(tmp_path, labels):
         (np.where(LABELS == 3, np.nan, LABELS), "a label nan"),
         (RNG.random((N, 10)), r"labels of shape \(40, 10\): .* such as y.argmax\(axis=1\)"),
         (np.zeros((N, 10)), r"labels of shape \(40, 10\)"),
+        (np.eye(14)[LABELS] + np.eye(14)[LABELS + 1], r"labels of shape \(40, 14\)"),  # ChestMNIST
         (np.array([{}] * N), "labels of type object"),
     ],
 )
