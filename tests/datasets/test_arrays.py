@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import idx
 
+from minigan.datasets.idx import read_idx
 from minigan.datasets.labels import convert_labels
 from minigan.datasets.load import load_dataset
 from minigan.datasets.matlab import examples_first
@@ -142,6 +143,7 @@ def test_idx_files_of_every_type(tmp_path, code, kind):
     array = (DIGITS // 2).astype(kind)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(array, type_code=code))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(LABELS.astype(kind), type_code=code))
+    assert read_idx(tmp_path / "train-images-idx3-ubyte").dtype.isnative
     data = load_dataset(tmp_path, value_range=(0, 255))
     np.testing.assert_array_equal(data.images, DIGITS // 2)
     assert data.labels.tolist() == LABELS.tolist() and data.images.dtype == np.uint8
