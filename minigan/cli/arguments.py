@@ -4,6 +4,8 @@ import argparse
 import difflib
 import io
 import math
+import re
+import sys
 from pathlib import Path
 
 from minigan.gan.recipes import MAX_CLUSTERS, RECIPES, Recipe
@@ -12,6 +14,14 @@ from minigan.training.run_folder import RunError, write_atomically
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one sentence."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As usual, but `--range -1,1` is a number, and not a second option."""
+        args = list(sys.argv[1:] if args is None else args)
+        for i in reversed(range(len(args) - 1)):
+            if args[i] == "--range" and re.match(r"-[\d.]", args[i + 1]):
+                args[i : i + 2] = [f"--range={args[i + 1]}"]
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -56,6 +66,19 @@ def positive_float(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number above 0")
     return value
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """Two different numbers separated by a comma."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low != high):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not LOW,HIGH, two different numbers such as 0,1 or -1,1"
+        )
+    return low, high
 
 
 def recipe(text: str) -> Recipe:

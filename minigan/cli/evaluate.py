@@ -12,6 +12,13 @@ def add_arguments(parser):
         "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
     )
     parser.add_argument(
+        "--data",
+        type=arguments.path,
+        metavar="PATH",
+        help="where the run's images are now, if they have moved (default: where they were found"
+        " the last time; a new place is remembered)",
+    )
+    parser.add_argument(
         "--count",
         type=arguments.positive_int,
         default=10_000,
@@ -34,8 +41,9 @@ def run(args):
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
     limit_blas_threads()
     files = RunFiles(args.run)
-    print(format_report(evaluate(args.run, args.count, seed=args.seed, files=files)))
+    metrics = evaluate(args.run, args.count, seed=args.seed, path=args.data, files=files)
+    print(format_report(metrics))
     files.check()
-    *figures, metrics = files.written
-    print(f"written to {args.run / metrics}; in the same folder: {', '.join(figures)}")
+    *figures, last = files.written
+    print(f"written to {args.run / last}; in the same folder: {', '.join(figures)}")
     return 0

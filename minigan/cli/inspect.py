@@ -12,6 +12,13 @@ def add_arguments(parser):
         "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
     )
     parser.add_argument(
+        "--data",
+        type=arguments.path,
+        metavar="PATH",
+        help="where the run's images are now, if they have moved (default: where they were found"
+        " the last time; a new place is remembered)",
+    )
+    parser.add_argument(
         "--steps",
         type=arguments.positive_int,
         default=100,
@@ -24,7 +31,8 @@ def run(args):
     """Save the figures and print the table of dead units."""
     limit_blas_threads()
     files = RunFiles(args.run)
-    print(format_layer_stats(inspect_layers(args.run, args.steps, files=files)))
+    counts = inspect_layers(args.run, args.steps, path=args.data, files=files)
+    print(format_layer_stats(counts))
     files.check()
     print(f"written to {args.run}: {', '.join(files.written)}")
     return 0

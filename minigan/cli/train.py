@@ -1,17 +1,18 @@
 """Train on images: turn the options of the command line into TrainingOptions."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.datasets.idx import SHIPPED
+from minigan.datasets.value_range import format_range
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
+from minigan.training.run_data import read_options, recorded_path
 from minigan.training.run_folder import FORMAT, RunError, read_recipe
 
 DEFAULT = RECIPES["default"]
@@ -69,8 +70,9 @@ def add_arguments(parser):
         "--data",
         type=arguments.path,
         metavar="PATH",
-        help="your own images: a folder of pictures, a .npy or .npz file, an IDX file, or a folder"
-        " of IDX files named like MNIST's (default: the MNIST in data/)",
+        help="your own images: a folder or .zip of pictures, a NumPy, MATLAB, HDF5, CSV or Parquet"
+        " file, an IDX file, or a folder of IDX files named like MNIST's; docs/data.md lists them"
+        " all (default: the MNIST in data/)",
     )
     add(
         "--classes",
@@ -98,6 +100,19 @@ def add_arguments(parser):
         metavar="N",
         help="scale and crop the images to N x N pixels (default: unchanged, but see docs/usage.md"
         " for pictures that are large or of different sizes)",
+    )
+    add(
+        "--range",
+        type=arguments.value_range,
+        metavar="LOW,HIGH",
+        help="which values of the images are black and white, such as 0,1 for floats, or 0,4095 for"
+        " 12 bits (default: 0,255, but you are asked if this seems wrong)",
+    )
+    add(
+        "--transpose",
+        action="store_true",
+        default=None,
+        help="exchange rows and columns of every image (default: no; EMNIST needs it)",
     )
     add(
         "--strict",
@@ -186,6 +201,8 @@ def training_options(args: Any) -> TrainingOptions:
         backend=args.backend or "numpy",
         classes=args.classes or "",
         size=args.size or 0,
+        value_range=args.range,
+        transpose=args.transpose or False,
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         epochs_given=bool(args.epochs),
@@ -268,17 +285,20 @@ def resume_options(args: Any) -> TrainingOptions:
             load_backend(backend)
         except BackendError as error:
             raise RunError(f"{error}; or add --backend numpy to go on without a GPU") from None
-    settings |= {"recipe": asdict(recipe), "format": FORMAT, "backend": backend}
-    # the folder of the data may have been moved
-    data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])
+    data = args.data or recorded_path(folder, settings)  # it may have been moved
+    settings |= {
+        "recipe": asdict(recipe),
+        "format": FORMAT,
+        "backend": backend,
+        "data": str(data.resolve()),
+    }
     return TrainingOptions(
         recipe=recipe,
         data=data,
         folder=folder,
         seed=settings["seed"],
         backend=backend,
-        classes=settings.get("classes", ""),
-        size=settings.get("size", 0),
+        **read_options(settings),
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         epochs_given=bool(args.epochs),
@@ -292,18 +312,22 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
     """Raise RunError if an option contradicts the run that is resumed."""
     given = {"recipe": args.recipe and args.recipe.name, "out": args.out} | {
         name: getattr(args, name)
-        for name in ("seed", "classes", "size", *RECIPE_OPTIONS)
+        for name in ("seed", "classes", "size", "transpose", *RECIPE_OPTIONS)
         if name != "epochs"
     }
     made_with = {
         "classes": "",
         "size": 0,
+        "transpose": False,
         **settings,
         **asdict(recipe),
         "recipe": recipe.name,
         "out": args.resume,
         "penalty": recipe.penalty or "none",
     }
+    before = read_options(settings)["value_range"]
+    given["range"] = args.range and format_range(args.range)
+    made_with["range"] = before and format_range(before)
     for name, value in given.items():
         flag, was = f"--{name.replace('_', '-')}", made_with[name]
         if value in (None, was):
@@ -313,7 +337,9 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
                 f"{flag} contradicts {args.resume}, which was started without it: omit it, or start"
                 " a new run"
             )
-        was = {"classes": was or "all", "size": was or "none"}.get(name, was)
+        was = {"classes": was or "all", "size": was or "none", "range": was or "none"}.get(
+            name, was
+        )
         raise RunError(
             f"{flag} {value} contradicts {args.resume}, which was started with {was}: omit it, or"
             " start a new run"

@@ -53,8 +53,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     """Read the results of a run as a dict.
 
     "recipe" is the name of its recipe, "seed" a number, "data" a tuple that identifies the training
-    images, "history" {column: list of numbers}, and "metrics" {name: number}, which is empty if the
-    run was not evaluated. If it was, "measured" says how the metrics were computed.
+    images, as "fingerprint" does, "history" {column: list of numbers}, and "metrics" {name:
+    number}, which is empty if the run was not evaluated. If it was, "measured" says how the metrics
+    were computed.
 
     Raises RunError if a file is missing or was not written by training.
     """
@@ -71,6 +72,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
         run["data"] = tuple(settings.get(name) for name in ("data", "classes", "size", "n_images"))
+        run["fingerprint"] = settings.get("fingerprint")
         run["recipe"], run["seed"] = str(settings["recipe"]["name"]), int(settings["seed"])
         path = folder / "metrics.json"
         if path.is_file():
@@ -100,6 +102,12 @@ def read_history(path: Path) -> dict[str, list[float]]:
     return history
 
 
+def used_same_images(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two runs, as read_run returns them, used the same images, also after a move."""
+    fingerprint = one.get("fingerprint")
+    return one["data"] == other["data"] or fingerprint == other.get("fingerprint") is not None
+
+
 def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
     """Format {name: result of read_run} as a table with a line for each run, and notes below it.
 
@@ -120,7 +128,8 @@ def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
             f" {fd[-1]:8.2f} {min(fd):8.2f}"
             + "".join(f"{metrics[m]:10.3f}" if m in metrics else f"{'-':>10}" for m in shown)
         )
-    if len({run["data"] for run in runs.values()}) > 1:
+    first = next(iter(runs.values()))
+    if not all(used_same_images(first, run) for run in runs.values()):
         lines.append(
             "note: the runs were trained on different images, so their FDs cannot be compared"
         )

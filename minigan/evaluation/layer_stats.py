@@ -52,9 +52,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import load_dataset
-from minigan.datasets.pixels import DataError, scale
+from minigan.datasets.pixels import scale
 from minigan.figures.plots import new_figure, save_weights
 from minigan.gan.latents import sample_latents
 from minigan.gan.losses import GAN_LOSSES
@@ -64,6 +62,7 @@ from minigan.nn.activations import LeakyReLU
 from minigan.nn.conv import Conv2d
 from minigan.nn.optim import NoOpOptimizer
 from minigan.nn.sequential import Sequential
+from minigan.training.run_data import load_run_data
 from minigan.training.run_folder import RunFiles, class_names, image_shape, load_model
 from minigan.training.state import GAN
 
@@ -93,9 +92,13 @@ class UnitCounts(NamedTuple):
 
 
 def inspect_layers(
-    folder: Path, steps: int = 100, *, files: RunFiles | None = None
+    folder: Path,
+    steps: int = 100,
+    *,
+    path: Path | None = None,
+    files: RunFiles | None = None,
 ) -> dict[str, list[UnitCounts]]:
-    """Write the PICTURES into the folder of a run.
+    """Write the PICTURES into the folder of a run; `path` is the new place of its data, if any.
 
     Returns {"generator": counts, "discriminator": counts} (see `count_units`).
     Raises RunError or DataError if the run or its data cannot be used, or if its folder cannot be
@@ -104,17 +107,9 @@ def inspect_layers(
     folder, given = Path(folder), files
     files = files or RunFiles(folder)
     settings, recipe, vectors = load_model(folder)
-    path = SHIPPED if settings["digits"] else Path(settings["data"])
     names, shape = class_names(settings), image_shape(settings)
-    data = load_dataset(path, classes=settings.get("classes", ""), size=settings.get("size", 0))
+    data = load_run_data(folder, settings, path)
     images, labels = data.images, data.labels if recipe.conditional else None
-    if images.shape != (settings["n_images"], *shape) or (
-        recipe.conditional and data.names != names
-    ):
-        raise DataError(
-            f"{path} holds other images than those that {folder} was trained on: restore them to"
-            " inspect it"
-        )
     gan = GAN(recipe, images, labels=labels, n_classes=len(names), seed=settings["seed"])
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(images), IMAGES_COUNTED)

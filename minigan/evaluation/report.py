@@ -34,9 +34,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset
-from minigan.datasets.pixels import DataError, format_shape, scale
+from minigan.datasets.load import Dataset
+from minigan.datasets.pixels import DataError, scale
 from minigan.evaluation.classifier import Classifier, load_classifier
 from minigan.evaluation.legibility import READ_CONFIDENCE, load_conv_classifier, share_read
 from minigan.evaluation.memorisation import (
@@ -59,7 +58,8 @@ from minigan.gan.latents import (
 from minigan.gan.steps import with_labels
 from minigan.nn.losses import bce_with_logits
 from minigan.nn.sequential import Sequential
-from minigan.training.run_folder import RunFiles, class_count, class_names, image_shape
+from minigan.training.run_data import load_run_data
+from minigan.training.run_folder import RunFiles, class_count, class_names
 from minigan.training.sampling import (
     conditional_latents,
     generate,
@@ -108,27 +108,29 @@ def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
 
 
 def evaluate(
-    folder: Path, count: int = 10_000, *, seed: int = 0, files: RunFiles | None = None
+    folder: Path,
+    count: int = 10_000,
+    *,
+    seed: int = 0,
+    path: Path | None = None,
+    files: RunFiles | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
 
-    Raises RunError or DataError if the run or its data cannot be used, or if its folder cannot be
-    written. With `files`, these remember what could not be written, and the metrics are returned.
+    `path` is the new place of its data, if that has moved. Raises RunError or DataError if the run
+    or its data cannot be used, or if its folder cannot be written. With `files`, these remember
+    what could not be written, and the metrics are returned.
     """
     folder, given = Path(folder), files
     files = files or RunFiles(folder)
     settings, recipe, G, D = load_networks(folder)
-    path = SHIPPED if settings["digits"] else Path(settings["data"])
-    classes, shape = settings.get("classes", ""), image_shape(settings)
-    data = load_dataset(path, classes=classes, size=settings.get("size", 0))
-    if data.images.shape[1:] != shape:
-        raise DataError(
-            f"{path} holds other images than those of {format_shape(shape)} that {folder} was"
-            " trained on"
-        )
+    classes = settings.get("classes", "")
+    data = load_run_data(folder, settings, path)
     evaluator = make_evaluator(data, settings["digits"])
     if min(len(data.images), len(evaluator.images)) < 10:
-        raise DataError(f"{path} holds too few images to compare with: at least 10 are needed")
+        raise DataError(
+            f"{folder} was trained on too few images to compare with: at least 10 are needed"
+        )
 
     real = scale(data.images, pixel_min=0.0)
     n_classes = class_count(settings)

@@ -150,5 +150,6 @@ def differences(settings: dict, written: dict) -> list[str]:
     missing = object()
     names = sorted(names - {"epochs"})
     differ = [n for n in names if recipe.get(n, missing) != other.get(n, missing)]
-    others = [name for name in settings if name not in ("recipe", "started", "backend")]
+    changing = ("recipe", "started", "backend", "data")
+    others = [name for name in settings if name not in changing]
     return differ + [name for name in others if settings[name] != written.get(name)]

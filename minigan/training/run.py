@@ -46,13 +46,12 @@ from minigan.gan.recipes import Recipe
 from minigan.training.checkpoint import save_checkpoint
 from minigan.training.diagnosis import diagnose
 from minigan.training.lock import lock_folder
+from minigan.training.run_data import check_same_data
 from minigan.training.run_folder import (
     FORMAT,
     MAX_CLASSES,
     VECTORS,
     RunError,
-    fingerprint,
-    image_shape,
     make_default_run_folder,
     make_run_folder,
     make_settings,
@@ -78,6 +77,8 @@ class TrainingOptions:
     backend: str = "numpy"
     classes: str = ""  # train on images with these labels only, such as "3,8"
     size: int = 0  # scale images to size x size
+    value_range: tuple[float, float] | None = None  # the values that are black and white
+    transpose: bool = False  # exchange rows and columns of every image
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
     epochs_given: bool = False  # whether the user chose the number of epochs
@@ -110,25 +111,19 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     recipe, data, settings, folder = options.recipe, options.data, options.settings, options.folder
     if recipe.latent_dim > MAX_LATENT_DIM:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
-    dataset = load_dataset(data, classes=options.classes, size=options.size, strict=options.strict)
+    dataset = load_dataset(
+        data,
+        classes=options.classes,
+        size=options.size,
+        strict=options.strict,
+        value_range=options.value_range,
+        transpose=options.transpose,
+    )
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
     shape = images.shape[1:]
     if settings:
-        restore = "restore them to resume"
-        if images.shape != (settings["n_images"], *image_shape(settings)):
-            raise RunError(
-                f"{data} holds other images than those that {folder} was started with: {restore}"
-            )
-        if settings.get("fingerprint") not in (None, fingerprint(images, labels)):
-            raise RunError(
-                f"{data} holds other images or labels than those that {folder} was started with:"
-                f" {restore}"
-            )
-        if recipe.conditional and dataset.names != settings["names"]:
-            raise RunError(
-                f"{data} has other class names than when {folder} was started"
-                f" ({', '.join(settings['names'])}): {restore}"
-            )
+        assert folder is not None
+        check_same_data(dataset, settings, data, folder)
     if recipe.batch_size > len(images):
         raise RunError(
             f"there are only {len(images)} images{' of these classes' if options.classes else ''}"
@@ -161,7 +156,7 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         labels,
         n_classes,
         dataset,
-        data.resolve() == SHIPPED and shape == (28, 28),
+        settings["digits"] if settings else data.resolve() == SHIPPED and shape == (28, 28),
     )
 
 
@@ -189,6 +184,8 @@ class Run:
             digits=data.digits,
             classes=options.classes,
             size=options.size,
+            value_range=options.value_range,
+            transpose=options.transpose,
             clusters=data.labels if self.recipe.clusters else None,
             n_clusters=data.n_classes,
         )

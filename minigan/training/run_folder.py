@@ -38,7 +38,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import minigan
-from minigan.datasets.load import read_header
+from minigan.datasets.numpy_files import read_header
 from minigan.datasets.pixels import DAMAGE, format_shape, size_fits
 from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
@@ -106,14 +106,16 @@ def make_settings(
     digits: bool = False,
     classes: str = "",
     size: int = 0,
+    value_range: tuple[float, float] | None = None,
+    transpose: bool = False,
     clusters: np.ndarray | None = None,
     n_clusters: int = 0,
 ) -> dict[str, Any]:
     """The content of settings.json for a run on a Dataset loaded from `path`.
 
-    `digits` says that the data is the MNIST in data/; classes and size are as in load_dataset.
-    A conditional run stores the names of its classes and their `shares` of the images, a run
-    with clusters the shares of these; clusters (n,) go from 0 to n_clusters - 1.
+    `digits` says that the data is the MNIST in data/; classes, size, value_range and transpose are
+    as in load_dataset. A conditional run stores the names of its classes and their `shares` of the
+    images, a run with clusters the shares of these; clusters (n,) go from 0 to n_clusters - 1.
     """
     images, of_labels = dataset.images, {}
     labels, n_labels = clusters, n_clusters
@@ -135,6 +137,8 @@ def make_settings(
         "channels": 3 if images.ndim == 4 else 1,
         "classes": classes,
         "size": size,
+        "range": list(map(float, value_range)) if value_range else None,
+        "transpose": transpose,
         "fingerprint": fingerprint(images, dataset.labels if recipe.conditional else None),
         **of_labels,
         "versions": {
@@ -293,13 +297,28 @@ def read_recipe(settings: dict) -> Recipe:
         raise ValueError(
             f"its format is {settings['format']}, and this minigan reads formats up to {FORMAT}"
         )
-    # runs of earlier versions lack these three
-    values = {"channels": 1, "classes": "", "size": 0, **settings}
+    # runs of earlier versions lack these
+    values = {"channels": 1, "classes": "", "size": 0, "transpose": False, **settings}
     for name, kind in dict(
-        height=int, width=int, channels=int, data=str, digits=bool, classes=str, size=int
+        height=int,
+        width=int,
+        channels=int,
+        data=str,
+        digits=bool,
+        classes=str,
+        size=int,
+        transpose=bool,
     ).items():
         if type(values[name]) is not kind:
             raise ValueError(f"{name} is {values[name]!r}")
+    value_range = settings.get("range") or [0.0, 1.0]
+    if not (
+        type(value_range) is list
+        and [type(value) for value in value_range] == [float, float]
+        and all(map(math.isfinite, value_range))
+        and value_range[0] != value_range[1]
+    ):
+        raise ValueError(f"range is {value_range!r}")
     recipe, shape = recipe_from_dict(settings["recipe"]), image_shape(settings)
     names: Any = class_names(settings)
     shares: Any = settings.get("shares")

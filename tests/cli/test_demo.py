@@ -565,9 +565,13 @@ def mess(folder):
         (folder / name / "train-images-idx3-ubyte").write_bytes(content)
     (folder / "soon" / "samples").mkdir(parents=True)
     (folder / "odd").mkdir()
-    (folder / "odd" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((9, 6, 5), np.uint8)))
+    (folder / "odd" / "train-images-idx3-ubyte").write_bytes(
+        idx(np.resize(np.uint8([0, 255]), (9, 6, 5)))
+    )
     (folder / "wide").mkdir()
-    (folder / "wide" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((1, 1, 5000), np.uint8)))
+    (folder / "wide" / "train-images-idx3-ubyte").write_bytes(
+        idx(np.resize(np.uint8([0, 255]), (1, 1, 5000)))
+    )
     (folder / "link.png").symlink_to(folder / "nothing-there")
     for name in "foreign", "corrupt":
         (folder / name).mkdir()
@@ -577,7 +581,9 @@ def mess(folder):
     (folder / "corrupt" / "model.npz").write_bytes(whole)
     (folder / "precious.png").write_text("precious")
     np.save(folder / "floats.npy", np.zeros((9, 8, 8)))
-    np.savez(folder / "labels.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(8))
+    np.savez(
+        folder / "labels.npz", images=np.resize(np.uint8([0, 255]), (9, 8, 8)), labels=np.arange(8)
+    )
     for name, content in (
         ("good/a", IMAGES[0]),
         ("bad/a", IMAGES[1]),
@@ -696,10 +702,10 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     text = " ".join(result.stdout.split())
     flags = {
         "sample": ["--count", "--out", "--seed"],
-        "evaluate": ["--count", "--seed"],
+        "evaluate": ["--data", "--count", "--seed"],
         "export": ["--out"],
         "toy": ["--shape", "--out", "--seed", "--steps"],
-        "inspect": ["--steps"],
+        "inspect": ["--data", "--steps"],
     }.get(
         args[0],
         [
@@ -712,6 +718,8 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--classes",
             "--clusters",
             "--size",
+            "--range",
+            "--transpose",
             "--strict",
             "--out",
             "--latent-dim",
