@@ -264,6 +264,8 @@ def test_the_script_of_our_own_recipes_is_short(name, longest):
     half = recipe.latent_dim // 2  # in words, because PyTorch may be missing
     signs = f"z[:, {half}:] = 1 - 2 * (z[:, {half}:] < 0).float()"
     assert (signs in lines) == (recipe.noise == "half-binary") == (name == "default")
+    chosen = "torch.eye(len(shares))[shares.multinomial(100, replacement=True)]"
+    assert any(chosen in line for line in lines) == (recipe.clusters > 0) == (name == "default")
 
 
 # ---- ONNX ----
@@ -476,6 +478,17 @@ def test_the_page_computes_what_numpy_computes(run, tmp_path):
     page = webpage.web_page(*run[:4])
     labels = None if run.labels is None else run.labels[:5]
     check_numbers(in_node(page, run.z[:5], labels, tmp_path), run, page, 5)
+
+
+def test_the_page_draws_clusters_as_often_as_they_occur(tmp_path):
+    made = make_run("default", SIZE, 3, clusters=3)
+    settings = {**made.settings, "shares": [0.6, 0.1, 0.3]}
+    page = webpage.web_page(settings, *made[1:4])
+    code = "console.log(JSON.stringify(Array.from({length: 20000}, () => [...randomLabel()])))"
+    labels = np.array(run_in_node(page, code, tmp_path))
+    assert labels.shape == (20000, 3) and set(labels.ravel()) == {0, 1}
+    np.testing.assert_array_equal(labels.sum(axis=1), 1)
+    np.testing.assert_allclose(labels.mean(axis=0), settings["shares"], atol=0.02)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 5, 8])
