@@ -422,11 +422,13 @@ def test_the_metrics_are_those_of_the_files():
     ]
     agreement = [100 * run["agreement"] for run in conditional]
     assert "{:.1f}, {:.1f} and {:.1f} %".format(*agreement) in results
-    run = json.loads(read("docs/seeds/conditional-0.json"))["run"]
-    shown = f"FD of {run['fd']:.2f}, the second classifier reads {100 * run['read']:.1f} %"
-    assert shown in results and f"assigns {100 * run['agreement']:.1f} % of them" in results
-    agreement = f"an FD of {run['fd']:.2f} and an agreement of {100 * run['agreement']:.1f} %"
-    assert agreement in " ".join(read("docs/recipe.md").split())
+    runs = [json.loads(read(f"docs/seeds/conditional-{i}.json"))["run"] for i in range(3)]
+    fd = "FD of {:.2f}, {:.2f} and {:.2f}".format(*(run["fd"] for run in runs))
+    legible = "{:.1f}, {:.1f} and {:.1f} %".format(*(100 * run["read"] for run in runs))
+    agreement = "{:.1f}, {:.1f} and {:.1f} %".format(*(100 * run["agreement"] for run in runs))
+    assert f"{fd}, the second classifier reads {legible} of" in results
+    assert f"assigns {agreement} of them" in results
+    assert f"{fd} and an agreement of {agreement}" in " ".join(read("docs/recipe.md").split())
     conditional_fd = [run["fd"] for run in conditional]
     assert "{:.2f}, {:.2f} and {:.2f}, about half".format(*conditional_fd) in results
 
