@@ -580,11 +580,15 @@ def test_a_terminal_that_is_closed_saves_and_ends_the_run(whole, tmp_path, monke
         def write(self, text):
             raise OSError(errno.EIO, "Input/output error")
 
-    with monkeypatch.context() as patched:
-        with_signals(patched, signal.SIGHUP, signal.SIGHUP)
-        patched.setattr(sys, "stdout", Gone())
-        assert start(tmp_path / "a", checkpoint_every=1e9) == 129
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        with monkeypatch.context() as patched:
+            with_signals(patched, signal.SIGHUP, signal.SIGHUP)
+            patched.setattr(sys, "stdout", Gone())
+            assert start(tmp_path / "a", checkpoint_every=1e9) == 129
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert checkpoint_paths(tmp_path / "a")[0].name == "checkpoint-000000006.npz"
     assert start(tmp_path / "a", resume=True) == 0
     assert_same_run(tmp_path / "a", whole)
