@@ -97,7 +97,9 @@ def test_handlers_of_ctrl_c_are_the_callers_afterwards():
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # as demo.py has it while it imports
         assert load_demo().main(["recipes"]) == 0
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    code = f"import sys, signal; sys.path.insert(0, {str(DEMO.parent)!r}); import demo;"
+    # a process in the background of a shell may ignore Ctrl-C
+    code = "import sys, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    code += f"sys.path.insert(0, {str(DEMO.parent)!r}); import demo;"
     code += "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     subprocess.run([sys.executable, "-c", code], check=True)
 
