@@ -107,6 +107,18 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def add_run_and_data(parser: argparse.ArgumentParser) -> None:
+    """Add RUN_DIR and --data, for commands that need the images that a run was trained on."""
+    parser.add_argument("run", type=path, metavar="RUN_DIR", help="the folder of a training run")
+    parser.add_argument(
+        "--data",
+        type=path,
+        metavar="PATH",
+        help="where the run's images are now, if they have moved (default: where they were found"
+        " the last time; a new place is remembered)",
+    )
+
+
 def check_out(file: Path, *suffixes: str) -> None:
     """Refuse an --out that has the wrong suffix or exists already, before any work is done.
 

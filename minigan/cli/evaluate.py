@@ -8,16 +8,7 @@ from minigan.training.run_folder import RunError, RunFiles
 
 def add_arguments(parser):
     """The options of `demo.py evaluate`."""
-    parser.add_argument(
-        "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
-    )
-    parser.add_argument(
-        "--data",
-        type=arguments.path,
-        metavar="PATH",
-        help="where the run's images are now, if they have moved (default: where they were found"
-        " the last time; a new place is remembered)",
-    )
+    arguments.add_run_and_data(parser)
     parser.add_argument(
         "--count",
         type=arguments.positive_int,
