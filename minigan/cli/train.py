@@ -49,7 +49,7 @@ def add_arguments(parser):
         "--epochs",
         type=arguments.positive_int,
         metavar="N",
-        help=f"passes over all images (default {DEFAULT.epochs}: about three minutes on a core;"
+        help=f"passes over all images (default {DEFAULT.epochs}: about three minutes on two cores;"
         " docs/recipe.md shows the effect of more)",
     )
     add(

@@ -19,10 +19,9 @@ The idea
     discriminator).
 
 Features
-    Comparing images pixel by pixel takes long, and two digits of the same shape have few bright
-    pixels in common when they are shifted by a pixel. Each image is therefore averaged down to at
-    most 14 x 14 pixels. The square root of the averages is taken because otherwise the distance of
-    two images depends mostly on how thick their strokes are.
+    Comparing images pixel by pixel takes long. Each image is therefore averaged down to at most
+    14 x 14 pixels. The square root of the averages makes differences between dark pixels count for
+    more, and those between bright ones for less. Without it the share of 93 % was 91 %.
 
 Shapes
     images (n, H, W), or (n, H, W, 3) in colour, uint8; x (n, F), float32; centres (K, F); clusters
