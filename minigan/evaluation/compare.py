@@ -123,8 +123,9 @@ def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
     for name, run in runs.items():
         history, metrics = run["history"], run["metrics"]
         fd, seconds = history["fd"], history["elapsed"][-1]
+        epochs = int(history["epoch"][-1])
         lines.append(
-            f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {len(fd):6} {seconds:7.0f}"
+            f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {epochs:6} {seconds:7.0f}"
             f" {fd[-1]:8.2f} {min(fd):8.2f}"
             + "".join(f"{metrics[m]:10.3f}" if m in metrics else f"{'-':>10}" for m in shown)
         )
