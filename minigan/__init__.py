@@ -37,6 +37,7 @@ Second course: convolutions, normalisation, penalties
     nn/conv                   convolution, and its transpose
     nn/batchnorm              every channel with mean 0 and variance 1
     nn/reshape                between vectors, images, and images with labels
+    nn/projection             a logit that depends on the image and on its label
     nn/pooling                average pooling and upsampling
     nn/maxout                 the largest of several sums
     nn/gradcheck_hints        the likely cause of a wrong gradient

@@ -36,7 +36,7 @@ from minigan.nn.dense import Dense
 from minigan.nn.dropout import Dropout
 from minigan.nn.layer import Layer
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabels, Reshape
+from minigan.nn.reshape import Reshape
 from minigan.nn.sequential import Sequential
 from minigan.training.run_folder import (
     RunError,
@@ -343,7 +343,7 @@ def as_the_page_reads(net, shape, entries, data):
     net = webpage.without_spectral_norm(net, shape)
     parts = iter(entries)
     for layer in net.layers:
-        if isinstance(layer, (Dropout, ConcatLabels)):
+        if isinstance(layer, Dropout):
             continue
         part = next(parts)
         for name in (*layer.param_names, *layer.buffer_names):
