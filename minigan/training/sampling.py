@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import asnumpy
+from minigan.backend import Array, asnumpy, get_array_module
 from minigan.datasets.pixels import shorten_list, unscale
 from minigan.gan.latents import (
     latent_walk,
@@ -35,6 +35,7 @@ from minigan.training.run_folder import RunError, class_names, image_shape, load
 
 MAX_COLUMNS = 100  # classes shown side by side in a walk
 MAX_PIXELS_AT_ONCE = 1 << 30  # largest number of pixels in one call: 4 GB in float32
+IMAGES_AT_ONCE = 100  # in one forward pass
 
 
 def load_networks(folder: Path) -> tuple[dict, Recipe, Sequential, Sequential]:
@@ -70,26 +71,29 @@ def untrained_networks(settings: dict, recipe: Recipe) -> tuple[Sequential, Sequ
     )
 
 
-def generate(
-    G: Sequential, latents: Any, pixel_min: float = -1.0, *, chunk: int = 1000
-) -> np.ndarray:
+def generate(G: Sequential, latents: Any, pixel_min: float = -1.0) -> np.ndarray:
     """Images (N, H, W[, 3]) in [0, 1], on the host, from latents on G's device.
 
     pixel_min is the recipe's value. Images are generated in chunks, because the hidden layers need
-    more memory than the images.
+    more memory than the images. All chunks have the same size, and the last one is filled up: a
+    matrix product may round a row differently if the number of rows differs, and image k should be
+    the same, bit for bit, however many images are generated.
     """
     z, labels = latents if isinstance(latents, tuple) else (latents, None)
-    parts = [slice(i, i + chunk) for i in range(0, len(z), chunk)]
-    return np.concatenate(
-        [
-            asnumpy(
-                unscale(
-                    G.forward(z[part] if labels is None else (z[part], labels[part]))[0], pixel_min
-                )
-            )
-            for part in parts
-        ]
-    )
+    images = []
+    for start in range(0, len(z), IMAGES_AT_ONCE):
+        rows = slice(start, start + IMAGES_AT_ONCE)
+        part = fill_up(z[rows]) if labels is None else (fill_up(z[rows]), fill_up(labels[rows]))
+        x = G.forward(part)[0][: len(z[rows])]
+        images.append(asnumpy(unscale(x, pixel_min)))
+    return np.concatenate(images)
+
+
+def fill_up(rows: Array) -> Array:
+    """The rows (n, K), followed by rows of zeros: (IMAGES_AT_ONCE, K)."""
+    filled = get_array_module(rows).zeros((IMAGES_AT_ONCE, *rows.shape[1:]), rows.dtype)
+    filled[: len(rows)] = rows
+    return filled
 
 
 def generate_many(G: Sequential, recipe: Recipe, count: int, *, seed: int) -> np.ndarray:
@@ -109,6 +113,8 @@ def latents_and_labels(
 
     Both are sampled with the given seed, and classes have the same frequencies as in the training
     images. labels is None for an unconditional run. `conditional_latents` combines z and labels.
+    They come from two streams of random numbers, so that neither depends on the count: the first
+    rows of both are the same for any larger count.
     Raises RunError for more images than MAX_PIXELS_AT_ONCE allows.
     """
     n_pixels, names = math.prod(image_shape(settings)), class_names(settings)
@@ -117,8 +123,8 @@ def latents_and_labels(
             f"{count} images are more than 4 GB: generate at most {MAX_PIXELS_AT_ONCE // n_pixels}"
             " at a time"
         )
-    rng = np.random.default_rng(seed)
-    z = sample_latents(recipe, rng, count)
+    z = sample_latents(recipe, np.random.default_rng(seed), count)
+    rng = np.random.default_rng([seed, 1])  # another stream of the same seed
     return z, rng.choice(len(names), count, p=settings["shares"]) if names else None
 
 

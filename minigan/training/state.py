@@ -314,7 +314,7 @@ class GAN:
         """Images (n, H, W[, 3]) on the host, float32 in [0, 1], from latents (n, Z), or
         (latents, labels), on the device.
         """
-        return generate(self.G_ema, latents, self.recipe.pixel_min, chunk=500).astype("float32")
+        return generate(self.G_ema, latents, self.recipe.pixel_min).astype("float32")
 
     def arrays(self) -> dict[str, Array]:
         """{name: vector} for every vector that changes in place during training."""

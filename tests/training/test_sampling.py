@@ -8,7 +8,7 @@ from helpers import idx, train_small
 
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import evaluate
-from minigan.gan.recipes import RECIPES, replace
+from minigan.gan.recipes import CHOICES, RECIPES, replace
 from minigan.training.run_folder import RunError, load_model, read_recipe
 from minigan.training.sampling import (
     conditional_latents,
@@ -99,6 +99,36 @@ def test_evaluated_images_have_the_class_frequencies_of_the_data(run):
     assert (
         "agreement" not in result["run"] and result["run"]["fd"] < result["noise"]["fd"]
     )  # no classifier for bars
+
+
+@pytest.mark.parametrize("network", ["pretrained", "plain", "one class"])
+def test_an_image_is_the_same_bit_for_bit_whatever_the_count(network, request):
+    folder, digit = None, None
+    if network != "pretrained":
+        folder = request.getfixturevalue("plain" if network == "plain" else "run")
+        digit = None if network == "plain" else "1"
+    images = sample_images(folder, 2500, seed=4, digit=digit)
+    for count in 1, 7, 100, 101, 1000:
+        some = sample_images(folder, count, seed=4, digit=digit)
+        assert some.tobytes() == images[:count].tobytes(), count
+
+
+@pytest.mark.parametrize("noise", CHOICES["noise"])
+def test_latents_and_labels_are_the_same_whatever_the_count(run, noise):
+    settings, recipe, _, _ = load_networks(run)
+    recipe = replace(recipe, noise=noise)
+    z, labels = latents_and_labels(settings, recipe, 2500, seed=4)
+    for count in 1, 7, 100, 1000:
+        some = latents_and_labels(settings, recipe, count, seed=4)
+        np.testing.assert_array_equal(some[0], z[:count])
+        np.testing.assert_array_equal(some[1], labels[:count])
+    assert abs(np.corrcoef(z[:, 0], labels)[0, 1]) < 0.1
+
+
+def test_image_i_of_a_class_does_not_depend_on_the_count(run):
+    images = sample_images(run, 300, seed=0).reshape(3, 100, 6, 9)
+    fewer = sample_images(run, 21, seed=0).reshape(3, 7, 6, 9)
+    np.testing.assert_allclose(fewer, images[:, :7], atol=1e-6)  # not bit for bit, in other rows
 
 
 def test_latents_do_not_depend_on_the_chunks_they_are_drawn_in(plain):
