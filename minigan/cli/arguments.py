@@ -4,6 +4,7 @@ import argparse
 import difflib
 import io
 import math
+import os
 from pathlib import Path
 
 from minigan.gan.recipes import RECIPES, Recipe
@@ -75,15 +76,35 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def file_or_folder(text: str) -> str:
+    """A path that is not empty, as text, because a Path drops the slash that ends a folder."""
+    path(text)
+    return text
+
+
+def is_folder(text: str) -> bool:
+    """Whether an --out means a folder: it ends in a slash, or is one."""
+    return text.endswith(("/", os.sep)) or Path(text).is_dir()
+
+
 def check_out(file: Path, *suffixes: str) -> None:
     """Refuse an --out that has the wrong suffix or exists already, before any work is done.
 
-    Raises RunError.
+    Capitals in the suffix do not matter. Raises RunError.
     """
-    if file.suffix not in suffixes:
+    if file.suffix.lower() not in suffixes:
         raise RunError(f"--out {file} should end in {' or '.join(suffixes)}")
     if file.exists() or file.is_symlink():
         raise RunError(f"{file} exists: choose another --out; nothing was overwritten")
+
+
+def check_out_folder(folder: Path) -> None:
+    """Refuse an --out that is to be a folder unless it is new or empty. Raises RunError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(
+            f"{folder} is {'not empty' if folder.is_dir() else 'a file'}: choose another --out;"
+            " nothing was overwritten"
+        )
 
 
 def write_out(file: Path, content: io.BytesIO) -> None:
