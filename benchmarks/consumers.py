@@ -307,7 +307,7 @@ def install_and_run(function, packages, networks):
 
 
 def describe(differences):
-    """The differences of a network in words: the largest one, or each one where they differ much."""
+    """The differences of a network in words: the largest, or each one where they differ much."""
     numbers = [d for d in differences if not isinstance(d, str)]
     words = [d for d in differences if isinstance(d, str)]
     if not numbers:

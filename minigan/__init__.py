@@ -51,6 +51,7 @@ What trains, measures and shows
 
     datasets/pixels           image sizes, and the scaling of bytes to pixel values
     datasets/idx              MNIST and the IDX format
+    datasets/names            the names of classes: their order, and lists of them
     datasets/images           reading a folder of pictures into an array
     datasets/load             your own images and their labels, in any supported format
     training/schedule         optimizers and learning rates of a recipe

@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 
+from minigan.datasets.names import join_names, split_names
 from minigan.gan.recipes import RECIPES, Recipe
 from minigan.training.run_folder import RunError, write_atomically
 
@@ -63,10 +64,13 @@ def recipe(text: str) -> Recipe:
 
 def classes(text: str) -> str:
     """Names separated by commas, sorted so that the same classes always give the same text."""
-    names = sorted({name.strip() for name in text.split(",")} - {""})
+    try:
+        names = sorted(set(split_names(text)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from None
     if not names:
         raise argparse.ArgumentTypeError("it is empty: name classes, such as 3,8")
-    return ",".join(names)
+    return join_names(names)
 
 
 def path(text: str) -> Path:

@@ -44,6 +44,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from minigan.datasets.idx import TRAIN_IMAGES
+from minigan.datasets.names import join_names, natural_key
 from minigan.datasets.pixels import MAX_BYTES, DataError, shorten_list, size_fits
 
 FORMATS = "PNG", "JPEG", "GIF", "BMP", "WEBP"
@@ -116,7 +117,9 @@ def read_pictures(
     }
     notes = [f"{n:,} of {len(paths):,} pictures {what}" for what, n in counts.items() if n]
     if labels is not None:
-        notes.append(f"the sub-folders are used as classes: {shorten_list(np.unique(labels), 10)}")
+        names = sorted(set(labels.tolist()), key=natural_key)
+        listed = shorten_list([join_names([name]) for name in names], 10)
+        notes.append(f"the sub-folders are used as classes: {listed}")
     return images, labels, notes
 
 

@@ -106,9 +106,9 @@ import numpy as np
 
 NEIGHBOURS = 3  # k
 ROWS_AT_ONCE = 1000  # rows of a distance matrix computed at once
-# rounding errors of squared distances, in units of the dtype's eps times |x|². They were measured on
-# digits, negatives of digits and noise: at most 20, and mostly below 4
-EQUAL, MARGIN = 32, 16
+# rounding errors of squared distances, in units of eps |x|² with the eps of the dtype: at most 20 and
+# mostly below 4 for digits, negatives of digits and noise
+EQUAL, TIE = 32, 16
 Moments = tuple[np.ndarray, np.ndarray]  # mean (F,), covariance (F, F)
 
 
@@ -229,7 +229,7 @@ def knn_radii(x: np.ndarray) -> np.ndarray:
         themselves = np.arange(len(distances)), np.arange(rows.start, rows.stop)
         distances[themselves] = math.inf
         radii[rows] = np.partition(distances, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1]
-    return radii + MARGIN * np.finfo(x.dtype).eps * (radii + (x * x).sum(axis=1))
+    return radii + TIE * np.finfo(x.dtype).eps * (radii + (x * x).sum(axis=1))
 
 
 def precision_and_coverage(

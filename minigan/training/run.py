@@ -32,7 +32,7 @@ from tqdm import tqdm
 from minigan.accel.cpu import blas_advice
 from minigan.backend import Array, asnumpy
 from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset
+from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.figures import plots
 from minigan.gan.models import ARCHITECTURES
@@ -104,6 +104,8 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     if recipe.latent_dim > MAX_LATENT_DIM:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
     dataset = load_dataset(data, classes=options.classes, size=options.size, strict=options.strict)
+    if settings and recipe.conditional:
+        dataset = with_class_order(dataset, settings["names"])
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
     shape = images.shape[1:]
     if settings:
@@ -447,8 +449,8 @@ def write_history(history: list[dict], folder: Path) -> None:
 def format_epoch(row: dict, epochs: int, *, classes: str = "", loss: str = "non-saturating") -> str:
     """The results of an epoch in one line."""
     return (
-        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D {row['loss_D']:.2f}  G"
-        f" {row['loss_G']:.2f}"
+        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D"
+        f" {plots.format_number(row['loss_D'], 2)}  G {plots.format_number(row['loss_G'], 2)}"
         f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s  "
         f" {diagnose(row, classes=classes, loss=loss)}"

@@ -35,7 +35,7 @@ from minigan.training.run_folder import RunError, class_names, image_shape, load
 
 MAX_COLUMNS = 100  # classes shown side by side in a walk
 MAX_PIXELS_AT_ONCE = 1 << 30  # largest number of pixels in one call: 4 GB in float32
-IMAGES_AT_ONCE = 100  # in one forward pass
+GENERATED_AT_ONCE = 100  # in one forward pass
 
 
 def load_networks(folder: Path) -> tuple[dict, Recipe, Sequential, Sequential]:
@@ -81,8 +81,8 @@ def generate(G: Sequential, latents: Any, pixel_min: float = -1.0) -> np.ndarray
     """
     z, labels = latents if isinstance(latents, tuple) else (latents, None)
     images = []
-    for start in range(0, len(z), IMAGES_AT_ONCE):
-        rows = slice(start, start + IMAGES_AT_ONCE)
+    for start in range(0, len(z), GENERATED_AT_ONCE):
+        rows = slice(start, start + GENERATED_AT_ONCE)
         part = fill_up(z[rows]) if labels is None else (fill_up(z[rows]), fill_up(labels[rows]))
         x = G.forward(part)[0][: len(z[rows])]
         images.append(asnumpy(unscale(x, pixel_min)))
@@ -90,8 +90,8 @@ def generate(G: Sequential, latents: Any, pixel_min: float = -1.0) -> np.ndarray
 
 
 def fill_up(rows: Array) -> Array:
-    """The rows (n, K), followed by rows of zeros: (IMAGES_AT_ONCE, K)."""
-    filled = get_array_module(rows).zeros((IMAGES_AT_ONCE, *rows.shape[1:]), rows.dtype)
+    """The rows (n, K), followed by rows of zeros: (GENERATED_AT_ONCE, K)."""
+    filled = get_array_module(rows).zeros((GENERATED_AT_ONCE, *rows.shape[1:]), rows.dtype)
     filled[: len(rows)] = rows
     return filled
 

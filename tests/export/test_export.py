@@ -801,6 +801,14 @@ def test_the_command_writes_what_it_says(folder, tmp_path):
     }
 
 
+def test_capitals_in_a_suffix_do_not_matter(folder, tmp_path):
+    args = ["export", folder / "run", "--to", "html", "--out", "Page.HTML"]
+    assert demo(*args, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "Page.HTML").read_bytes().startswith(b"<!doctype html>")
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 2 and "Page.HTML exists" in result.stderr
+
+
 @pytest.mark.parametrize(
     "args, words",
     [
