@@ -106,8 +106,8 @@ import numpy as np
 
 NEIGHBOURS = 3  # k
 ROWS_AT_ONCE = 1000  # rows of a distance matrix computed at once
-# rounding errors of squared distances, in units of eps |x|² with the eps of the dtype: at most 20 and
-# mostly below 4 for digits, negatives of digits and noise
+# rounding errors of squared distances, in units of eps |x|², with the eps of the dtype: at most 20,
+# and mostly below 4, for digits, negatives of digits and noise
 EQUAL, TIE = 32, 16
 Moments = tuple[np.ndarray, np.ndarray]  # mean (F,), covariance (F, F)
 
