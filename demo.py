@@ -25,11 +25,11 @@ python demo.py data                                check MNIST, or say where to 
 import signal
 import sys
 
-# Until everything is imported, Ctrl-C simply ends the process.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":  # until everything is imported, Ctrl-C simply ends the process
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 try:
-    from minigan.accel.cpu import blas_threads
+    from minigan.accel.cpu import limit_blas_threads
     from minigan.backend import load_backend
     from minigan.cli import main as cli
     from minigan.training.run import Run, load_training_data
@@ -45,7 +45,8 @@ def train(options, make_evaluator):
     recipe = options.recipe  # all settings, such as sizes, learning rates and loss
     xp = load_backend(options.backend)  # the module numpy or cupy
 
-    # The images, as bytes (n, height, width). The labels are None unless the run is conditional.
+    # The images, as bytes (n, height, width). The labels are clusters of similar images, or classes
+    # in a conditional run, or None, depending on the recipe.
     data = load_training_data(options)
 
     # The generator G maps noise to images, and the discriminator D maps images to logits. Each is a
@@ -64,7 +65,7 @@ def train(options, make_evaluator):
         labels=data.labels,
         networks=(G, D),
         optimizers=optimizers,
-        cores=blas_threads(),
+        cores=limit_blas_threads(),
         **start,
     )
 

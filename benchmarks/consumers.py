@@ -249,16 +249,21 @@ def consume(function, folder):
 
 
 def save_networks(folder):
-    """Save NAME.onnx, and NAME.npz with latents z (100, Z) and minigan's images, of both NETWORKS.
+    """Save NAME.onnx, and NAME.npz with its input z and minigan's 100 images, of both NETWORKS.
 
     minigan is imported here, because the processes of the programs import this file without it.
     """
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from minigan.export.onnx import onnx_file
-    from minigan.gan.latents import sample_latents
     from minigan.gan.models import make_networks
     from minigan.gan.recipes import RECIPES
-    from minigan.training.sampling import generate, load_generator
+    from minigan.training.run_folder import class_count
+    from minigan.training.sampling import (
+        conditional_latents,
+        generate,
+        latents_and_labels,
+        load_generator,
+    )
 
     rng = np.random.default_rng(0)
     settings, recipe, G = load_generator(None)
@@ -271,11 +276,17 @@ def save_networks(folder):
                 array[...] = rng.uniform(0.5, 1.5, array.shape)
             for array in layer.beta, layer.mean:
                 array[...] = rng.normal(0, 0.3, array.shape)
-    for name, recipe, G in (("default", recipe, G), ("dcgan", RECIPES["dcgan"], dcgan)):
-        z = sample_latents(recipe, rng, max(BATCHES))
-        images = generate(G, z, recipe.pixel_min)
+    for name, settings, recipe, G in (
+        ("default", settings, recipe, G),
+        ("dcgan", {**settings, "recipe": {}}, RECIPES["dcgan"], dcgan),
+    ):
+        z, labels = latents_and_labels(settings, recipe, max(BATCHES), seed=0)
+        latents = conditional_latents(z, labels, class_count(settings))
+        images = generate(G, latents, recipe.pixel_min)
         assert images.std(axis=0).mean() > 0.1, "z matters"
-        (folder / f"{name}.onnx").write_bytes(onnx_file({**settings, "recipe": {}}, recipe, G))
+        if labels is not None:
+            z = np.concatenate(latents, axis=1)  # as the exported generator takes it
+        (folder / f"{name}.onnx").write_bytes(onnx_file(settings, recipe, G))
         np.savez(folder / f"{name}.npz", z=z, images=images)
 
 

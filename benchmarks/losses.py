@@ -33,7 +33,6 @@ from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.sampling import generate_many
 from minigan.training.state import GAN
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -81,7 +80,7 @@ def train_row(name, seed, epochs, *, images, evaluator):
         history.append(evaluator.quick(gan.generate(gan.evaluation_latents))["fd"])
     finished = len(history) == epochs
     measured = (
-        evaluator.evaluate(generate_many(gan.G_ema, gan.recipe, 10_000, seed=0))
+        evaluator.evaluate(gan.sample(10_000, seed=0))
         if finished
         else {"fd": None, "coverage": None}
     )

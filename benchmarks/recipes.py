@@ -33,7 +33,6 @@ from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
 from minigan.figures.plots import save_grid
 from minigan.gan.recipes import RECIPES
-from minigan.training.sampling import generate_many
 from minigan.training.state import GAN
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -69,7 +68,7 @@ def train_row(recipe, seed, minutes, *, images, evaluator):
                     round(evaluator.quick(gan.generate(gan.evaluation_latents))["fd"], 3),
                 ]
             )
-    generated = generate_many(gan.G_ema, recipe, 10_000, seed=0)
+    generated = gan.sample(10_000, seed=0)
     if seed == 0:
         PICTURES.mkdir(exist_ok=True)
         save_grid(generated[:40], PICTURES / f"{recipe.name}.png")

@@ -26,7 +26,6 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.sampling import generate_many
 from minigan.training.state import GAN
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
@@ -130,8 +129,8 @@ def train(changes, images, evaluator):
             gan.train_step()
         seconds += time.process_time() - began
         if epoch % 4 == 0:
-            fds[epoch] = evaluator.quick(generate_many(gan.G_ema, recipe, 10_000, seed=0))["fd"]
-    generated = generate_many(gan.G_ema, recipe, 10_000, seed=0)
+            fds[epoch] = evaluator.quick(gan.sample(10_000, seed=0))["fd"]
+    generated = gan.sample(10_000, seed=0)
     grey = float(((generated > 0.1) & (generated < 0.9)).mean())  # neither black nor white
     return {
         "seconds": seconds,

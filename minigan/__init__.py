@@ -49,17 +49,28 @@ Second course: convolutions, normalisation, penalties
 
 What trains, measures and shows
 
-    datasets/pixels           image sizes, and the scaling of bytes to pixel values
+    datasets/pixels           image sizes, scaling of bytes to pixel values, averages of pixels
     datasets/idx              MNIST and the IDX format
     datasets/names            the names of classes: their order, and lists of them
+    datasets/raw              what a file holds: images, labels, and the part they belong to
+    datasets/value_range      which values are black and white
+    datasets/labels           classes from integers, words, floats or one-hot rows
+    datasets/files            which files of a folder are data
     datasets/images           reading a folder of pictures into an array
+    datasets/numpy_files      NumPy files
+    datasets/optional         packages that only some files need
+    datasets/matlab           MATLAB and HDF5 files
+    datasets/tables           CSV and Parquet
     datasets/load             your own images and their labels, in any supported format
+    datasets/clusters         groups of similar images, which take the place of labels
     training/schedule         optimizers and learning rates of a recipe
     training/run_folder       what a run leaves behind
+    training/run_data         the data of a run, also after it has moved
     training/pretrained       a generator for samples without a run
     training/sampling         new images from a trained run
     training/state            everything that changes during training
     training/checkpoint       resuming after a power cut
+    training/lock             two runs never share a folder
     training/diagnosis        what the numbers of an epoch mean, in words
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop
@@ -86,6 +97,7 @@ What makes training faster, and what exports a generator
     export/torch              PyTorch
     export/onnx               ONNX
     export/run                the files of an export
+    console                   lines that reach the reader wherever a program runs
     moved                     old names, and what replaced them
 
 The letters

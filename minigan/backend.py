@@ -39,7 +39,9 @@ minigan.backend.BackendError: there is no backend 'abacus': choose numpy or cupy
 
 import functools
 import importlib
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -141,6 +143,7 @@ def try_cupy(cupy: Any) -> Any:
         raise BackendError(
             "the NVIDIA driver finds no graphics card: check nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
+    check_cupy_cache()
     try:  # random numbers, a matrix product and a compiled kernel use every library that we need
         a = cupy.random.Generator(cupy.random.XORWOW(0, size=256)).standard_normal(
             (2, 2), dtype="float32"
@@ -156,6 +159,25 @@ def try_cupy(cupy: Any) -> Any:
             ' pip install "cupy-cuda12x[ctk]" or "cupy-cuda13x[ctk]" installs them'
         ) from None
     return cupy
+
+
+def check_cupy_cache() -> None:
+    """Raise BackendError if CuPy cannot write to the folder in which it keeps compiled kernels.
+
+    Its own error would come with the first kernel that is not there yet, after training has begun.
+    """
+    if os.environ.get("CUPY_CACHE_IN_MEMORY") == "1":
+        return
+    folder = os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BackendError(
+            f"CuPy cannot write to its cache folder {folder} ({error.strerror}): set CUPY_CACHE_DIR"
+            " to a folder that can be written"
+        ) from None
 
 
 def cuda_version(number: int) -> str:

@@ -50,9 +50,9 @@ def set_rng_state(rng: Any, state: Any) -> None:
     """Restore what `get_rng_state` returned.
 
     CuPy has no function that returns the state of its generator, so a run resumed on CuPy receives
-    different noise from an uninterrupted run.
+    different noise from an uninterrupted run. A state of NumPy's generator means nothing to CuPy's.
     """
-    if state is not None:
+    if state is not None and get_rng_state(rng) is not None:
         rng.bit_generator.state = state
 
 

@@ -20,7 +20,7 @@ from minigan.nn.gradcheck import compare
 from minigan.training.checkpoint import load_run
 from minigan.training.run import Run, TrainingData, TrainingOptions
 from minigan.training.run_folder import read_recipe
-from minigan.training.state import GAN
+from minigan.training.state import GAN, find_clusters
 
 LONG = False  # whether pytest runs with --long; conftest.py sets it
 LEFT_OUT = 0  # how many long tests were left out
@@ -102,10 +102,12 @@ def train_small(
     names = list(names) or (
         [str(i) for i in range(int(labels.max()) + 1)] if labels is not None else []
     )
-    n_classes = len(names) if recipe.conditional else 0
+    used, n_classes = (labels, len(names)) if recipe.conditional else (None, 0)
+    if recipe.clusters:
+        used, n_classes = find_clusters(recipe, images, seed=seed)
     data = TrainingData(
         images,
-        labels if n_classes else None,
+        used,
         n_classes,
         Dataset(images, labels, names, None, None, []),
         False,

@@ -19,6 +19,12 @@ from minigan.backend import BackendError, asnumpy, get_array_module, load_backen
 from minigan.rng import make_rng, random_uint16
 
 
+@pytest.fixture(autouse=True)
+def cache_of_cupy(monkeypatch, tmp_path):
+    """No test writes to the user's own."""
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "cupy"))
+
+
 class CUDARuntimeError(RuntimeError):
     pass
 
@@ -132,6 +138,25 @@ def test_a_working_cupy_is_returned(monkeypatch):
     cupy = mock_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     assert load_backend("cupy") is cupy
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setitem(sys.modules, "cupy", mock_cupy())
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(BackendError, match=r"file.cache \(Not a dir.*\): set CUPY_CACHE_DIR to a"):
+        load_backend("cupy")
+    monkeypatch.setenv("CUPY_CACHE_IN_MEMORY", "1")
+    load_backend("cupy")
+    monkeypatch.delenv("CUPY_CACHE_IN_MEMORY")
+    monkeypatch.delenv("CUPY_CACHE_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "file"))
+    with pytest.raises(BackendError, match=r"kernel_cache \("):
+        load_backend("cupy")
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "new" / "cache"))
+    load_backend("cupy")
+    assert list((tmp_path / "new" / "cache").iterdir()) == []
 
 
 def test_numpy_is_numpy_and_other_names_are_refused():

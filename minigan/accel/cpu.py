@@ -2,9 +2,11 @@
 
 The idea
     NumPy's matrix products are computed by a library, the BLAS, which chooses its number of threads
-    itself. The best number depends on the machine and on the other processes that run on it. The
-    BLAS reads its settings when NumPy is imported, and they are the user's choice. They are
-    therefore not changed here; `blas_advice` only recommends better ones.
+    itself: one for each core of the machine. A container or a cluster's job may use fewer cores,
+    and threads that have to wait for each other on them are several times slower than fewer threads
+    would be. The number of threads is therefore limited to the cores that this process may use,
+    unless the user has set it. Everything else is the user's choice, and `blas_advice` only
+    recommends better settings.
 
 >>> openblas = {"internal_api": "openblas", "num_threads": 4}
 >>> choose_blas_advice([openblas], cores=4, load=0.1, processor="")
@@ -14,6 +16,21 @@ The idea
 import ctypes
 import os
 from pathlib import Path
+
+GRANTED_CORES = (  # set by schedulers: Slurm, PBS Professional, Torque, Grid Engine, LSF
+    "SLURM_CPUS_PER_TASK",
+    "NCPUS",
+    "PBS_NUM_PPN",
+    "NSLOTS",
+    "LSB_DJOB_NUMPROC",
+)
+BLAS_VARIABLES = (  # with which users set the number of threads
+    "OPENBLAS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+)
 
 
 def disable_malloc_trim() -> bool:
@@ -47,6 +64,33 @@ def blas_threads() -> int:
     )
 
 
+def usable_cores() -> int:
+    """The number of cores that this process may use.
+
+    It is limited by its affinity, by the quota of its container (cgroup v1 or v2), by
+    LOKY_MAX_CPU_COUNT, and by a cluster's scheduler, if one has started it.
+    """
+    from loky import cpu_count  # imported here because it takes 0.1 seconds
+
+    granted = [os.environ.get(name, "") for name in GRANTED_CORES]
+    return min([cpu_count(), *(int(n) for n in granted if n.isdecimal() and int(n) > 0)])
+
+
+def limit_blas_threads() -> int:
+    """Limit the threads of NumPy's matrix products to `usable_cores`; returns their number.
+
+    If the user has set their number in the environment, it is not changed.
+    """
+    import threadpoolctl
+
+    threads = blas_threads()
+    if threads > 1 and not any(os.environ.get(name) for name in BLAS_VARIABLES):
+        cores = usable_cores()
+        if cores < threads:
+            threadpoolctl.threadpool_limits(cores, user_api="blas")
+    return blas_threads()
+
+
 def blas_advice() -> str:
     """A sentence on how to make NumPy's matrix products faster on this machine; "" if nothing is to
     be recommended.
@@ -54,10 +98,13 @@ def blas_advice() -> str:
     import threadpoolctl
 
     libraries = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if all(lib["num_threads"] == 1 for lib in libraries):
+        cores, load = 1, 0.0
+    else:
+        cores = usable_cores()
+        # the load is that of the whole machine, and tells nothing about a part of its cores
+        whole = cores == os.cpu_count() and hasattr(os, "getloadavg")
+        load = os.getloadavg()[0] if whole else 0.0
     try:
         processor = Path("/proc/cpuinfo").read_text()
     except OSError:

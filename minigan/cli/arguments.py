@@ -5,15 +5,25 @@ import difflib
 import io
 import math
 import os
+import re
+import sys
 from pathlib import Path
 
 from minigan.datasets.names import join_names, split_names
-from minigan.gan.recipes import RECIPES, Recipe
+from minigan.gan.recipes import MAX_CLUSTERS, RECIPES, Recipe
 from minigan.training.run_folder import RunError, write_atomically
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one sentence."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As usual, but `--range -1,1` is a number, and not a second option."""
+        args = list(sys.argv[1:] if args is None else args)
+        for i in reversed(range(len(args) - 1)):
+            if args[i] == "--range" and re.match(r"-[\d.]", args[i + 1]):
+                args[i : i + 2] = [f"--range={args[i + 1]}"]
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -23,6 +33,15 @@ def positive_int(text: str) -> int:
     """An integer from 1 to 999999999."""
     if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not an integer from 1 to 999999999")
+    return int(text)
+
+
+def clusters(text: str) -> int:
+    """An integer from 0 to MAX_CLUSTERS."""
+    if not text.isdecimal() or len(text) > 9 or int(text) > MAX_CLUSTERS:
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is not an integer from 0 to {MAX_CLUSTERS}"
+        )
     return int(text)
 
 
@@ -49,6 +68,19 @@ def positive_float(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number above 0")
     return value
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """Two different numbers separated by a comma."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low != high):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not LOW,HIGH, two different numbers such as 0,1 or -1,1"
+        )
+    return low, high
 
 
 def recipe(text: str) -> Recipe:
@@ -89,6 +121,18 @@ def file_or_folder(text: str) -> str:
 def is_folder(text: str) -> bool:
     """Whether an --out means a folder: it ends in a slash, or is one."""
     return text.endswith(("/", os.sep)) or Path(text).is_dir()
+
+
+def add_run_and_data(parser: argparse.ArgumentParser) -> None:
+    """Add RUN_DIR and --data, for commands that need the images that a run was trained on."""
+    parser.add_argument("run", type=path, metavar="RUN_DIR", help="the folder of a training run")
+    parser.add_argument(
+        "--data",
+        type=path,
+        metavar="PATH",
+        help="where the run's images are now, if they have moved (default: where they were found"
+        " the last time; a new place is remembered)",
+    )
 
 
 def check_out(file: Path, *suffixes: str) -> None:

@@ -2,6 +2,7 @@
 
 import time
 
+from minigan.console import say
 from minigan.evaluation.derivatives import check_derivatives
 
 
@@ -15,10 +16,7 @@ def run(args):
     print(f"{'module':21} {'what':47} {'gradient':9} relative error")
     for module, name, check in check_derivatives():
         count += 1
-        print(
-            f"{module:21} {name:47} {check.name:9} {check.error:.0e} {'✓' if check.ok else '✗'}",
-            flush=True,
-        )
+        say(f"{module:21} {name:47} {check.name:9} {check.error:.0e} {'✓' if check.ok else '✗'}")
         failed += [] if check.ok else [f"{module}.py, {name}: {check}"]
     print(*failed, sep="\n", end="\n" if failed else "")
     print(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from minigan.cli import arguments
 from minigan.cli.arguments import check_out, write_out
-from minigan.evaluation.compare import format_comparison, plot_comparison, read_run
+from minigan.evaluation.compare import format_comparison, read_run, save_curves_of_runs
 
 
 def add_arguments(parser):
@@ -30,7 +30,7 @@ def run(args):
     """Print the table and write the figure."""
     check_out(args.out, ".png")
     runs, content = {str(folder): read_run(folder) for folder in args.runs}, io.BytesIO()
-    plot_comparison(runs).savefig(content, format="png")
+    save_curves_of_runs(runs, content)
     write_out(args.out, content)
     print(format_comparison(runs, command=args.command))
     print(f"curves in {args.out}")

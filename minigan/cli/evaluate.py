@@ -1,15 +1,14 @@
 """Evaluate a trained run; writes metrics.json and figures to its folder."""
 
+from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
 from minigan.evaluation.report import evaluate, format_report
-from minigan.training.run_folder import RunError
+from minigan.training.run_folder import RunError, RunFiles
 
 
 def add_arguments(parser):
     """The options of `demo.py evaluate`."""
-    parser.add_argument(
-        "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
-    )
+    arguments.add_run_and_data(parser)
     parser.add_argument(
         "--count",
         type=arguments.positive_int,
@@ -31,16 +30,11 @@ def run(args):
     """Evaluate the run and print its metrics."""
     if args.count < 100:
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
-    result = evaluate(args.run, args.count, seed=args.seed)
-    print(format_report(result))
-    figures = [
-        *["classes.png"] * ("classes" in result["run"]),
-        "real-and-fake.png",
-        "neighbours.png",
-        *["memorisation.png"] * ("memorisation" in result["run"]),
-        "walk.png",
-        "walk.gif",
-        "gradient.png",
-    ]
-    print(f"written to {args.run / 'metrics.json'}; in the same folder: {', '.join(figures)}")
+    limit_blas_threads()
+    files = RunFiles(args.run)
+    metrics = evaluate(args.run, args.count, seed=args.seed, path=args.data, files=files)
+    print(format_report(metrics))
+    files.check()
+    *figures, last = files.written
+    print(f"written to {args.run / last}; in the same folder: {', '.join(figures)}")
     return 0

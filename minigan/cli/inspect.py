@@ -1,14 +1,14 @@
 """Save figures of what each layer of a trained run does to its folder, and count dead units."""
 
+from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
-from minigan.evaluation.layer_stats import PICTURES, format_layer_stats, inspect_layers
+from minigan.evaluation.layer_stats import format_layer_stats, inspect_layers
+from minigan.training.run_folder import RunFiles
 
 
 def add_arguments(parser):
     """The options of `demo.py inspect`."""
-    parser.add_argument(
-        "run", type=arguments.path, metavar="RUN_DIR", help="the folder of a training run"
-    )
+    arguments.add_run_and_data(parser)
     parser.add_argument(
         "--steps",
         type=arguments.positive_int,
@@ -20,6 +20,10 @@ def add_arguments(parser):
 
 def run(args):
     """Save the figures and print the table of dead units."""
-    print(format_layer_stats(inspect_layers(args.run, args.steps)))
-    print(f"written to {args.run}: {', '.join(PICTURES)}")
+    limit_blas_threads()
+    files = RunFiles(args.run)
+    counts = inspect_layers(args.run, args.steps, path=args.data, files=files)
+    print(format_layer_stats(counts))
+    files.check()
+    print(f"written to {args.run}: {', '.join(files.written)}")
     return 0

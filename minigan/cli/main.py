@@ -1,11 +1,11 @@
 """The command line: select the command to run, and report its errors."""
 
 import argparse
-import importlib.util
-import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from minigan.accel.cpu import disable_malloc_trim
 from minigan.backend import BackendError
@@ -23,6 +23,7 @@ from minigan.cli import (
     train,
     walk,
 )
+from minigan.console import discard_output
 from minigan.datasets.pixels import DataError
 from minigan.evaluation.report import make_evaluator
 from minigan.training.run_folder import RunError
@@ -47,15 +48,18 @@ def main(
     """Run one command, or train with train_loop(options, make_evaluator) if none is given.
 
     Returns the exit status: 0, 1 if a check failed, 2 for bad input, 130 or 143 after Ctrl-C or
-    SIGTERM.
+    SIGTERM, 129 after SIGHUP.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     disable_malloc_trim()
     for stream in sys.stdout, sys.stderr:
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show ✓ shows ?
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="replace")  # a terminal that cannot show ✓ shows ?
     try:
-        return run_command(argv, train_loop, description=description, prog=prog)
+        with ctrl_c_interrupts():
+            return run_command(argv, train_loop, description=description, prog=prog)
+    except SystemExit as end:  # from argparse; a notebook would show it as an error
+        return end.code if isinstance(end.code, int) else 0
     except (BackendError, DataError, RunError) as error:
         return complain(prog, error)
     except ModuleNotFoundError as error:
@@ -67,12 +71,12 @@ def main(
             " images",
         )
     except BrokenPipeError:  # the reader of the output has ended, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 2
     except OSError as error:
         return complain(prog, f"{error.filename or 'cannot write'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted; what was saved before is in the run folder", file=sys.stderr)
+        complain(prog, "interrupted; what was saved before is in the run folder")
         return 130
 
 
@@ -101,16 +105,34 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
     )
     train.add_arguments(parser)
     options = train.training_options(parser.parse_args(argv))
-    if importlib.util.find_spec("matplotlib") is None:  # which the end of the first epoch needs
-        raise RunError("matplotlib is not installed: pip install matplotlib")
     options.command = typed
     return train_loop(options, make_evaluator)
 
 
 def complain(prog: str, sentence: object) -> int:
     """Print an error on standard error; returns the exit status for bad input."""
-    print(f"{prog}: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # the terminal has been closed
+        print(f"{prog}: {sentence}", file=sys.stderr)
     return 2
+
+
+@contextmanager
+def ctrl_c_interrupts() -> Iterator[None]:
+    """A context in which Ctrl-C raises KeyboardInterrupt.
+
+    demo.py sets another handler while it imports. That of a notebook or another program that calls
+    `main` is restored afterwards. Only the main thread may change handlers.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if before not in (None, signal.SIG_DFL):
+            signal.signal(signal.SIGINT, before)
 
 
 def exit_with(status: int) -> None:
@@ -119,5 +141,5 @@ def exit_with(status: int) -> None:
         if sys.stdout:
             sys.stdout.flush()
     except OSError:  # the pipe was closed or the disk is full
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
     sys.exit(status)

@@ -1,16 +1,18 @@
 """Train on images: turn the options of the command line into TrainingOptions."""
 
 import math
-from pathlib import Path
 from typing import Any
 
+from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.datasets.idx import SHIPPED
+from minigan.datasets.value_range import format_range
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
-from minigan.gan.recipes import RECIPES, WITH_LABELS, Recipe, asdict, replace, validate_recipe
+from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
+from minigan.training.run_data import read_options, recorded_path
 from minigan.training.run_folder import FORMAT, RunError, read_recipe
 
 DEFAULT = RECIPES["default"]
@@ -24,6 +26,7 @@ RECIPE_OPTIONS = (
     "penalty_weight",
     "spectral",
     "conditional",
+    "clusters",
 )
 
 
@@ -46,7 +49,7 @@ def add_arguments(parser):
         "--epochs",
         type=arguments.positive_int,
         metavar="N",
-        help=f"passes over all images (default {DEFAULT.epochs}: about three minutes on a core;"
+        help=f"passes over all images (default {DEFAULT.epochs}: about three minutes on two cores;"
         " docs/recipe.md shows the effect of more)",
     )
     add(
@@ -67,8 +70,9 @@ def add_arguments(parser):
         "--data",
         type=arguments.path,
         metavar="PATH",
-        help="your own images: a folder of pictures, a .npy or .npz file, an IDX file, or a folder"
-        " of IDX files named like MNIST's (default: the MNIST in data/)",
+        help="your own images: a folder or .zip of pictures, a NumPy, MATLAB, HDF5, CSV or Parquet"
+        " file, an IDX file, or a folder of IDX files named like MNIST's; docs/data.md lists them"
+        " all (default: the MNIST in data/)",
     )
     add(
         "--classes",
@@ -85,11 +89,31 @@ def add_arguments(parser):
         " (needs labels)",
     )
     add(
+        "--clusters",
+        type=arguments.clusters,
+        metavar="N",
+        help="group similar images into N clusters, which take the place of labels (default"
+        f" {DEFAULT.clusters}, or one per 100 images; 0: none; docs/recipe.md shows the effect)",
+    )
+    add(
         "--size",
         type=arguments.positive_int,
         metavar="N",
         help="scale and crop the images to N x N pixels (default: unchanged, but see docs/usage.md"
         " for pictures that are large or of different sizes)",
+    )
+    add(
+        "--range",
+        type=arguments.value_range,
+        metavar="LOW,HIGH",
+        help="which values of the images are black and white, such as 0,1 for floats, or 0,4095 for"
+        " 12 bits (default: 0,255, but you are asked if this seems wrong)",
+    )
+    add(
+        "--transpose",
+        action="store_true",
+        default=None,
+        help="exchange rows and columns of every image (default: no; EMNIST needs it)",
     )
     add(
         "--strict",
@@ -170,8 +194,6 @@ def training_options(args: Any) -> TrainingOptions:
     recipe, notes = args.recipe or DEFAULT, []
     if args.conditional and recipe.dropout:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
-    if args.conditional and recipe.name in WITH_LABELS:
-        notes += ["--conditional trains a larger discriminator (docs/recipe.md says why)"]
     return TrainingOptions(
         recipe=changed_recipe(recipe, args),
         data=args.data or SHIPPED,
@@ -180,6 +202,8 @@ def training_options(args: Any) -> TrainingOptions:
         backend=args.backend or "numpy",
         classes=args.classes or "",
         size=args.size or 0,
+        value_range=args.range,
+        transpose=args.transpose or False,
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         epochs_given=bool(args.epochs),
@@ -211,8 +235,8 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
             "steps_per_epoch": math.ceil(recipe.steps_per_epoch / factor),
         }
     if "conditional" in new:
-        # dropout harms conditional training: docs/recipe.md
-        new = {**WITH_LABELS.get(recipe.name, {}), **new, "dropout": 0.0}
+        # dropout harms conditional training (docs/recipe.md), and labels replace clusters
+        new = {"clusters": 0, **new, "dropout": 0.0}
     if "learning_rate" in new:
         new["learning_rate_D"] = (
             recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
@@ -226,7 +250,7 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
 
 
 def resume_options(args: Any) -> TrainingOptions:
-    """The options of a resumed run; only its number of epochs and its data path may change."""
+    """The options of a resumed run; only its epochs, data path and backend may change."""
     folder = args.resume
     settings, checkpoint, complaints = load_run(folder)
     for complaint in complaints:
@@ -251,17 +275,31 @@ def resume_options(args: Any) -> TrainingOptions:
             "until version 0.2.0 the discriminator of this conditional run had dropout at its"
             " input; it is trained without dropout from here on"
         )
-    settings |= {"recipe": asdict(recipe), "format": FORMAT}
-    # the folder of the data may have been moved
-    data = SHIPPED if settings["digits"] else args.data or Path(settings["data"])
+    backend = args.backend or settings["backend"]
+    if backend != settings["backend"]:
+        notes.append(
+            f"this run goes on with {backend} instead of {settings['backend']}: with the same"
+            " weights, but with other noise than it would have received"
+        )
+    elif backend == "cupy":
+        try:
+            load_backend(backend)
+        except BackendError as error:
+            raise RunError(f"{error}; or add --backend numpy to go on without a GPU") from None
+    data = args.data or recorded_path(folder, settings)  # it may have been moved
+    settings |= {
+        "recipe": asdict(recipe),
+        "format": FORMAT,
+        "backend": backend,
+        "data": str(data.resolve()),
+    }
     return TrainingOptions(
         recipe=recipe,
         data=data,
         folder=folder,
         seed=settings["seed"],
-        backend=settings["backend"],
-        classes=settings.get("classes", ""),
-        size=settings.get("size", 0),
+        backend=backend,
+        **read_options(settings),
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         epochs_given=bool(args.epochs),
@@ -275,18 +313,22 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
     """Raise RunError if an option contradicts the run that is resumed."""
     given = {"recipe": args.recipe and args.recipe.name, "out": args.out} | {
         name: getattr(args, name)
-        for name in ("seed", "backend", "classes", "size", *RECIPE_OPTIONS)
+        for name in ("seed", "classes", "size", "transpose", *RECIPE_OPTIONS)
         if name != "epochs"
     }
     made_with = {
         "classes": "",
         "size": 0,
+        "transpose": False,
         **settings,
         **asdict(recipe),
         "recipe": recipe.name,
         "out": args.resume,
         "penalty": recipe.penalty or "none",
     }
+    before = read_options(settings)["value_range"]
+    given["range"] = args.range and format_range(args.range)
+    made_with["range"] = before and format_range(before)
     for name, value in given.items():
         flag, was = f"--{name.replace('_', '-')}", made_with[name]
         if value in (None, was):
@@ -296,7 +338,9 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
                 f"{flag} contradicts {args.resume}, which was started without it: omit it, or start"
                 " a new run"
             )
-        was = {"classes": was or "all", "size": was or "none"}.get(name, was)
+        was = {"classes": was or "all", "size": was or "none", "range": was or "none"}.get(
+            name, was
+        )
         raise RunError(
             f"{flag} {value} contradicts {args.resume}, which was started with {was}: omit it, or"
             " start a new run"

@@ -1,8 +1,9 @@
-"""Pictures: a folder of image files as one array of bytes, with all images of the same size.
+"""Pictures: a folder or zip archive of image files as arrays of bytes, all of the same size.
 
 The idea
-    A folder and its sub-folders hold image files in the formats PNG, JPEG, GIF, BMP and WebP. The
-    Pillow library decodes them, and this module converts them to one array, by these rules:
+    The Pillow library decodes every raster format that it can decode by itself, without an outside
+    program. Documents (EPS, PDF, WMF) are left out. This module converts the pictures to one array,
+    by these rules:
 
         size            `--size` if it is given; otherwise the size that more than half of the
                         pictures share; otherwise a square whose side is at most 64, at most the
@@ -11,11 +12,13 @@ The idea
         other sizes     are scaled until they just cover that size, and cropped around the centre
         colour          the images are grey if all pictures are grey, and otherwise in colour
         transparency    becomes white
-        animations      only the first frame is used
+        16 bits         keep their upper 8 bits, unless `--range` is given; if they use less than
+                        half of the range, as those of 12-bit cameras do, `--range` is asked for
+        animations      only the first frame is used, and only the first page of a TIFF
         rotation        photos are turned upright according to their EXIF data
         unreadable      pictures are named, counted and skipped; with `--strict` they are an error
 
-    If all pictures are in sub-folders, the sub-folders are the classes.
+    files.py says which files count, and what sub-folders mean.
 
 Shapes
     Images (N, H, W), or (N, H, W, 3) in colour, uint8; labels (N,), text.
@@ -27,30 +30,66 @@ Shapes
 >>> import tempfile
 >>> folder = Path(tempfile.mkdtemp())
 >>> for i in range(3): Image.new("RGB", (30 + i, 28), "red").save(folder / f"{i}.png")
->>> images, labels, notes = read_pictures(folder)
->>> images.shape, images[0, 0, 0].tolist(), notes
+>>> pictures = read_pictures(folder)
+>>> pictures.images.shape, pictures.images[0, 0, 0].tolist(), pictures.notes
 ((3, 28, 28, 3), [255, 0, 0], ['3 of 3 pictures are not 28 x 28: they are scaled and cropped'])
 """
 
 import sys
 import warnings
+import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from minigan.console import is_terminal
+from minigan.datasets.files import (
+    DataFile,
+    class_labels,
+    describe_left_out,
+    find_files,
+    find_zipped,
+    split_files,
+)
 from minigan.datasets.idx import TRAIN_IMAGES
 from minigan.datasets.names import join_names, natural_key
 from minigan.datasets.pixels import MAX_BYTES, DataError, shorten_list, size_fits
+from minigan.datasets.raw import RawData
+from minigan.datasets.value_range import convert_to_bytes, format_range, guess_range, map_range
 
-FORMATS = "PNG", "JPEG", "GIF", "BMP", "WEBP"
-PICTURE_SUFFIXES = ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"
+# formats that Pillow knows, but decodes only with an outside program, or not at all
+NOT_DECODED = {"EPS", "FPX", "MIC", "MPEG", "PDF"}
+MOVING = {"GIF", "PNG", "WEBP", "AVIF", "FLI"}  # formats of animations
+PAGED = {"TIFF", "DCX"}  # formats with several pages
 EXIF_ORIENTATION = 0x0112  # values 5 to 8 mean that the picture lies on its side
 MAX_SQUARE = 64  # largest default side for pictures of different sizes
+
+
+def find_formats() -> dict[str, str]:
+    """{suffix: name} of the raster formats that this Pillow decodes by itself."""
+    Image.init()
+    stubs = {
+        name
+        for name, (plugin, _) in Image.OPEN.items()
+        if isinstance(plugin, type) and issubclass(plugin, ImageFile.StubImageFile)
+    }
+    decoded = {name: name for name in Image.OPEN if name not in NOT_DECODED | stubs}
+    decoded["MPO"] = "JPEG"  # a JPEG file with a second picture
+    suffixes = Image.registered_extensions().items()
+    return {suffix: decoded[name] for suffix, name in sorted(suffixes) if name in decoded}
+
+
+FORMATS = find_formats()
+PICTURE_SUFFIXES = tuple(FORMATS)
+# formats that are recognised whatever the suffix is
+COMMON_FORMATS = tuple(
+    name for name in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF") if name in Image.OPEN
+)
 
 
 class PictureHeader(NamedTuple):
@@ -59,95 +98,172 @@ class PictureHeader(NamedTuple):
     size: tuple[int, int]  # (width, height) when it is upright
     transparent: bool  # whether parts of it may be transparent
     animated: bool
+    paged: bool  # whether it has several pages
+
+
+class Picture(NamedTuple):
+    """A decoded picture."""
+
+    pixels: np.ndarray  # (height, width, 3), uint8
+    # the smallest and largest value, if the file has more than 8 bits in grey
+    extremes: tuple[float, float] | None
 
 
 def read_pictures(
-    folder: Path, *, size: int = 0, strict: bool = False
-) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """(images, labels or None, notes) from a folder; notes are sentences for the user.
+    folder: Path,
+    *,
+    size: int = 0,
+    strict: bool = False,
+    value_range: tuple[float, float] | None = None,
+) -> RawData:
+    """Read the pictures below a folder, or in a zip archive.
 
     The images are scaled to size x size, unless size is 0. Raises DataError if no picture can be
     read, if `strict` is set and any picture cannot be read, or if the images would exceed
     MAX_BYTES.
     """
-    paths = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and path.is_file()
-        and not path.name.startswith(".")
-    ]
-    if not paths:
+    left_out: Counter[str] = Counter()
+    settings: Any = dict(size=size, strict=strict, value_range=value_range)
+    if folder.is_dir():
+        files = find_files(folder, PICTURE_SUFFIXES, left_out)
+        raw = read_files(folder, files, left_out, **settings)
+    else:
+        with zipfile.ZipFile(folder) as archive:
+            files = find_zipped(archive, folder, PICTURE_SUFFIXES, left_out)
+            raw = read_files(folder, files, left_out, **settings)
+    if raw.labels is None:
+        return raw
+    names = sorted(set(raw.labels.tolist()), key=natural_key)
+    classes = shorten_list([join_names([name]) for name in names], 10)
+    return raw._replace(notes=[*raw.notes, f"the sub-folders are used as classes: {classes}"])
+
+
+def read_files(
+    where: Path,
+    files: Sequence[DataFile],
+    left_out: Counter[str],
+    *,
+    size: int = 0,
+    strict: bool = False,
+    value_range: tuple[float, float] | None = None,
+) -> RawData:
+    """The same for files that were found already; `where` names their place in messages."""
+    if not files:
+        others = "".join(f" ({note})" for note in describe_left_out(left_out))
+        if where.is_dir():
+            raise DataError(
+                f"{where} holds neither {TRAIN_IMAGES}.gz nor {TRAIN_IMAGES}, and no pictures, such"
+                f" as .png, .jpg or .webp{others}"
+            )
         raise DataError(
-            f"{folder} holds neither {TRAIN_IMAGES}.gz nor {TRAIN_IMAGES}, and no pictures"
-            f" ({', '.join(PICTURE_SUFFIXES)})"
+            f"{where} holds neither arrays nor pictures{others}: unpack it, and name"
+            " the file or folder with the images"
         )
-    unreadable: dict[Path, str] = {}
-    headers = dict(read_each(read_header_of, paths, unreadable, strict=strict))
-    width, height = (size, size) if size else choose_size([h.size for h in headers.values()])
-    if len(headers) * height * width * 3 > MAX_BYTES:
+    total, unreadable = len(files), dict[str, str]()
+    headers = dict(read_each(read_header_of, files, unreadable, strict=strict))
+    files = [file for file in files if file.name in headers]
+    rows, classes, notes = split_files([file.path for file in files])
+    chosen = [files[i] for i in rows["train"] + rows["test"]]
+    sizes = [headers[files[i].name].size for i in rows["train"]]
+    width, height = (size, size) if size else choose_size(sizes)
+    if len(chosen) * height * width * 3 > MAX_BYTES:
         raise DataError(
-            f"{folder}: {len(headers):,} pictures of {height} x {width} are more than"
+            f"{where}: {len(chosen):,} pictures of {height} x {width} are more than"
             f" {MAX_BYTES >> 30} GB: choose a smaller --size"
         )
 
-    def decode(path):
-        return read_picture(path, width, height)
+    def decode(file):
+        return read_picture(file, width, height, value_range)
 
-    pictures = dict(read_each(decode, headers, unreadable, strict=strict))
-    if not pictures:
+    pictures = dict(read_each(decode, chosen, unreadable, strict=strict))
+    rows = {part: [i for i in rows[part] if files[i].name in pictures] for part in rows}
+    if not rows["train"]:
         raise DataError(
-            f"none of the {len(paths):,} pictures in {folder} can be read, such as"
+            f"none of the {total:,} pictures in {where} can be read, such as"
             f" {next(iter(unreadable.values()))}"
         )
-    images = np.stack(list(pictures.values()))
-    if (images == images[..., :1]).all():
-        images = images[..., 0]
-    parts = [path.relative_to(folder).parts for path in pictures]
-    labels = np.array([part[0] for part in parts]) if all(len(part) > 1 for part in parts) else None
-    alone = sum(len(part) == 1 for part in parts)
+    total -= len(files) - len(chosen)  # without those in other folders
+    shown = [headers[file.name] for file in chosen]
     counts = {
         f"cannot be read and are skipped: {shorten_list(unreadable.values(), 3)}": len(unreadable),
         f"are not {height} x {width}: they are scaled and cropped": sum(
-            header.size != (width, height) for header in headers.values()
+            header.size != (width, height) for header in shown
         ),
-        "have transparent parts, which become white": sum(h.transparent for h in headers.values()),
-        "are in no sub-folder, so there are no classes": alone if alone < len(parts) else 0,
-        "are animated: the first frame is used": sum(h.animated for h in headers.values()),
+        "have transparent parts, which become white": sum(h.transparent for h in shown),
+        "are in no sub-folder, so there are no classes": count_without_class(classes, rows),
+        "are animated: the first frame is used": sum(h.animated for h in shown),
+        "have several pages: the first is used": sum(h.paged for h in shown),
     }
-    notes = [f"{n:,} of {len(paths):,} pictures {what}" for what, n in counts.items() if n]
-    if labels is not None:
-        names = sorted(set(labels.tolist()), key=natural_key)
-        listed = shorten_list([join_names([name]) for name in names], 10)
-        notes.append(f"the sub-folders are used as classes: {listed}")
-    return images, labels, notes
+    notes += [f"{n:,} of {total:,} pictures {what}" for what, n in counts.items() if n]
+    notes += describe_left_out(left_out)
+    check_depths(where, list(pictures.values()), value_range)
+    images = np.stack([pictures[files[i].name].pixels for i in rows["train"] + rows["test"]])
+    if (images == images[..., :1]).all():
+        images = images[..., 0]
+    if not any(picture.extremes for picture in pictures.values()):
+        images = convert_to_bytes(images, value_range, what=str(where), notes=notes)
+    n = len(rows["train"])
+    labels, test_labels = (class_labels(classes, rows[part]) for part in ("train", "test"))
+    test = images[n:] if rows["test"] else None
+    test_labels = None if labels is None else test_labels
+    return RawData(images[:n], labels, test, test_labels, notes, images_are_bytes=True)
+
+
+def count_without_class(classes: Sequence[str | None], rows: dict[str, list[int]]) -> int:
+    """How many training pictures are in no class, if others are."""
+    alone = sum(classes[i] is None for i in rows["train"])
+    return alone if alone < len(rows["train"]) else 0
+
+
+def check_depths(
+    where: Path, pictures: Sequence[Picture], value_range: tuple[float, float] | None
+) -> None:
+    """Raise DataError if pictures with more than 8 bits are nearly black, or mixed with others.
+
+    With `value_range` only the second is an error, because one range cannot fit both.
+    """
+    extremes = [picture.extremes for picture in pictures if picture.extremes]
+    if value_range and 0 < len(extremes) < len(pictures):
+        raise DataError(
+            f"{where}: {len(extremes):,} of {len(pictures):,} pictures have more than 8 bits, so"
+            " that one --range does not fit all: put them into a folder of their own"
+        )
+    if extremes and not value_range:
+        low, high = min(e[0] for e in extremes), max(e[1] for e in extremes)
+        if high < 1 << 15:
+            found = guess_range(low, high)
+            raise DataError(
+                f"{where}: pictures with 16 bits have values from {low:g} to {high:g} only, of 0 to"
+                f" 65535: add --range {format_range(found)} to turn {found[0]:g} into black and"
+                f" {found[1]:g} into white, or --range 0,65535 to train on them as they are"
+            )
 
 
 def read_each(
-    read: Callable, paths: Collection[Path], unreadable: dict[Path, str], *, strict: bool
-) -> Iterator[tuple[Path, Any]]:
-    """Yield (path, read(path)) for each path that can be read.
+    read: Callable, files: Collection[DataFile], unreadable: dict[str, str], *, strict: bool
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, read(file)) for each file that can be read.
 
-    For a picture that cannot be read, unreadable[path] is set to a description of the error, or
+    For a picture that cannot be read, unreadable[name] is set to a description of the error, or
     DataError is raised if `strict` is set.
     """
-    quiet = sys.stderr is None or not sys.stderr.isatty()
-    for path in tqdm(paths, "reading pictures", leave=False, unit=" files", disable=quiet):
+    quiet = not is_terminal(sys.stderr)
+    for file in tqdm(files, "reading pictures", leave=False, unit=" files", disable=quiet):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 # raised above about 90 million pixels
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                result = read(path)
+                result = read(file)
         except Exception as error:  # for a damaged file Pillow may raise almost any exception
-            unreadable[path] = f"{path} ({why_unreadable(error)})"
+            unreadable[file.name] = f"{file.name} ({why_unreadable(error)})"
             if strict:
                 raise DataError(
-                    f"cannot read {unreadable[path]}: repair or remove it, or omit --strict"
+                    f"cannot read {unreadable[file.name]}: repair or remove it, or omit --strict"
                     " to skip it"
                 ) from None
         else:
-            yield path, result
+            yield file.name, result
 
 
 def why_unreadable(error: Exception) -> str:
@@ -158,15 +274,23 @@ def why_unreadable(error: Exception) -> str:
     return text.partition("\n")[0][:100] or type(error).__name__
 
 
-def read_header_of(path: Path) -> PictureHeader:
+def read_header_of(file: DataFile) -> PictureHeader:
     """Read the header of a picture without decoding the picture."""
-    with Image.open(path, formats=FORMATS) as picture:
+    with file.open() as opened, open_picture(opened, file) as picture:
         on_its_side = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
+        several = getattr(picture, "is_animated", False)
         return PictureHeader(
             picture.size[::-1] if on_its_side else picture.size,
             has_transparency(picture),
-            getattr(picture, "is_animated", False),
+            several and picture.format in MOVING,
+            several and picture.format in PAGED,
         )
+
+
+def open_picture(opened: IO[bytes], file: DataFile) -> Image.Image:
+    """Open a picture of a common format, or of the format that its suffix names."""
+    named = FORMATS.get(file.path.suffix.lower(), "PNG")
+    return Image.open(opened, formats=(*COMMON_FORMATS, named))
 
 
 def has_transparency(picture: Image.Image) -> bool:
@@ -174,18 +298,62 @@ def has_transparency(picture: Image.Image) -> bool:
     return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
 
 
-def read_picture(path: Path, width: int, height: int) -> np.ndarray:
-    """The pixels of a picture, scaled and cropped: (height, width, 3), uint8."""
-    with Image.open(path, formats=FORMATS) as picture:
+def read_picture(
+    file: DataFile, width: int, height: int, value_range: tuple[float, float] | None = None
+) -> Picture:
+    """Decode a picture, and scale and crop it to this size.
+
+    Grey pictures of more than 8 bits are mapped from `value_range`, or else from 0 ... 65535.
+    """
+    extremes = None
+    with file.open() as opened, open_picture(opened, file) as picture:
         # a JPEG can be decoded at a reduced size
         picture.draft(None, (2 * max(width, height),) * 2)
+        clear = find_clear_shade(picture)
         upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I"):  # 16 bits per pixel: keep the upper 8
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    values = np.asarray(upright)
+    if upright.mode == "F" or upright.mode.startswith("I"):
+        extremes = float(values.min()), float(values.max())
+        if value_range:
+            grey = map_range(values, *value_range)
+        elif upright.mode == "F" or extremes[0] < 0 or extremes[1] >= 1 << 16:
+            raise DataError(
+                f"its values range from {extremes[0]:g} to {extremes[1]:g}: add --range"
+                f" {format_range(guess_range(*extremes))}"
+            )
+        else:
+            grey = (values >> 8).astype(np.uint8)
+        upright = Image.fromarray(grey)
+    if isinstance(clear, int):
+        clear_pixels = values == (bool(clear) if values.dtype == bool else clear)
+        grey = np.array(upright.convert("L"))
+        grey[clear_pixels] = 255
+        upright = Image.fromarray(grey)
     elif has_transparency(upright):
+        if clear:
+            upright.info["transparency"] = clear
         upright = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-    return np.asarray(ImageOps.fit(upright.convert("RGB"), (width, height)))
+    pixels = np.asarray(ImageOps.fit(upright.convert("RGB"), (width, height)))
+    return Picture(pixels, extremes)
+
+
+def find_clear_shade(picture: Image.Image) -> int | tuple[int, ...] | None:
+    """The shade or colour that is transparent in an open picture, as its pixels store it.
+
+    It is None for palettes and if there is none. A PNG file gives it with as many bits as a pixel
+    has. Pillow widens pixels of 2 and 4 bits to 8 and narrows colours of 16 bits to 8, but (at
+    least up to 13.0) not the transparent shade.
+    """
+    shade: Any = picture.info.get("transparency")
+    tile: Any = getattr(picture, "tile", None)
+    stored = tile[0][3] if tile else ""
+    if isinstance(shade, tuple):
+        return tuple(value >> 8 for value in shade) if stored == "RGB;16B" else shade
+    if not isinstance(shade, int) or not picture.mode.startswith(("1", "L", "I")):
+        return None
+    largest = {"L;2": 3, "L;4": 15}.get(stored, 255) if isinstance(stored, str) else 255
+    return shade * (255 // largest) if shade <= largest else shade
 
 
 def choose_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:

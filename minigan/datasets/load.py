@@ -4,11 +4,18 @@ The idea
     `load_dataset` takes the path given by `--data` and returns images of one size, as bytes, with
     their labels if there are any. The path may be
 
-        a folder of IDX files     named like those of MNIST (see idx.py) or Fashion-MNIST
+        a folder of IDX files     named like those of MNIST, or nearly so (see idx.py)
         one IDX file of images    labels: the file with "labels" in its name instead of "images"
-        a .npy or .npz file       NumPy arrays of bytes: `images` and, optionally, `labels`,
-                                  `test_images` and `test_labels`
-        a folder of pictures      see images.py; labels: the sub-folders, if all pictures are in one
+        a .npy or .npz file       see numpy_files.py
+        .mat, .h5, .hdf5          see matlab.py
+        .csv, .csv.gz, .parquet   see tables.py
+        a folder of pictures      see images.py and files.py; labels: the sub-folders
+        a .zip of pictures        the same
+        a folder of one data set  in the files above: the file with "train" in its name, or the only
+
+    If a file has "train" in its name and no test images in it, the test images come from the file
+    beside it with "test" or "val" instead. If it has no labels, they come from the file with
+    "labels" instead of "images" (or "y" instead of "x").
 
     A label is a number: the position of the class in the sorted list of class names. Numbers in
     names are sorted by their values, 2 before 10.
@@ -28,7 +35,7 @@ Shapes
 >>> import tempfile
 >>> path = Path(tempfile.mkdtemp()) / "dots.npz"
 >>> colours = ["red", "blue", "red", "red", "blue"]
->>> np.savez(path, images=np.zeros((5, 8, 8), "uint8"), labels=colours)
+>>> np.savez(path, images=np.eye(8, dtype="uint8")[None].repeat(5, axis=0) * 255, labels=colours)
 >>> data = load_dataset(path)
 >>> data.images.shape, data.names, np.bincount(data.labels).tolist()
 ((5, 8, 8), ['blue', 'red'], [2, 3])
@@ -38,28 +45,29 @@ Shapes
 
 import math
 import zipfile
+from collections import Counter
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from minigan.datasets.files import find_files
 from minigan.datasets.idx import (
+    SHA256,
     SHIPPED,
-    TEST_IMAGES,
-    TEST_LABELS,
-    TRAIN_IMAGES,
     TRAIN_LABELS,
-    find_idx,
+    find_idx_files,
     load_images,
     load_labels,
     read_idx,
 )
 from minigan.datasets.images import PICTURE_SUFFIXES, read_pictures
+from minigan.datasets.labels import convert_labels
+from minigan.datasets.matlab import HDF5_MAGIC, read_hdf5, read_mat
 from minigan.datasets.names import join_names, natural_key, split_names
+from minigan.datasets.numpy_files import NPY_MAGIC, ZIP_MAGIC, read_numpy
 from minigan.datasets.pixels import (
-    DAMAGE,
-    MAX_BYTES,
     MAX_PIXELS,
     MAX_SIDE,
     DataError,
@@ -67,36 +75,43 @@ from minigan.datasets.pixels import (
     shorten_list,
     size_fits,
 )
+from minigan.datasets.raw import RawData, sibling, square_side
+from minigan.datasets.tables import CSV_SUFFIXES, PARQUET_SUFFIXES, read_csv, read_parquet
+from minigan.datasets.value_range import convert_to_bytes
 
-ARRAY_NAMES = [  # of the arrays in a .npz file: minigan's, and those in common use
-    ("images", "labels", "test_images", "test_labels"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-    ("x_train", "y_train", "x_test", "y_test"),
-]
-ZIP_MAGIC, NPY_MAGIC = b"PK", b"\x93NUMPY"
-Arrays = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None, np.ndarray | None]
+TABLE_SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
+ARRAY_SUFFIXES = ".npy", ".npz", ".mat", ".h5", ".hdf5", ".hdf"
+PACKED_SUFFIXES = ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar"
 
 
 class Dataset(NamedTuple):
-    """Images with their labels, class names and test images."""
+    """Images with their labels, and images for evaluation."""
 
-    images: np.ndarray  # (N, H, W), or (N, H, W, 3) in colour, uint8
-    labels: np.ndarray | None  # (N,) positions in `names`
-    names: list[str]  # of the classes; empty without labels
+    images: np.ndarray  # (N, H, W) or (N, H, W, 3), uint8
+    labels: np.ndarray | None  # (N,), positions in `names`
+    names: list[str]  # of the classes
     test: np.ndarray | None  # images for evaluation only, never used for training
     test_labels: np.ndarray | None
     notes: list[str]  # what the user should know, in sentences
 
 
-def load_dataset(path: Path, *, classes: str = "", size: int = 0, strict: bool = False) -> Dataset:
+def load_dataset(
+    path: Path,
+    *,
+    classes: str = "",
+    size: int = 0,
+    strict: bool = False,
+    value_range: tuple[float, float] | None = None,
+    transpose: bool = False,
+) -> Dataset:
     """Load the Dataset at a path.
 
     With `classes`, such as "3,8", only images of these classes are returned (`split_names`). With
-    `size`, images are scaled and cropped to size x size pixels. Raises DataError if the data cannot
-    be used or, if `strict` is set, if any picture cannot be read.
+    `size`, images are scaled and cropped to size x size pixels. `value_range` are the values that
+    become black and white. With `transpose`, rows and columns of every image are exchanged. Raises
+    DataError if the data cannot be used or, if `strict` is set, if any picture cannot be read.
     """
     path = Path(path)
-    notes: list[str] = []
     if not (path.is_dir() or path.is_file()):
         problem = "is not a file or folder" if path.exists() else "does not exist"
         if path.resolve() == SHIPPED:
@@ -105,35 +120,154 @@ def load_dataset(path: Path, *, classes: str = "", size: int = 0, strict: bool =
                 " train on images of your own with --data"
             )
         raise DataError(
-            f"{path} {problem}: name a folder of images, an IDX file, or a .npy or .npz file"
+            f"{path} {problem}: name a folder of images, or a file of an IDX, NumPy, MATLAB, HDF5,"
+            " CSV, Parquet or zip format"
         )
     if size and not size_fits(size, size):
         raise DataError(
             f"--size {size} is too large: at most {math.isqrt(MAX_PIXELS // 3)}, or"
             f" {math.isqrt(MAX_PIXELS)} for grey images"
         )
-    is_idx = bool(find_idx(path, TRAIN_IMAGES)) if path.is_dir() else not is_numpy(path)
-    found: Arrays
-    if path.is_dir() and not is_idx:
-        images, labels, notes = read_pictures(path, size=size, strict=strict)
-        found = images, labels, None, None
-    elif path.is_dir():
-        found = read_idx_folder(path)
-    else:
-        found = read_idx_file(path) if is_idx else read_arrays(path)
-    train, test = check_images(path, size, *found[:2]), check_images(path, size, *found[2:])
-    assert train is not None  # every reader returns images or raises DataError
-    if test and test[0].shape[1:] != train[0].shape[1:]:
-        raise DataError(
-            f"{path} holds images of {format_shape(train[0].shape[1:])}, but test images of"
-            f" {format_shape(test[0].shape[1:])}"
-        )
+    raw, is_idx = read_raw(path, size=size, strict=strict, value_range=value_range)
+    notes = list(raw.notes)
+    if raw.images_are_bytes:
+        value_range = 0, 255
+    train = check_images(path, raw.images, raw.labels, size, value_range, notes=notes)
+    test: tuple[np.ndarray, np.ndarray | None] | None = None
+    if raw.test is not None:  # notes are about the training images
+        test = check_images(path, raw.test, raw.test_labels, size, value_range, notes=[])
+        if test[0].shape[1:] != train[0].shape[1:]:
+            raise DataError(
+                f"{path} holds images of {format_shape(train[0].shape[1:])}, but test images of"
+                f" {format_shape(test[0].shape[1:])}"
+            )
     if not is_idx:
         train, test = shuffled(*train), shuffled(*test) if test else None
+    if transpose:
+        train = train[0].swapaxes(1, 2).copy(), train[1]
+        test = (test[0].swapaxes(1, 2).copy(), test[1]) if test else None
+    elif "emnist" in path.name.lower():
+        notes.append("EMNIST is published with rows and columns exchanged: --transpose turns it")
     images, labels = train
     test_images, test_labels = test or (None, None)
     data = number_labels(images, labels, test_images, test_labels, notes)
     return select_classes(data, classes, path) if classes else data
+
+
+def read_raw(path: Path, **settings: Any) -> tuple[RawData, bool]:
+    """(what is at the path, whether it is already shuffled, as IDX data sets are)."""
+    if path.is_dir():
+        if files := find_idx_files(path):
+            return read_idx_files(path, files), True
+        file = find_data_file(path)
+        if not file:
+            return read_pictures(path, **settings), False
+        path = file
+    name = path.name.lower()
+    if name.endswith(PARQUET_SUFFIXES):
+        return read_parquet(path, **settings), False
+    start = first_bytes(path)
+    if start.startswith(ZIP_MAGIC) and not has_arrays(path):
+        return read_pictures(path, **settings), False
+    if name.endswith(PICTURE_SUFFIXES):
+        raise DataError(f"{path} is a single picture: name the folder that contains it")
+    if name.endswith(PACKED_SUFFIXES):
+        raise DataError(f"{path} is an archive: unpack it, and name the file or folder in it")
+    raw = read_file(path)
+    notes = list(raw.notes)
+    if raw.labels is None:
+        for old, new in (["images", "image", "imgs"], "labels"), (["x"], "y"):
+            if beside := sibling(path, old, new):
+                notes.append(f"the labels are in {beside.name}")
+                raw = raw._replace(labels=read_labels(beside))
+    if raw.test is None:
+        for new in "test", "t10k", "val", "valid", "validation":
+            if beside := sibling(path, ["train", "training"], new):
+                notes.append(f"the results are compared with the images in {beside.name}")
+                test = read_raw(beside, **settings)[0]
+                raw = raw._replace(test=test.images, test_labels=test.labels)
+                break
+    is_idx = start[:2] in (b"\0\0", b"\x1f\x8b") and not name.endswith(CSV_SUFFIXES)
+    return raw._replace(notes=notes), is_idx
+
+
+def read_file(path: Path) -> RawData:
+    """Read a single file of arrays or a table, recognised by its first bytes or its suffix."""
+    name, start = path.name.lower(), first_bytes(path)
+    if name.endswith(".mat"):
+        return read_mat(path)
+    if start.startswith(HDF5_MAGIC):
+        return read_hdf5(path)
+    if start.startswith((NPY_MAGIC, ZIP_MAGIC)):
+        return read_numpy(path)
+    if name.endswith(CSV_SUFFIXES):
+        return read_csv(path)
+    return RawData(read_idx(path))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """The array in a file that holds nothing but labels. Raises DataError."""
+    raw = read_file(path)
+    return raw.images if raw.labels is None else raw.labels
+
+
+def first_bytes(path: Path) -> bytes:
+    """The beginning of a file. Raises DataError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(HDF5_MAGIC))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def has_arrays(path: Path) -> bool:
+    """Whether a zip archive is a .npz file; one that is damaged counts as such."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return True
+
+
+def find_data_file(folder: Path) -> Path | None:
+    """The file of training images in a folder with arrays or tables and no pictures, or None.
+
+    Raises DataError if several files could be it.
+    """
+    data = (*TABLE_SUFFIXES, *ARRAY_SUFFIXES)
+    found = find_files(folder, {*data, ".gz", *PICTURE_SUFFIXES}, Counter())
+    names = [file.path.name.lower() for file in found]
+    if any(name.endswith(PICTURE_SUFFIXES) for name in names):
+        return None
+    files = [folder / file.path for file, name in zip(found, names) if name.endswith(data)]
+    if len(files) > 1:
+        images = [path for path in files if "label" not in path.name.lower()]
+        files = [path for path in images if "train" in path.name.lower()] or images
+        firsts = [path for path in files if "-00000-of-" in path.name]
+        files = firsts if len(firsts) == 1 else files
+    if len(files) > 1:
+        raise DataError(
+            f"{folder} holds several files of data: name one of them, such as"
+            f" {shorten_list(files, 3)}"
+        )
+    return files[0] if files else None
+
+
+def read_idx_files(folder: Path, files: dict[tuple[str, str], Path]) -> RawData:
+    """Read the IDX files of a data set in a folder, those of MNIST with their hashes."""
+
+    def read(part, kind):
+        path = files.get((part, kind))
+        if path is None:
+            return None
+        if path.name.removesuffix(".gz") in SHA256:
+            return (load_images if kind == "images" else load_labels)(
+                folder, path.name.removesuffix(".gz")
+            )
+        return read_idx(path)
+
+    images = read("train", "images")
+    return RawData(images, read("train", "labels"), read("test", "images"), read("test", "labels"))
 
 
 def shuffled(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -210,16 +344,25 @@ def select_classes(data: Dataset, classes: str, path: Path) -> Dataset:
 
 
 def check_images(
-    path: Path, size: int, images: np.ndarray | None, labels: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Check and convert (images, labels); None if there are no images.
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    size: int,
+    value_range: tuple[float, float] | None,
+    *,
+    notes: list[str],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Check and convert (images, labels), and append sentences for the user to `notes`.
 
-    The images returned are (N, H, W) or (N, H, W, 3), scaled to size x size unless size is 0, and
-    the labels are (N,). Raises DataError for other shapes, for images that are too large, and for
-    labels that do not match the images.
+    The images returned are (N, H, W) or (N, H, W, 3), uint8, scaled to size x size unless size is
+    0, and the labels are (N,). Raises DataError for other shapes, for values that may not be what
+    they seem, for images that are too large, and for labels that do not match the images.
     """
-    if images is None:
-        return None
+    if images.ndim == 2 and (side := square_side(images.shape[1])):
+        notes.append(
+            f"each row of {images.shape[1]} numbers is read as an image of {side} x {side} pixels"
+        )
+        images = images.reshape(-1, side, side)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.ndim != 3 and not (images.ndim == 4 and images.shape[3] == 3):
@@ -228,6 +371,7 @@ def check_images(
             " or (N, height, width, 3) in colour: try x.reshape(-1, height, width),"
             " x.transpose(0, 2, 3, 1) or x[..., :3]"
         )
+    images = convert_to_bytes(images, value_range, what=str(path), notes=notes)
     if size and images.shape[1:3] != (size, size):
         images = np.stack(
             [np.asarray(ImageOps.fit(Image.fromarray(image), (size, size))) for image in images]
@@ -239,133 +383,5 @@ def check_images(
             " use a smaller --size, such as 64, to scale and crop them"
         )
     if labels is not None:
-        labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-        if labels.shape != images.shape[:1]:
-            raise DataError(
-                f"{path} holds {len(images):,} images, but labels of shape {labels.shape}: each"
-                " image needs one label, unless all labels are omitted"
-            )
+        labels = convert_labels(labels, len(images), what=str(path), notes=notes)
     return images, labels
-
-
-def read_idx_folder(folder: Path) -> Arrays:
-    """(images, labels, test images, test labels) from a folder; None for missing ones."""
-    images = load_images(folder, TRAIN_IMAGES)
-    labels = load_labels(folder, TRAIN_LABELS) if find_idx(folder, TRAIN_LABELS) else None
-    test = load_images(folder, TEST_IMAGES) if find_idx(folder, TEST_IMAGES) else None
-    test_labels = load_labels(folder, TEST_LABELS) if find_idx(folder, TEST_LABELS) else None
-    return images, labels, test, test_labels
-
-
-def read_idx_file(path: Path) -> Arrays:
-    """(images, labels or None, None, None) from an IDX file and the file of its labels."""
-    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        raise DataError(f"{path} is a single picture: name the folder that contains it")
-    labels = read_idx(beside) if beside != path and beside.is_file() else None
-    return read_idx(path), labels, None, None
-
-
-def is_numpy(path: Path) -> bool:
-    """Whether a file begins like a .npy or .npz file."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(NPY_MAGIC)).startswith((NPY_MAGIC, ZIP_MAGIC))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def read_arrays(path: Path) -> Arrays:
-    """(images, labels, test images, test labels) from a .npy or .npz file; None for missing ones.
-
-    Nothing in the file is executed (no pickle), and array sizes are checked before memory is
-    allocated. Raises DataError.
-    """
-    try:
-        with open(path, "rb") as file:
-            files: dict[str, Any]
-            if file.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
-                zipped = zipfile.ZipFile(file)
-                files = {
-                    name.removesuffix(".npy"): zipped.open(name)
-                    for name in zipped.namelist()
-                    if name.endswith(".npy")
-                }
-                if not files:
-                    raise DataError(
-                        f"{path} is a zip file without arrays: if it holds pictures, unpack it"
-                        " and name the folder"
-                    )
-            else:
-                files = {"images": file}
-                file.seek(0)
-            headers = {name: read_header(part) for name, part in files.items()}
-            wanted = choose_arrays(path, headers)
-            images, labels, test, test_labels = (
-                read_body(
-                    files[name], headers[name], what=f"{path}: `{name}`", are_labels=are_labels
-                )
-                if name in files
-                else None
-                for name, are_labels in zip(wanted, (False, True, False, True))
-            )
-            return images, labels, test, test_labels
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    except DAMAGE as error:
-        reason = str(error).partition("\n")[0][:100] or type(error).__name__
-        raise DataError(f"{path} is damaged, or is not a NumPy file ({reason})") from None
-
-
-class ArrayHeader(NamedTuple):
-    """The header of a .npy file."""
-
-    shape: tuple[int, ...]
-    by_columns: bool  # whether the first index changes fastest
-    dtype: np.dtype
-
-
-def read_header(file: IO[bytes]) -> ArrayHeader:
-    """Read the header of an open .npy file."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return ArrayHeader(*np.lib.format.read_array_header_1_0(file))
-    return ArrayHeader(*np.lib.format.read_array_header_2_0(file))
-
-
-def choose_arrays(path: Path, headers: dict[str, ArrayHeader]) -> tuple[str, str, str, str]:
-    """Choose the names of (images, labels, test images, test labels) among the arrays of a file."""
-    known = next((names for names in ARRAY_NAMES if names[0] in headers), None)
-    if known:
-        return known
-    possible = [name for name, header in headers.items() if len(header.shape) in (3, 4)]
-    if len(possible) != 1:
-        raise DataError(
-            f"{path} holds {shorten_list(headers, 10)}: name the array of images `images`"
-        )
-    return (possible[0], *ARRAY_NAMES[0][1:])
-
-
-def read_body(file: BinaryIO, header: ArrayHeader, *, what: str, are_labels: bool) -> np.ndarray:
-    """Read the array after the header; `what` names it in errors. Raises DataError."""
-    shape, by_columns, dtype = header
-    if are_labels and dtype.kind not in "iubU":
-        raise DataError(f"{what} holds {dtype}, but labels must be integers or words")
-    if not are_labels and dtype != np.uint8:
-        raise DataError(
-            f"{what} holds {dtype}, but images must be bytes (uint8): save x.astype('uint8') if x"
-            " is in [0, 255], or (255 * x).astype('uint8') if it is in [0, 1]"
-        )
-    size = math.prod(shape) * dtype.itemsize
-    if not 0 < size <= MAX_BYTES:
-        raise DataError(
-            f"{what} has the shape {shape}, which is empty or more than {MAX_BYTES >> 30} GB"
-        )
-    content = file.read(size)
-    if len(content) < size:
-        raise DataError(
-            f"{what} should hold {size:,} bytes but holds only {len(content):,}: is it truncated?"
-        )
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")

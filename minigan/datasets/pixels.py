@@ -1,4 +1,4 @@
-"""Pixels: permitted image sizes, and the scaling of bytes to floating-point numbers.
+"""Pixels: permitted image sizes, the scaling of bytes to floating-point numbers, and averages.
 
 Scaling
     A generator that ends with tanh produces numbers in [-1, 1]. The discriminator must receive real
@@ -63,6 +63,27 @@ def scale(images: Array, dtype: str | np.dtype = "float32", pixel_min: float = -
 def unscale(x: Array, pixel_min: float = -1.0) -> Array:
     """Scale numbers in [pixel_min, 1], of any shape, to [0, 1]; values outside are clipped."""
     return ((x - pixel_min) / (1 - pixel_min)).clip(0, 1)
+
+
+def pixel_features(images: np.ndarray, shape: tuple[int, ...], *, size: int = 8) -> np.ndarray:
+    """Simple features of images (N, ...): each image averaged down to size x size pixels.
+
+    `shape` is that of an image, (H, W) or (H, W, 3). Returns (N, size * size), or three times as
+    many columns in colour; a side shorter than `size` is kept.
+    """
+    height, width, channels = (*shape, 1)[:3]
+    planes = images.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+    small = averaging_matrix(height, size) @ planes @ averaging_matrix(width, size).T
+    return small.reshape(len(images), -1)
+
+
+def averaging_matrix(n: int, size: int) -> np.ndarray:
+    """A matrix (min(size, n), n) whose rows average adjacent intervals of n pixels."""
+    edges = np.linspace(0, n, min(size, n) + 1).round().astype(int)
+    rows = np.zeros((len(edges) - 1, n), "float32")
+    for row, start, end in zip(rows, edges, edges[1:]):
+        row[start:end] = 1 / (end - start)
+    return rows
 
 
 def size_fits(height: int, width: int, channels: int = 1) -> bool:

@@ -50,6 +50,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from minigan.console import is_terminal
 from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_labels
 from minigan.datasets.pixels import DataError, scale
 from minigan.nn.activations import ReLU
@@ -131,7 +132,7 @@ def train_classifier(
     rng = np.random.default_rng(seed)
     net, averaged = make(rng), make(rng)
     optimizer, average = Adam(net.theta), ExponentialMovingAverage(averaged.theta, 0.999)
-    steps, show = len(images) // batch_size, sys.stderr.isatty()
+    steps, show = len(images) // batch_size, is_terminal(sys.stderr)
     for epoch in tqdm(range(epochs), "training the classifier", disable=not show, unit=" epochs"):
         order = rng.permutation(len(images))
         for i in range(steps):

@@ -23,7 +23,7 @@ import csv
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from minigan.figures.plots import format_number, new_figure, set_log_scale
 from minigan.training.run_folder import RunError
@@ -53,8 +53,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     """Read the results of a run as a dict.
 
     "recipe" is the name of its recipe, "seed" a number, "data" a tuple that identifies the training
-    images, "history" {column: list of numbers}, and "metrics" {name: number}, which is empty if the
-    run was not evaluated. If it was, "measured" says how the metrics were computed.
+    images, as "fingerprint" does, "history" {column: list of numbers}, and "metrics" {name:
+    number}, which is empty if the run was not evaluated. If it was, "measured" says how the metrics
+    were computed.
 
     Raises RunError if a file is missing or was not written by training.
     """
@@ -71,6 +72,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
         run["data"] = tuple(settings.get(name) for name in ("data", "classes", "size", "n_images"))
+        run["fingerprint"] = settings.get("fingerprint")
         run["recipe"], run["seed"] = str(settings["recipe"]["name"]), int(settings["seed"])
         path = folder / "metrics.json"
         if path.is_file():
@@ -100,6 +102,12 @@ def read_history(path: Path) -> dict[str, list[float]]:
     return history
 
 
+def used_same_images(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two runs, as read_run returns them, used the same images, also after a move."""
+    fingerprint = one.get("fingerprint")
+    return one["data"] == other["data"] or fingerprint == other.get("fingerprint") is not None
+
+
 def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python demo.py") -> str:
     """Format {name: result of read_run} as a table with a line for each run, and notes below it.
 
@@ -121,7 +129,8 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
             f" {format_number(fd[-1], 2):>8} {format_number(min(fd), 2):>8}"
             + "".join(f"{format_number(metrics[m], 3) if m in metrics else '-':>10}" for m in shown)
         )
-    if len({run["data"] for run in runs.values()}) > 1:
+    first = next(iter(runs.values()))
+    if not all(used_same_images(first, run) for run in runs.values()):
         lines.append(
             "note: the runs were trained on different images, so their FDs cannot be compared"
         )
@@ -138,9 +147,15 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
     return "\n".join(lines)
 
 
-def plot_comparison(runs: dict[str, dict[str, Any]]) -> Any:
-    """A figure of FD against seconds, and losses and scores against epochs; one colour per run."""
-    figure = new_figure(13, 4)
+def save_curves_of_runs(runs: dict[str, dict[str, Any]], path: Path | BinaryIO) -> None:
+    """Save the figure of plot_comparison as a PNG file."""
+    with new_figure(13, 4) as figure:
+        plot_comparison(figure, runs)
+        figure.canvas.print_png(path)
+
+
+def plot_comparison(figure: Any, runs: dict[str, dict[str, Any]]) -> None:
+    """Plot FD against seconds, and losses and scores against epochs; one colour per run."""
     distance, losses, scores = figure.subplots(1, 3)
     for i, (name, run) in enumerate(runs.items()):
         history, style = run["history"], {"color": f"C{i % 10}", "marker": "o", "markersize": 2.5}
@@ -161,4 +176,3 @@ def plot_comparison(runs: dict[str, dict[str, Any]]) -> Any:
     for axes in distance, losses, scores:
         axes.grid(alpha=0.2)
     distance.legend(frameon=False)
-    return figure

@@ -44,16 +44,15 @@ Which units have stopped working?  (the table)
 """
 
 import copy
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import load_dataset
-from minigan.datasets.pixels import DataError, scale
+from minigan.datasets.pixels import scale
 from minigan.figures.plots import new_figure, save_weights
 from minigan.gan.latents import sample_latents
 from minigan.gan.losses import GAN_LOSSES
@@ -63,7 +62,8 @@ from minigan.nn.activations import LeakyReLU
 from minigan.nn.conv import Conv2d
 from minigan.nn.optim import NoOpOptimizer
 from minigan.nn.sequential import Sequential
-from minigan.training.run_folder import class_names, image_shape, load_model
+from minigan.training.run_data import load_run_data
+from minigan.training.run_folder import RunFiles, class_names, image_shape, load_model
 from minigan.training.state import GAN
 
 PICTURES = ("inspect-weights.png", "inspect-generator.png", "inspect-discriminator.png")
@@ -91,31 +91,31 @@ class UnitCounts(NamedTuple):
     always: int  # units that are always positive
 
 
-def inspect_layers(folder: Path, steps: int = 100) -> dict[str, list[UnitCounts]]:
-    """Write the PICTURES into the folder of a run.
+def inspect_layers(
+    folder: Path,
+    steps: int = 100,
+    *,
+    path: Path | None = None,
+    files: RunFiles | None = None,
+) -> dict[str, list[UnitCounts]]:
+    """Write the PICTURES into the folder of a run; `path` is the new place of its data, if any.
 
     Returns {"generator": counts, "discriminator": counts} (see `count_units`).
-    Raises RunError or DataError if the run or its data cannot be used.
+    Raises RunError or DataError if the run or its data cannot be used, or if its folder cannot be
+    written. With `files`, these remember what could not be written, and the counts are returned.
     """
-    folder = Path(folder)
+    folder, given = Path(folder), files
+    files = files or RunFiles(folder)
     settings, recipe, vectors = load_model(folder)
-    path = SHIPPED if settings["digits"] else Path(settings["data"])
     names, shape = class_names(settings), image_shape(settings)
-    data = load_dataset(path, classes=settings.get("classes", ""), size=settings.get("size", 0))
+    data = load_run_data(folder, settings, path)
     images, labels = data.images, data.labels if recipe.conditional else None
-    if images.shape != (settings["n_images"], *shape) or (
-        recipe.conditional and data.names != names
-    ):
-        raise DataError(
-            f"{path} holds other images than those that {folder} was trained on: restore them to"
-            " inspect it"
-        )
     gan = GAN(recipe, images, labels=labels, n_classes=len(names), seed=settings["seed"])
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(images), IMAGES_COUNTED)
     z = sample_latents(recipe, rng, IMAGES_COUNTED)
     real = scale(images[chosen], recipe.dtype, recipe.pixel_min)
-    labels = None if gan.labels is None else gan.labels[chosen]
+    labels = None if gan.labels is None else gan.one_hot[gan.labels[chosen]]
     n = recipe.batch_size
     batch = {"real": real[:n], "z": z[:n], "labels": None if labels is None else labels[:n]}
 
@@ -130,10 +130,15 @@ def inspect_layers(folder: Path, steps: int = 100) -> dict[str, list[UnitCounts]
     for net, name in (G, "generator"), (D, "discriminator"):
         net.theta[...], net.buffers[...] = vectors[name], vectors[name + "_state"]
     samples["at the end"] = sample_layers(G, D, recipe, **batch)
-    save_weight_images(G, D, shape, folder / "inspect-weights.png")
+    files.save("inspect-weights.png", lambda file: save_weight_images(G, D, shape, file))
     for name in "generator", "discriminator":
         of_network = {when: layers[name] for when, layers in samples.items()}
-        save_histograms(of_network, name, folder / f"inspect-{name}.png")
+        files.save(
+            f"inspect-{name}.png",
+            functools.partial(save_histograms, of_network, name),
+        )
+    if given is None:
+        files.check()
 
     half = IMAGES_COUNTED // 2
     labels_G = labels_D = None
@@ -291,7 +296,9 @@ def largest_kernels(kernels: np.ndarray) -> np.ndarray:
     return kernels[np.argsort(-sizes, kind="stable")[:UNITS_SHOWN]]
 
 
-def save_weight_images(G: Sequential, D: Sequential, shape: tuple[int, ...], path: Path) -> None:
+def save_weight_images(
+    G: Sequential, D: Sequential, shape: tuple[int, ...], path: Path | BinaryIO
+) -> None:
     """Save inspect-weights.png, with D's first layer and G's last layer."""
     first = next(layer for layer in D.layers if "W" in layer.param_names)
     last = next(layer for layer in reversed(G.layers) if "W" in layer.param_names)
@@ -315,35 +322,38 @@ def save_weight_images(G: Sequential, D: Sequential, shape: tuple[int, ...], pat
     )
 
 
-def save_histograms(samples: dict[str, list[LayerSample]], name: str, path: Path) -> None:
+def save_histograms(
+    samples: dict[str, list[LayerSample]], name: str, path: Path | BinaryIO
+) -> None:
     """Save inspect-generator.png or inspect-discriminator.png, from {when: samples of the layers}.
 
     There is a row for each layer and a colour for each time; the last time is red.
     """
-    from matplotlib import colormaps
-
     layers = [sample.layer for sample in next(iter(samples.values()))]
-    colours = [
-        colormaps["viridis_r"](0.1 + 0.9 * i / (len(samples) - 1)) for i in range(len(samples) - 1)
-    ] + ["crimson"]
-    figure = new_figure(10, 1 + 1.6 * len(layers))
-    for row, (left, right) in enumerate(figure.subplots(len(layers), 2, squeeze=False)):
-        outputs = {when: some[row].outputs.astype("float64") for when, some in samples.items()}
-        dW = {when: some[row].dW.astype("float64") for when, some in samples.items()}
-        powers = {when: np.log10(abs(values[values != 0])) for when, values in dW.items()}
-        for axes, numbers in (left, outputs), (right, powers):
-            bins = np.histogram_bin_edges(np.concatenate(list(numbers.values())), 60)
-            for (when, values), colour in zip(numbers.items(), colours):
-                shares = np.histogram(values, bins)[0] / max(1, len(values))
-                axes.stairs(shares, bins, label=when, color=colour, linewidth=1.3)
-            axes.set(yscale="log", ylim=(1e-4, 1.5), ylabel="share")
-        left.set_title(f"{layers[row]}: outputs", fontsize=9)
-        right.set_title("log10 |dW|", fontsize=9)
-    figure.legend(
-        *left.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=len(samples),
-        frameon=False,
-    )
-    figure.suptitle(f"{name}, layer by layer", fontsize=11)
-    figure.canvas.print_png(path)
+    with new_figure(10, 1 + 1.6 * len(layers)) as figure:
+        from matplotlib import colormaps
+
+        colours = [
+            colormaps["viridis_r"](0.1 + 0.9 * i / (len(samples) - 1))
+            for i in range(len(samples) - 1)
+        ] + ["crimson"]
+        for row, (left, right) in enumerate(figure.subplots(len(layers), 2, squeeze=False)):
+            outputs = {when: some[row].outputs.astype("float64") for when, some in samples.items()}
+            dW = {when: some[row].dW.astype("float64") for when, some in samples.items()}
+            powers = {when: np.log10(abs(values[values != 0])) for when, values in dW.items()}
+            for axes, numbers in (left, outputs), (right, powers):
+                bins = np.histogram_bin_edges(np.concatenate(list(numbers.values())), 60)
+                for (when, values), colour in zip(numbers.items(), colours):
+                    shares = np.histogram(values, bins)[0] / max(1, len(values))
+                    axes.stairs(shares, bins, label=when, color=colour, linewidth=1.3)
+                axes.set(yscale="log", ylim=(1e-4, 1.5), ylabel="share")
+            left.set_title(f"{layers[row]}: outputs", fontsize=9)
+            right.set_title("log10 |dW|", fontsize=9)
+        figure.legend(
+            *left.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=len(samples),
+            frameon=False,
+        )
+        figure.suptitle(f"{name}, layer by layer", fontsize=11)
+        figure.canvas.print_png(path)

@@ -104,6 +104,8 @@ from typing import Any
 
 import numpy as np
 
+from minigan.datasets.pixels import pixel_features
+
 NEIGHBOURS = 3  # k
 ROWS_AT_ONCE = 1000  # rows of a distance matrix computed at once
 # rounding errors of squared distances, in units of eps |x|², with the eps of the dtype: at most 20,
@@ -160,27 +162,6 @@ def kid(real: np.ndarray, generated: np.ndarray, *, mean_real: float | None = No
     mean_real = mean_kernel(real) if mean_real is None else mean_real
     between = kernel_sum(real, generated) / (len(real) * len(generated))
     return mean_real + mean_kernel(generated) - 2 * between
-
-
-def pixel_features(images: np.ndarray, shape: tuple[int, ...], *, size: int = 8) -> np.ndarray:
-    """Features for images that are not digits: each image averaged down to size x size pixels.
-
-    `shape` is that of an image, (H, W) or (H, W, 3). Returns (N, size * size), or three times as
-    many columns in colour; a side shorter than `size` is kept.
-    """
-    height, width, channels = (*shape, 1)[:3]
-    planes = images.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
-    small = averaging_matrix(height, size) @ planes @ averaging_matrix(width, size).T
-    return small.reshape(len(images), -1)
-
-
-def averaging_matrix(n: int, size: int) -> np.ndarray:
-    """A matrix (min(size, n), n) whose rows average adjacent intervals of n pixels."""
-    edges = np.linspace(0, n, min(size, n) + 1).round().astype(int)
-    rows = np.zeros((len(edges) - 1, n), "float32")
-    for row, start, end in zip(rows, edges, edges[1:]):
-        row[start:end] = 1 / (end - start)
-    return rows
 
 
 def class_shares(p: np.ndarray) -> np.ndarray:

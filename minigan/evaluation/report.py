@@ -34,9 +34,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset
-from minigan.datasets.pixels import DataError, format_shape, scale
+from minigan.datasets.load import Dataset
+from minigan.datasets.pixels import DataError, scale
 from minigan.evaluation.classifier import Classifier, load_classifier
 from minigan.evaluation.legibility import READ_CONFIDENCE, load_conv_classifier, share_read
 from minigan.evaluation.memorisation import (
@@ -49,11 +48,18 @@ from minigan.evaluation.memorisation import (
 )
 from minigan.evaluation.metrics import Evaluator, nearest_neighbours
 from minigan.figures import plots
-from minigan.gan.latents import latent_grid, latent_walk, sample_latents
+from minigan.gan.latents import (
+    interpolate_latents,
+    latent_grid,
+    latent_walk,
+    one_hot,
+    sample_latents,
+)
 from minigan.gan.steps import with_labels
 from minigan.nn.losses import bce_with_logits
 from minigan.nn.sequential import Sequential
-from minigan.training.run_folder import class_names, image_shape, write_atomically
+from minigan.training.run_data import load_run_data
+from minigan.training.run_folder import RunFiles, class_count, class_names
 from minigan.training.sampling import (
     conditional_latents,
     generate,
@@ -101,27 +107,33 @@ def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
     )
 
 
-def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    folder: Path,
+    count: int = 10_000,
+    *,
+    seed: int = 0,
+    path: Path | None = None,
+    files: RunFiles | None = None,
+) -> dict[str, Any]:
     """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
 
-    Raises RunError or DataError if the run or its data cannot be used.
+    `path` is the new place of its data, if that has moved. Raises RunError or DataError if the run
+    or its data cannot be used, or if its folder cannot be written. With `files`, these remember
+    what could not be written, and the metrics are returned.
     """
-    folder = Path(folder)
+    folder, given = Path(folder), files
+    files = files or RunFiles(folder)
     settings, recipe, G, D = load_networks(folder)
-    path = SHIPPED if settings["digits"] else Path(settings["data"])
-    classes, shape = settings.get("classes", ""), image_shape(settings)
-    data = load_dataset(path, classes=classes, size=settings.get("size", 0))
-    if data.images.shape[1:] != shape:
-        raise DataError(
-            f"{path} holds other images than those of {format_shape(shape)} that {folder} was"
-            " trained on"
-        )
+    classes = settings.get("classes", "")
+    data = load_run_data(folder, settings, path)
     evaluator = make_evaluator(data, settings["digits"])
     if min(len(data.images), len(evaluator.images)) < 10:
-        raise DataError(f"{path} holds too few images to compare with: at least 10 are needed")
+        raise DataError(
+            f"{folder} was trained on too few images to compare with: at least 10 are needed"
+        )
 
     real = scale(data.images, pixel_min=0.0)
-    n_classes = len(class_names(settings))
+    n_classes = class_count(settings)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
     generated = generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min)
     generated = generated.astype("float32")
@@ -146,7 +158,7 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
         ):
             metrics[part]["read"] = share_read(second, images)
         metrics["read_by"] = describe_classifier(second)
-    if evaluator.classifier and labels is not None and data.labels is not None:
+    if evaluator.classifier and recipe.conditional and data.labels is not None:
         digits = np.array([int(name) for name in class_names(settings)])
         for part, images, requested in (
             ("run", generated, labels),
@@ -158,40 +170,44 @@ def evaluate(folder: Path, count: int = 10_000, *, seed: int = 0) -> dict[str, A
 
     if data.test is not None:
         parts = {"run": generated, "noise": noise}
-        path = folder / "memorisation.png"
-        compared = compare_with_training(parts, real, evaluator.images, path=path)
+        compared = compare_with_training(parts, real, evaluator.images, files=files)
         for part in "run", "real", "noise":
             metrics[part] |= compared.pop(part)
         metrics |= compared
 
-    if evaluator.shares is not None:
-        plots.save_classes(metrics["run"]["classes"], evaluator.shares, folder / "classes.png")
-    save_comparison(generated, real, evaluator, folder, rng=rng)
+    shares = evaluator.shares
+    if shares is not None:
+        classes = metrics["run"]["classes"]
+        files.save("classes.png", lambda file: plots.save_classes(classes, shares, file))
+    save_comparison(generated, real, evaluator, files, rng=rng)
 
     z = sample_latents(recipe, rng, 14)
     labels = None if labels is None else labels[:14]
-
-    def generate_first_class(z):  # (n, Z) -> images (n, H, W[, 3]), all of the same class
-        same = None if labels is None else np.full(len(z), labels[0])
-        return generate(G, conditional_latents(z, same, n_classes), recipe.pixel_min)
-
-    plots.save_grid(generate_first_class(latent_grid(z[:4], 10)), folder / "walk.png")
-    plots.save_walk(generate_first_class(latent_walk(z[:4], 20)), folder / "walk.gif")
     latents = conditional_latents(z, labels, n_classes)
-    plots.save_gradient(
-        generate(G, latents, recipe.pixel_min),
-        pixel_gradient(G, D, latents),
-        folder / "gradient.png",
-    )
+
+    corners = None
+    if labels is not None:  # corners of one class, or of any clusters
+        chosen = labels[[0] * 4 if recipe.conditional else slice(4)]
+        corners = one_hot(chosen, n_classes, recipe.dtype)
+    between = interpolate_latents(latent_grid, z[:4], corners, 10)
+    grid = generate(G, between, recipe.pixel_min)
+    files.save("walk.png", lambda file: plots.save_grid(grid, file))
+    between = interpolate_latents(latent_walk, z[:4], corners, 20)
+    walk = generate(G, between, recipe.pixel_min)
+    files.save("walk.gif", lambda file: plots.save_walk(walk, file))
+    images, gradient = generate(G, latents, recipe.pixel_min), pixel_gradient(G, D, latents)
+    files.save("gradient.png", lambda file: plots.save_gradient(images, gradient, file))
     text = json.dumps(metrics, indent=2) + "\n"
-    write_atomically(folder / "metrics.json", lambda file: file.write(text.encode()))
+    files.save("metrics.json", lambda file: file.write(text.encode()))
+    if given is None:
+        files.check()
     return metrics
 
 
 def compare_with_training(
-    parts: dict[str, np.ndarray], training: np.ndarray, held_out: np.ndarray, *, path: Path
+    parts: dict[str, np.ndarray], training: np.ndarray, held_out: np.ndarray, *, files: RunFiles
 ) -> dict[str, Any]:
-    """The metrics of memorisation.py, and its figure, which is saved at `path`.
+    """The metrics of memorisation.py, and its figure, which is saved in `files`.
 
     `parts` holds the images of "run" and "noise". "real" is added: training images, each compared
     with all images but itself. Images are (N, ...) in [0, 1].
@@ -206,7 +222,11 @@ def compare_with_training(
     for part, images in parts.items():
         images = images[: counts[part]].reshape(-1, training.shape[1])
         results[part] = memorisation(images, training, held_out)
-    plots.save_memorisation(results["run"].distances, held_out_distances, path)
+    distances = results["run"].distances
+    files.save(
+        "memorisation.png",
+        lambda file: plots.save_memorisation(distances, held_out_distances, file),
+    )
     metrics: dict[str, Any] = {
         "quantiles": list(QUANTILES),
         "held_out_distances": quantiles(held_out_distances),
@@ -243,19 +263,19 @@ def save_comparison(
     generated: np.ndarray,
     real: np.ndarray,
     evaluator: Evaluator,
-    folder: Path,
+    files: RunFiles,
     *,
     rng: np.random.Generator,
 ) -> None:
     """Save real-and-fake.png and neighbours.png, from images (N, H, W[, 3]) in [0, 1]."""
     chosen = real[rng.choice(len(real), 20, replace=len(real) < 20)]
-    picture = plots.stack_rows(chosen[:10], chosen[10:], generated[:10], generated[10:20])
-    plots.save_picture(picture, folder / "real-and-fake.png")
+    pairs = plots.stack_rows(chosen[:10], chosen[10:], generated[:10], generated[10:20])
+    files.save("real-and-fake.png", lambda file: plots.save_picture(pairs, file))
     some = generated[:14]
     by_pixels = nearest_neighbours(some.reshape(14, -1), real.reshape(len(real), -1))
     by_features = nearest_neighbours(evaluator.features(some), evaluator.features(real))
-    picture = plots.stack_rows(some, real[by_pixels], real[by_features])
-    plots.save_picture(picture, folder / "neighbours.png")
+    neighbours = plots.stack_rows(some, real[by_pixels], real[by_features])
+    files.save("neighbours.png", lambda file: plots.save_picture(neighbours, file))
 
 
 def pixel_gradient(G: Sequential, D: Sequential, latents: Any) -> np.ndarray:

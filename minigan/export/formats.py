@@ -19,7 +19,8 @@ The idea
 
     All exports contain the moving average of the generator's weights, in float32 for PyTorch and
     ONNX and rounded for the web page. In PyTorch and ONNX, the z of a conditional run has Z + C
-    numbers: the latents, then a 1 for the requested class and 0 for the others.
+    numbers: the latents, then a 1 for the requested class and 0 for the others. In a run with
+    clusters the 1 is for a cluster, chosen at random with the probabilities `shares`.
 
 >>> from minigan.nn.pooling import Upsample
 >>> Upsample(2).exported((7, 7, 64), (14, 14, 64))[0].torch
@@ -33,7 +34,7 @@ import numpy as np
 
 from minigan.nn.layer import Exported, Layer
 from minigan.nn.sequential import Sequential
-from minigan.training.run_folder import RunError, class_names
+from minigan.training.run_folder import RunError, class_count
 
 PARAMETER_NAMES = "weight", "bias", "running_mean", "running_var"  # PyTorch's
 CHANNELS_FIRST = "Permute(0, 3, 1, 2)"  # exported after a Reshape to images
@@ -84,5 +85,5 @@ def exported_operations(G: Sequential, latent_dim: int) -> list[Exported]:
 
 
 def latent_size(settings: dict, recipe: Any) -> int:
-    """The length of the exported generator's z: Z, plus the number of classes if conditional."""
-    return recipe.latent_dim + len(class_names(settings))
+    """The length of the exported generator's z: Z, plus the number of classes or clusters."""
+    return recipe.latent_dim + class_count(settings)

@@ -7,8 +7,8 @@ The idea
 
     The weights of G become float16, with 10 binary digits after the leading one. The relative error
     is at most 1/2048; for tiny numbers the absolute error is at most 3e-8. D only outputs a score,
-    so 8 bits per weight are enough for its matrices. (Other arrays, such as biases and the images
-    of labels, are small and become float16.) For each column
+    so 8 bits per weight are enough for its matrices W and its images of labels, E. (Other arrays,
+    such as biases, are small and become float16.) For each column
 
         scale = largest |W| / 127       q = W / scale, rounded: an integer from -127 to 127
 
@@ -59,7 +59,7 @@ from minigan.nn.layer import Layer
 from minigan.nn.reshape import ConcatLabels
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
-from minigan.training.run_folder import RunError, class_names, image_shape
+from minigan.training.run_folder import RunError, class_count, class_names, image_shape
 from minigan.training.sampling import conditional_latents, latents_and_labels
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -123,7 +123,7 @@ def pack_network(
             "to": y_shape,
         }
         for name in (*layer.param_names, *layer.buffer_names):
-            entry[name] = append_weights(layer, name, data, coarse=coarse and name == "W")
+            entry[name] = append_weights(layer, name, data, coarse=coarse and name in "WE")
         layers.append(entry)
     return layers
 
@@ -221,7 +221,7 @@ def web_page(settings: dict, recipe: Recipe, G: Sequential, D: Sequential) -> by
     """The web page of a run, given the result of load_networks. Raises RunError."""
     names, shape = class_names(settings), image_shape(settings)
     z, classes = latents_and_labels(settings, recipe, MEASURED_IMAGES, seed=0)
-    latents = conditional_latents(z, classes, len(names))
+    latents = conditional_latents(z, classes, class_count(settings))
     labels = latents[1] if isinstance(latents, tuple) else None
     images, logits = images_and_logits(G, D, z, labels)
 
@@ -235,6 +235,7 @@ def web_page(settings: dict, recipe: Recipe, G: Sequential, D: Sequential) -> by
         "noun": "digit" if settings["digits"] else "image",
         "Z": recipe.latent_dim,
         "classes": names,
+        "shares": [round(share, 6) for share in settings["shares"]] if classes is not None else [],
         "noise": recipe.noise,
         "pixelMin": recipe.pixel_min,
         "scores": scores,

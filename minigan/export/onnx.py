@@ -13,6 +13,7 @@ for each new batch size (docs/usage.md).
 """
 
 import copy
+import json
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ def onnx_file(settings: dict, recipe: Recipe, G: Sequential) -> bytes:
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opsets)
     model.doc_string = describe_inputs(settings, recipe)
+    if recipe.clusters:
+        helper.set_model_props(model, {"shares": json.dumps(settings["shares"])})
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -119,11 +122,16 @@ def constant_inputs(operation: Exported) -> list[tuple[str, np.ndarray]]:
 
 def describe_inputs(settings: dict, recipe: Recipe) -> str:
     """A description of z and images, in words."""
-    names = class_names(settings)
-    label = (
-        f"; then a 1 for the requested class and 0 for the others: {', '.join(map(repr, names))}"
-    )
+    names, label = class_names(settings), ""
+    if names:
+        classes = ", ".join(map(repr, names))
+        label = f"; then a 1 for the requested class and 0 for the others: {classes}"
+    elif recipe.clusters:
+        label = (
+            f"; then a 1 for one of {len(settings['shares'])} clusters and 0 for the others; the"
+            " probabilities of the clusters are in the metadata `shares`"
+        )
     return (
-        f"z: {recipe.latent_dim} latents, {recipe.noise}, of variance 1{label if names else ''}."
+        f"z: {recipe.latent_dim} latents, {recipe.noise}, of variance 1{label}."
         f" images: {image_shape(settings)}, in [0, 1]"
     )

@@ -24,7 +24,7 @@ def export_run(folder: Path, to: str, out: Path) -> dict[Path, bytes]:
         if to == "onnx":
             return {out: onnx_file(settings, recipe, G)}
         return {
-            out: state_dict(recipe, G),
+            out: state_dict(settings, recipe, G),
             out.with_suffix(".py"): loader_script(settings, recipe, G, out.name),
         }
     except ImportError as error:

@@ -6,6 +6,8 @@ The idea
     layers, loads the file, and generates images.
 """
 
+import json
+
 import numpy as np
 
 from minigan.export.formats import PARAMETER_NAMES, exported_operations
@@ -25,8 +27,10 @@ class Permute(nn.Module):  # minigan's images are (N, H, W, C), PyTorch's (N, C,
 """
 
 
-def state_dict(recipe: Recipe, G: Sequential) -> bytes:
+def state_dict(settings: dict, recipe: Recipe, G: Sequential) -> bytes:
     """A safetensors file with the state dict of the equivalent PyTorch layers.
+
+    The shares of the clusters, if there are any, are in its metadata.
 
     Raises ImportError without safetensors, and RunError if a layer cannot be exported.
     """
@@ -39,7 +43,7 @@ def state_dict(recipe: Recipe, G: Sequential) -> bytes:
         if "nn.BatchNorm" in operation.torch:
             # PyTorch expects its count of training steps, which has no effect here
             state[f"{i}.num_batches_tracked"] = np.array(0)
-    return save(state)
+    return save(state, {"shares": json.dumps(settings["shares"])} if recipe.clusters else None)
 
 
 def loader_script(settings: dict, recipe: Recipe, G: Sequential, name: str) -> bytes:
@@ -55,18 +59,24 @@ def loader_script(settings: dict, recipe: Recipe, G: Sequential, name: str) -> b
     if recipe.noise == "half-binary":
         half = recipe.latent_dim // 2
         halves = f"\nz[:, {half}:] = 1 - 2 * (z[:, {half}:] < 0).float()"
+    imports = "import torch\nfrom safetensors.torch import load_file\nfrom torch import nn"
     labels, names = "", class_names(settings)
     if names:
         labels = (
             f"\nz = torch.cat([z, torch.eye({len(names)})[torch.arange(100) % {len(names)}]], 1)"
             f"  # one column per class: {', '.join(map(repr, names))}"
         )
+    elif recipe.clusters:
+        imports = f"import json\n\n{imports}\nfrom safetensors import safe_open"
+        labels = f"""
+# one column per cluster of similar training images, chosen as often as in training
+with safe_open({name!r}, "pt") as file:
+    shares = torch.tensor(json.loads(file.metadata()["shares"]))
+z = torch.cat([z, torch.eye(len(shares))[shares.multinomial(100, replacement=True)]], 1)"""
     images = "((G(z) + 1) / 2)" if recipe.pixel_min else "G(z)"
     return f"""# The generator of a minigan run in PyTorch.
 # Needs torch and safetensors, and {name} in the current folder.
-import torch
-from safetensors.torch import load_file
-from torch import nn
+{imports}
 {PERMUTE if "Permute" in modules else ""}
 G = nn.Sequential({modules[:-1]})
 G.load_state_dict(load_file({name!r}))

@@ -15,8 +15,11 @@ Shapes
 (62, 92)
 """
 
+import contextlib
 import math
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -91,15 +94,54 @@ def save_walk(images: np.ndarray, path: Path | BinaryIO, *, zoom: int = 5) -> No
     frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=80, loop=0)
 
 
-def new_figure(width: float, height: float) -> Any:
-    """A matplotlib figure of that size in inches; figure.canvas.print_png(path) writes it."""
-    # imported here, because matplotlib is slow to import and not every command needs it
+@contextlib.contextmanager
+def new_figure(width: float, height: float) -> Iterator[Any]:
+    """A context with a matplotlib figure of that size in inches, drawn in matplotlib's own style.
+
+    figure.canvas.print_png(path) writes it. Figures are always made and written within the context,
+    because a user's settings (a font that is missing, LaTeX) would otherwise apply to them.
+    """
+    matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)  # becomes figure.canvas
-    return figure
+    with matplotlib.style.context("default"):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)  # becomes figure.canvas
+        yield figure
+
+
+def import_matplotlib() -> Any:
+    """The module matplotlib, whatever the environment variable MPLBACKEND says.
+
+    Notebooks set MPLBACKEND for all programs that they start. Where the backend that it names is
+    not installed, importing matplotlib fails, and minigan needs no backend but Agg. The backend is
+    therefore chosen after the import, so that a notebook in this process still has its own.
+    """
+    # imported here, because matplotlib is slow to import and not every command needs it
+    new = "matplotlib" not in sys.modules
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+        import matplotlib.style
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if new and backend:
+        with contextlib.suppress(ValueError):  # it is not installed
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
+
+
+def draw_test_figure() -> None:
+    """Draw a small figure and discard it; raises whatever error prevents that.
+
+    A run calls this before its first step, because its own figures are drawn after its last one.
+    """
+    with new_figure(2, 2) as figure:
+        figure.add_subplot().plot([1, 2], label="$10^2$")
+        figure.legend()
+        figure.canvas.draw()
 
 
 def save_curves(
@@ -116,30 +158,30 @@ def save_curves(
     `columns` maps the names of the columns to labels, and `lines` maps the heights of horizontal
     reference lines to labels.
     """
-    figure = new_figure(7, 4)
-    axes = figure.add_subplot()
-    epochs = [row["epoch"] for row in history]
-    for name, label in columns.items():
-        axes.plot(epochs, [row[name] for row in history], marker="o", markersize=3, label=label)
-    for height, label in lines.items():
-        axes.axhline(height, color="grey", linewidth=1, linestyle="--")
-        axes.annotate(
-            label,
-            (1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
-            textcoords="offset points",
-            ha="right",
-            color="grey",
-            fontsize=9,
-        )
-    axes.set(xlabel="epoch", ylabel=ylabel)
-    if yscale == "log":
-        set_log_scale(axes)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.2)
-    figure.canvas.print_png(path)
+    with new_figure(7, 4) as figure:
+        axes = figure.add_subplot()
+        epochs = [row["epoch"] for row in history]
+        for name, label in columns.items():
+            axes.plot(epochs, [row[name] for row in history], marker="o", markersize=3, label=label)
+        for height, label in lines.items():
+            axes.axhline(height, color="grey", linewidth=1, linestyle="--")
+            axes.annotate(
+                label,
+                (1, height),
+                xycoords=("axes fraction", "data"),
+                xytext=(-4, 3),
+                textcoords="offset points",
+                ha="right",
+                color="grey",
+                fontsize=9,
+            )
+        axes.set(xlabel="epoch", ylabel=ylabel)
+        if yscale == "log":
+            set_log_scale(axes)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.2)
+        figure.canvas.print_png(path)
 
 
 def set_log_scale(axes: Any) -> None:
@@ -218,49 +260,52 @@ def save_scores(history: list[dict], path: Path, *, real_label: float = 1.0) -> 
     )
 
 
-def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path) -> None:
+def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path | BinaryIO) -> None:
     """Save classes.png: the share of each digit, (10,), among generated and among test images."""
-    figure, digits = new_figure(7, 3.5), np.arange(10)
-    axes = figure.add_subplot()
-    axes.bar(digits - 0.2, generated, 0.4, label="generated images")
-    axes.bar(digits + 0.2, real, 0.4, label="real test images", color="lightgrey")
-    axes.set(xlabel="digit, as classified", ylabel="share of the images", xticks=digits)
-    axes.legend(frameon=False)
-    figure.canvas.print_png(path)
+    digits = np.arange(10)
+    with new_figure(7, 3.5) as figure:
+        axes = figure.add_subplot()
+        axes.bar(digits - 0.2, generated, 0.4, label="generated images")
+        axes.bar(digits + 0.2, real, 0.4, label="real test images", color="lightgrey")
+        axes.set(xlabel="digit, as classified", ylabel="share of the images", xticks=digits)
+        axes.legend(frameon=False)
+        figure.canvas.print_png(path)
 
 
-def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path) -> None:
+def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path | BinaryIO) -> None:
     """Save memorisation.png: how far generated and held-out images are from the training images.
 
     Both arrays, (N,) and (M,), hold distances to the nearest training image. Below the histograms
     are two bars from the 5 % quantile to the 95 % quantile, which are thicker between the quartiles
     and have a white mark at the median.
     """
-    figure = new_figure(7, 4.5)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
-    bins = np.linspace(0, max(generated.max(), held_out.max()), 40)
-    for y, name, distances, colour in (
-        (1, "generated images", generated, "C0"),
-        (0, "held-out real images", held_out, "grey"),
-    ):
-        weights = np.full(len(distances), 100 / len(distances))
-        above.hist(distances, bins, weights=weights, histtype="stepfilled", alpha=0.4, color=colour)
-        low, first, median, third, high = np.quantile(distances, [0.05, 0.25, 0.5, 0.75, 0.95])
-        below.plot([low, high], [y, y], color=colour, linewidth=2)
-        below.plot([first, third], [y, y], color=colour, linewidth=8, solid_capstyle="butt")
-        below.plot(median, y, "|", color="white", markersize=8, markeredgewidth=2)
-        label = f"{name}, median {median:.2f}"
-        above.plot([], [], color=colour, linewidth=8, alpha=0.4, label=label)
-    figure.suptitle("Distance to the nearest training image")
-    above.set(ylabel="% of the images")
-    below.set(yticks=[0, 1], yticklabels=["held-out", "generated"], ylim=(-0.6, 1.6))
-    below.set(xlim=(0, None))
-    below.set_xlabel(
-        "Euclidean distance of the pixels, each from 0 to 1\n"
-        "(bars: quantiles at 5, 25, 50, 75 and 95 %)"
-    )
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    figure.canvas.print_png(path)
+    with new_figure(7, 4.5) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
+        bins = np.linspace(0, max(generated.max(), held_out.max()), 40)
+        for y, name, distances, colour in (
+            (1, "generated images", generated, "C0"),
+            (0, "held-out real images", held_out, "grey"),
+        ):
+            weights = np.full(len(distances), 100 / len(distances))
+            above.hist(
+                distances, bins, weights=weights, histtype="stepfilled", alpha=0.4, color=colour
+            )
+            low, first, median, third, high = np.quantile(distances, [0.05, 0.25, 0.5, 0.75, 0.95])
+            below.plot([low, high], [y, y], color=colour, linewidth=2)
+            below.plot([first, third], [y, y], color=colour, linewidth=8, solid_capstyle="butt")
+            below.plot(median, y, "|", color="white", markersize=8, markeredgewidth=2)
+            label = f"{name}, median {median:.2f}"
+            above.plot([], [], color=colour, linewidth=8, alpha=0.4, label=label)
+        figure.suptitle("Distance to the nearest training image")
+        above.set(ylabel="% of the images")
+        below.set(yticks=[0, 1], yticklabels=["held-out", "generated"], ylim=(-0.6, 1.6))
+        below.set(xlim=(0, None))
+        below.set_xlabel(
+            "Euclidean distance of the pixels, each from 0 to 1\n"
+            "(bars: quantiles at 5, 25, 50, 75 and 95 %)"
+        )
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        figure.canvas.print_png(path)
 
 
 def red_and_blue(values: np.ndarray) -> np.ndarray:
@@ -279,7 +324,7 @@ def red_and_blue(values: np.ndarray) -> np.ndarray:
     return colour
 
 
-def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path) -> None:
+def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path | BinaryIO) -> None:
     """Save gradient.png: generated images above `gradient`, both (N, H, W[, 3]).
 
     To look more real to D, red pixels should be brighter and blue pixels darker. For images in
@@ -291,23 +336,23 @@ def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path) -> None:
     save_picture(make_grid(both, columns=len(images), background=90), path)
 
 
-def save_weights(panels: list[tuple[str, np.ndarray, str]], path: Path) -> None:
+def save_weights(panels: list[tuple[str, np.ndarray, str]], path: Path | BinaryIO) -> None:
     """Save inspect-weights.png: the weights of some units as images, eight in a row.
 
     A panel is (title, weights (units, H, W), caption).
     """
-    figure = new_figure(11, 6.4)
-    for axes, (title, weights, caption) in zip(figure.subplots(1, len(panels)), panels):
-        n, height, width = weights.shape
-        missing, margins = -n % 8, (max(1, height // 14), max(1, width // 14))
-        tiles = np.pad(
-            red_and_blue(weights), ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=1
-        )
-        tiles = np.pad(
-            tiles, ((0, 0), (0, margins[0]), (0, margins[1]), (0, 0)), constant_values=0.6
-        )
-        _, height, width, _ = tiles.shape
-        rows = tiles.reshape(-1, 8, height, width, 3).swapaxes(1, 2)
-        axes.imshow(rows.reshape(-1, 8 * width, 3))
-        axes.set(title=title, xlabel=caption, xticks=[], yticks=[])
-    figure.canvas.print_png(path)
+    with new_figure(11, 6.4) as figure:
+        for axes, (title, weights, caption) in zip(figure.subplots(1, len(panels)), panels):
+            n, height, width = weights.shape
+            missing, margins = -n % 8, (max(1, height // 14), max(1, width // 14))
+            tiles = np.pad(
+                red_and_blue(weights), ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=1
+            )
+            tiles = np.pad(
+                tiles, ((0, 0), (0, margins[0]), (0, margins[1]), (0, 0)), constant_values=0.6
+            )
+            _, height, width, _ = tiles.shape
+            rows = tiles.reshape(-1, 8, height, width, 3).swapaxes(1, 2)
+            axes.imshow(rows.reshape(-1, 8 * width, 3))
+            axes.set(title=title, xlabel=caption, xticks=[], yticks=[])
+        figure.canvas.print_png(path)

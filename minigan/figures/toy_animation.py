@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from minigan.console import say
 from minigan.figures.plots import new_figure
 from minigan.figures.toys import (
     BIN_CENTRES,
@@ -45,18 +46,19 @@ PLANE_SIDE = 81  # points along each side at which D is evaluated
 
 def animate_toy(name: str, *, steps: int | None = None, seed: int = 0, file: BinaryIO) -> None:
     """Train on the toy of that name, write the GIF to an open file, and print a table."""
-    toy, figure, frames = TOYS[name], new_figure(6, 4.5), []
+    toy, frames = TOYS[name], []
     rng = np.random.default_rng([seed, 1])  # the samples shown are not those used for training
-    plot = LinePlot(figure, rng=rng) if name == "line" else PlanePlot(figure, toy, rng=rng)
-    print(plot.head)
-    for i, (step, G, D) in enumerate(train_toy(toy, steps or toy.steps, seed=seed)):
-        row = plot.update(step, G, D)
-        figure.canvas.draw()
-        frames.append(np.array(figure.canvas.buffer_rgba())[..., :3])
-        if i == 1:
-            figure.set_layout_engine("none")  # the layout is final, and computing it is slow
-        if i % PRINT_EVERY == 0:
-            print(row, flush=True)
+    with new_figure(6, 4.5) as figure:
+        plot = LinePlot(figure, rng=rng) if name == "line" else PlanePlot(figure, toy, rng=rng)
+        say(plot.head)
+        for i, (step, G, D) in enumerate(train_toy(toy, steps or toy.steps, seed=seed)):
+            row = plot.update(step, G, D)
+            figure.canvas.draw()
+            frames.append(np.array(figure.canvas.buffer_rgba())[..., :3])
+            if i == 1:
+                figure.set_layout_engine("none")  # the layout is final, and computing it is slow
+            if i % PRINT_EVERY == 0:
+                say(row)
     save_toy_gif(frames, file)
 
 

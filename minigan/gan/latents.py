@@ -26,6 +26,9 @@ Interpolation
         slerp = (sin((1 - t) w) z0 + sin(t w) z1) / sin(w)           Shoemake 1985;
                                                                      for GANs, White 2016
 
+    One-hot labels are interpolated along the straight line, (1 - t) y0 + t y1, whose numbers
+    always have the sum 1.
+
 Shapes
     z (N, Z); one vector (Z,); labels (N,) integers, or one-hot (N, C).
 
@@ -39,6 +42,7 @@ Shapes
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -82,29 +86,41 @@ def slerp(z0: np.ndarray, z1: np.ndarray, t: float) -> np.ndarray:
     w = math.acos(max(-1.0, min(1.0, float(z0 @ z1) / math.sqrt(float(z0 @ z0) * float(z1 @ z1)))))
     if math.sin(w) < 1e-6:
         # equal or opposite directions do not define an arc
-        return (1 - t) * z0 + t * z1
+        return linear_interpolation(z0, z1, t)
     return (math.sin((1 - t) * w) * z0 + math.sin(t * w) * z1) / math.sin(w)
 
 
-def latent_walk(corners: np.ndarray, n: int) -> np.ndarray:
+def linear_interpolation(y0: np.ndarray, y1: np.ndarray, t: float) -> np.ndarray:
+    """The point at 0 <= t <= 1 on the straight line from y0 to y1, both (C,)."""
+    return (1 - t) * y0 + t * y1
+
+
+def latent_walk(corners: np.ndarray, n: int, interpolate: Callable = slerp) -> np.ndarray:
     """corners (m, Z) -> (m n, Z): n points from each corner to the next, and from the last corner
     back to the first.
     """
     following = np.roll(corners, -1, axis=0)
     return np.stack(
-        [slerp(z0, z1, i / n) for z0, z1 in zip(corners, following) for i in range(n)]
+        [interpolate(z0, z1, i / n) for z0, z1 in zip(corners, following) for i in range(n)]
     ).astype(corners.dtype)
 
 
-def latent_grid(corners: np.ndarray, n: int) -> np.ndarray:
+def latent_grid(corners: np.ndarray, n: int, interpolate: Callable = slerp) -> np.ndarray:
     """n x n points between four corners (4, Z), row by row: (n * n, Z)."""
+    a, b, c, d = corners
     positions = [i / (n - 1) for i in range(n)]
     return np.stack(
         [
-            slerp(
-                slerp(corners[0], corners[1], across), slerp(corners[2], corners[3], across), down
-            )
+            interpolate(interpolate(a, b, across), interpolate(c, d, across), down)
             for down in positions
             for across in positions
         ]
     ).astype(corners.dtype)
+
+
+def interpolate_latents(path: Callable, z: np.ndarray, labels: np.ndarray | None, n: int) -> Any:
+    """The input of G along a path, latent_walk or latent_grid, with n points per side.
+
+    The corners are z (m, Z), and one-hot labels (m, C) or None.
+    """
+    return path(z, n) if labels is None else (path(z, n), path(labels, n, linear_interpolation))

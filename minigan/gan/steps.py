@@ -69,6 +69,10 @@ With labels  (Mirza & Osindero 2014)
     label 7 as a fake. Each fake has the label of a real image in the same batch. The label is a
     constant, so G receives only the gradient of the image.
 
+    Labels also make the images better, because they tell both networks which strokes belong
+    together. For this purpose they need not mean anything: groups of similar images, found without
+    labels (datasets/clusters.py), help nearly as much. The recipe `default` uses such clusters.
+
 Shapes
     real and fake (N, ...), within [-1, 1], in the shape that D takes; z (N, Z), with mean 0 and
     variance 1; labels None or (N, C); logits (N, 1). Losses and scores, the means of D(x) and

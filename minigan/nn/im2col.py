@@ -69,17 +69,23 @@ def im2col(x: Array, geometry: Geometry) -> Array:
 def col2im(rows: Array, shape: tuple[int, ...], geometry: Geometry) -> Array:
     """rows (N height width, k l C) -> (N, H, W, C), the given shape.
 
-    Adds each number of the rows to the pixel that it was copied from.
+    Adds each number of the rows to the pixel that it was copied from. The columns of the image are
+    divided into blocks of t, the horizontal stride. Column j of a window is then column j % t of a
+    block, and its neighbours up to the end of the block are added with it, because in images with
+    several channels this is faster than adding each column by itself.
     """
     xp = get_array_module(rows)
     (n, H, W, channels) = shape
     ((k, l), (s, t), (p, q), (height, width)) = geometry
     rows = rows.reshape(n, height, width, k, l, channels)
-    x = xp.zeros((n, H + 2 * p, W + 2 * q, channels), dtype=rows.dtype)
+    blocks, at_once = max(-(-(W + 2 * q) // t), width + (l - 1) // t), t if channels > 1 else 1
+    x = xp.zeros((n, H + 2 * p, blocks, t, channels), dtype=rows.dtype)
     for i in range(k):
-        for j in range(l):
-            x[:, i : i + s * height : s, j : j + t * width : t] += rows[:, :, :, i, j]
-    return x[:, p : p + H, q : q + W]
+        for j in range(0, l, at_once):
+            block, first, last = j // t, j % t, min(j + at_once, l)
+            down, across = slice(i, i + s * height, s), slice(block, block + width)
+            x[:, down, across, first : first + last - j] += rows[:, :, :, i, j:last]
+    return x.reshape(n, H + 2 * p, blocks * t, channels)[:, p : p + H, q : q + W]
 
 
 def windows(x: Array, geometry: Geometry) -> Array:

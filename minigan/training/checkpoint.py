@@ -11,9 +11,6 @@ The idea
     Each part has a checksum, as in every zip file, and every part is read before any is used. If
     the newest file is damaged, a message reports it, and the previous one is used.
 
-    The folder of a run is locked during training, because two processes would overwrite each
-    other's files.
-
     checkpoint-<step>.npz    arrays, and `text`, which is JSON: settings, counts, random generators,
                              history
 
@@ -34,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from minigan.datasets.pixels import DAMAGE
 from minigan.gan.recipes import with_current_names
@@ -142,8 +138,9 @@ def load_run(folder: Path) -> tuple[dict, tuple[dict, dict], list[str]]:
 def differences(settings: dict, written: dict) -> list[str]:
     """The names whose values in settings.json, `written`, differ from those in a checkpoint.
 
-    The number of epochs may have been increased. If the run was killed after its first checkpoint
-    in a new format, settings.json is still in the old one, which has other and fewer names.
+    The number of epochs and the backend may have been changed when the run was resumed. If the run
+    was killed after its first checkpoint in a new format, settings.json is still in the old one,
+    which has other and fewer names.
     """
     recipe, other = (with_current_names(s["recipe"]) for s in (settings, written))
     names: Any = recipe.keys() | other.keys()
@@ -153,24 +150,6 @@ def differences(settings: dict, written: dict) -> list[str]:
     missing = object()
     names = sorted(names - {"epochs"})
     differ = [n for n in names if recipe.get(n, missing) != other.get(n, missing)]
-    others = [name for name in settings if name not in ("recipe", "started")]
+    changing = ("recipe", "started", "backend", "data")
+    others = [name for name in settings if name not in changing]
     return differ + [name for name in others if settings[name] != written.get(name)]
-
-
-def lock_folder(folder: Path) -> FileLock:
-    """Lock a run folder for writing. Raises RunError if another process holds the lock.
-
-    The lock is released when the process ends, even if the process is killed.
-    """
-    held = FileLock(Path(folder) / ".lock")
-    try:
-        held.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"another process is training in {folder}: wait for it, or choose another folder"
-        ) from None
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {folder} ({error.strerror}): choose another folder"
-        ) from None
-    return held

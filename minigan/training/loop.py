@@ -13,7 +13,7 @@ The idea
 
 from collections.abc import Callable
 
-from minigan.accel.cpu import blas_threads
+from minigan.accel.cpu import limit_blas_threads
 from minigan.backend import load_backend
 from minigan.training.run import Run, TrainingOptions, load_training_data
 from minigan.training.schedule import make_optimizers
@@ -42,7 +42,7 @@ def train(options: TrainingOptions, make_evaluator: Callable) -> int:
         xp=xp,
         networks=(G, D),
         optimizers=(optimizer_G, optimizer_D),
-        cores=blas_threads(),
+        cores=limit_blas_threads(),
     )
     with Run(options, data, gan, make_evaluator) as run:
         for epoch in run.epochs():

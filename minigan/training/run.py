@@ -8,14 +8,19 @@ The idea
     Losses and scores stay on the device and are copied to the host once in FETCH_EVERY steps.
     Copying them at every step would make the host wait for the device.
 
-    Ctrl-C or SIGTERM ends the run after the current step and saves its state. A resumed run takes
-    exactly the steps that it would have taken without the interruption.
+    Ctrl-C, SIGTERM or SIGHUP ends the run after the current step and saves its state, and SIGUSR1
+    saves it without ending the run. A resumed run takes exactly the steps that it would have taken
+    without the interruption. The first checkpoint is written before the first step.
+
+    What a run needs at its end is tried at its start: the folder is locked and written to, and a
+    figure is drawn. If that fails, nothing is left behind.
 """
 
 import csv
 import io
 import math
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -30,30 +35,32 @@ import numpy as np
 from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice
-from minigan.backend import Array, asnumpy
+from minigan.backend import Array, asnumpy, first_line
+from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.figures import plots
 from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
-from minigan.training.checkpoint import lock_folder, save_checkpoint
+from minigan.training.checkpoint import save_checkpoint
 from minigan.training.diagnosis import diagnose
+from minigan.training.lock import lock_folder
+from minigan.training.run_data import check_same_data
 from minigan.training.run_folder import (
     FORMAT,
     MAX_CLASSES,
     VECTORS,
     RunError,
-    default_run_folder,
-    fingerprint,
-    image_shape,
+    class_names,
+    make_default_run_folder,
     make_run_folder,
     make_settings,
     save_model,
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GAN
+from minigan.training.state import GAN, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")  # the arguments of `record`
@@ -71,6 +78,8 @@ class TrainingOptions:
     backend: str = "numpy"
     classes: str = ""  # train on images with these labels only, such as "3,8"
     size: int = 0  # scale images to size x size
+    value_range: tuple[float, float] | None = None  # the values that are black and white
+    transpose: bool = False  # exchange rows and columns of every image
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
     epochs_given: bool = False  # whether the user chose the number of epochs
@@ -81,11 +90,11 @@ class TrainingOptions:
 
 
 class TrainingData(NamedTuple):
-    """The training images, uint8, and their labels in a conditional run."""
+    """The training images, uint8, and their labels, if the networks receive any."""
 
     images: np.ndarray  # (n, H, W), or (n, H, W, 3) in colour
-    labels: np.ndarray | None  # (n,), from 0 to n_classes - 1; None in an unconditional run
-    n_classes: int  # 0 in an unconditional run
+    labels: np.ndarray | None  # (n,), from 0 to n_classes - 1: classes, clusters, or None
+    n_classes: int  # or clusters; 0 without labels
     dataset: Dataset
     digits: bool  # whether this is the MNIST in data/
 
@@ -103,27 +112,21 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     recipe, data, settings, folder = options.recipe, options.data, options.settings, options.folder
     if recipe.latent_dim > MAX_LATENT_DIM:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
-    dataset = load_dataset(data, classes=options.classes, size=options.size, strict=options.strict)
-    if settings and recipe.conditional:
-        dataset = with_class_order(dataset, settings["names"])
+    dataset = load_dataset(
+        data,
+        classes=options.classes,
+        size=options.size,
+        strict=options.strict,
+        value_range=options.value_range,
+        transpose=options.transpose,
+    )
+    if settings:
+        dataset = with_class_order(dataset, class_names(settings))
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
     shape = images.shape[1:]
     if settings:
-        restore = "restore them to resume"
-        if images.shape != (settings["n_images"], *image_shape(settings)):
-            raise RunError(
-                f"{data} holds other images than those that {folder} was started with: {restore}"
-            )
-        if settings.get("fingerprint") not in (None, fingerprint(images, labels)):
-            raise RunError(
-                f"{data} holds other images or labels than those that {folder} was started with:"
-                f" {restore}"
-            )
-        if recipe.conditional and dataset.names != settings["names"]:
-            raise RunError(
-                f"{data} has other class names than when {folder} was started"
-                f" ({', '.join(settings['names'])}): {restore}"
-            )
+        assert folder is not None
+        check_same_data(dataset, settings, data, folder)
     if recipe.batch_size > len(images):
         raise RunError(
             f"there are only {len(images)} images{' of these classes' if options.classes else ''}"
@@ -148,12 +151,15 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         raise RunError(
             f"{len(dataset.names):,} classes are too many for --conditional: at most {MAX_CLASSES}"
         )
+    n_classes = len(dataset.names) if recipe.conditional else 0
+    if recipe.clusters:
+        labels, n_classes = find_clusters(recipe, images, seed=options.seed)
     return TrainingData(
         images,
         labels,
-        len(dataset.names) if recipe.conditional else 0,
+        n_classes,
         dataset,
-        data.resolve() == SHIPPED and shape == (28, 28),
+        settings["digits"] if settings else data.resolve() == SHIPPED and shape == (28, 28),
     )
 
 
@@ -171,21 +177,21 @@ class Run:
         # time spent on the run and on its current epoch before this process
         self.seconds_before = self.epoch_seconds = 0.0
         self.restore()
-        if options.settings:
-            assert options.folder is not None
-            self.folder, self.settings = options.folder, options.settings
-        else:
-            self.folder = make_run_folder(options.folder or default_run_folder(self.recipe.name))
-            self.settings = make_settings(
-                self.recipe,
-                data.dataset,
-                options.data,
-                seed=options.seed,
-                backend=gan.xp.__name__,
-                digits=data.digits,
-                classes=options.classes,
-                size=options.size,
-            )
+        self.folder = options.folder or Path()  # of a new run, made in __enter__
+        self.settings = options.settings or make_settings(
+            self.recipe,
+            data.dataset,
+            options.data,
+            seed=options.seed,
+            backend=gan.xp.__name__,
+            digits=data.digits,
+            classes=options.classes,
+            size=options.size,
+            value_range=options.value_range,
+            transpose=options.transpose,
+            clusters=data.labels if self.recipe.clusters else None,
+            n_clusters=data.n_classes,
+        )
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
         self.interruption = Interruption()
         self.status = 0
@@ -208,23 +214,28 @@ class Run:
             self.seconds_before, self.epoch_seconds = words["seconds"], words["epoch_seconds"]
 
     def __enter__(self) -> "Run":
-        self.stack = ExitStack()
-        self.stack.enter_context(lock_folder(self.folder))
+        self.stack, new_folder = ExitStack(), None
         try:
+            # first, so that a signal waits until the run can be resumed
+            self.stack.enter_context(self.interruption)
+            check_figures()
+            if not self.options.settings:
+                new_folder = self.folder = make_folder(self.options)
+            self.stack.enter_context(lock_folder(self.folder))
             self.announce()
             self.started = self.last_checkpoint = time.perf_counter()
             self.epoch_started = self.started - self.epoch_seconds
-            self.stack.enter_context(self.interruption)
             self.stack.enter_context(np.errstate(all="ignore"))
             for partial in self.folder.glob("*.partial"):  # left by an interrupted write
                 partial.unlink()
-            if self.options.checkpoint:
-                self.save_checkpoint()  # with the new number of epochs, if it was increased
-            else:
+            if not self.options.checkpoint:
                 self.save_samples(0)
+            self.save_checkpoint()
             save_settings(self.folder, self.settings)
-        except BaseException:
+        except BaseException as error:
             self.stack.close()
+            if new_folder and isinstance(error, Exception):
+                shutil.rmtree(new_folder, ignore_errors=True)
             raise
         return self
 
@@ -254,7 +265,7 @@ class Run:
         gan, steps = self.gan, self.gan.steps_per_epoch
         self.epoch_started = time.perf_counter() - self.epoch_seconds
         self.epoch_seconds, first = 0.0, gan.t - (epoch - 1) * steps
-        show = sys.stderr is not None and sys.stderr.isatty()
+        show = is_terminal(sys.stderr)
         for i in tqdm(
             range(first, steps),
             f"epoch {epoch}/{self.recipe.epochs}",
@@ -269,9 +280,16 @@ class Run:
                 self.fetch_losses()
             if self.interruption:
                 return
-            if time.perf_counter() - self.last_checkpoint > self.options.checkpoint_every:
+            if self.interruption.save_requested:
+                self.interruption.save_requested = False
                 self.save_checkpoint()
-                self.last_checkpoint = time.perf_counter()
+                self.save()
+                say(f"saved after step {gan.t:,}; training goes on")
+            elif time.perf_counter() - self.last_checkpoint <= self.options.checkpoint_every:
+                continue
+            else:
+                self.save_checkpoint()
+            self.last_checkpoint = time.perf_counter()
 
     def record(self, *losses: Array) -> None:
         """Collect the losses and scores of a step, in the order of STEP_COLUMNS, each of shape (),
@@ -305,14 +323,13 @@ class Run:
         write_history(self.history, self.folder)
         self.save_samples(epoch)
         self.save()
-        print(
+        say(
             format_epoch(
                 self.history[-1],
                 recipe.epochs,
                 classes=self.settings.get("classes", ""),
                 loss=recipe.loss,
-            ),
-            flush=True,
+            )
         )
 
     def elapsed(self) -> float:
@@ -402,39 +419,62 @@ class Run:
         """Print which data is used and where the results are saved, with notes and hints."""
         options, recipe, n = self.options, self.recipe, len(self.gan.images)
         for note in self.notes:
-            print(f"note: {note}")
-        print(
+            say(f"note: {note}")
+        say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
             f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; everything goes to"
             f" {self.folder}",
-            flush=True,
         )
         if self.gan.xp is np and (advice := blas_advice()):
-            print(f"hint: {advice}", flush=True)
+            say(f"hint: {advice}")
         if not (options.settings or options.epochs_given or recipe.steps_per_epoch) and n < 15_000:
-            print(
+            say(
                 f"hint: with so few images {recipe.epochs} epochs are only"
                 f" {n // recipe.batch_size * recipe.epochs:,} steps;"
                 f" --epochs {math.ceil(recipe.epochs * 60_000 / n)} trains as long as this recipe"
                 " does on MNIST",
-                flush=True,
             )
 
     def say_goodbye(self) -> None:
         """Print how long the run took, and the command to continue with."""
         seconds, folder = time.perf_counter() - self.started, str(self.folder)
-        print(
+        say(
             f"{'interrupted, and saved' if self.status else 'done'} after {seconds // 60:.0f} min"
             f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
         )
         name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
         if self.status:
-            print(f"{self.options.command} --resume {name} resumes it")
+            say(f"{self.options.command} --resume {name} resumes it")
             return
         if self.recipe.conditional:
             name += f" --digit {shlex.quote(self.settings['names'][-1])}"
-        print(f"{self.options.command} sample {name} --out digits.png generates new images")
+        say(f"{self.options.command} sample {name} --out digits.png generates new images")
+
+
+def make_folder(options: TrainingOptions) -> Path:
+    """Make the folder of a new run. Raises RunError."""
+    if options.folder:
+        return make_run_folder(options.folder)
+    return make_default_run_folder(options.recipe.name)
+
+
+def check_figures() -> None:
+    """Raise RunError if matplotlib cannot draw figures, as a run does at its end.
+
+    If a module is missing, ModuleNotFoundError is raised, for which `main` says what to install.
+    """
+    try:
+        plots.draw_test_figure()
+    except ModuleNotFoundError:  # the sentence for it names what to install
+        raise
+    except Exception as error:
+        advice = "set MPLCONFIGDIR to a folder that can be written, or install matplotlib again"
+        reason = first_line(error)
+        raise RunError(
+            "matplotlib cannot draw figures, so nothing was started"
+            f" ({reason.partition('; set the MPLCONFIGDIR')[0]}): {advice}"
+        ) from None
 
 
 def write_history(history: list[dict], folder: Path) -> None:
@@ -458,31 +498,39 @@ def format_epoch(row: dict, epochs: int, *, classes: str = "", loss: str = "non-
 
 
 class Interruption:
-    """A context in which the first Ctrl-C or SIGTERM only makes this object true.
+    """A context in which the first Ctrl-C, SIGTERM or SIGHUP only makes this object true.
 
-    A second signal stops the process immediately.
+    A second Ctrl-C stops the process immediately. SIGUSR1 only sets `save_requested`. The last two
+    signals stay ignored if they were ignored before, as by nohup; Windows does not have them.
     """
 
     def __init__(self):
-        self.signal = 0
+        self.signal, self.save_requested = 0, False
 
     def __bool__(self):
         return self.signal != 0
 
     def __enter__(self):
-        def handle(number, frame):
-            if self.signal:
-                raise KeyboardInterrupt
-            self.signal = number
+        optional = [getattr(signal, name, None) for name in ("SIGHUP", "SIGUSR1")]
 
-        self.main = threading.current_thread() is threading.main_thread()
-        if self.main:  # only the main thread may install signal handlers
-            self.before = {
-                number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
-            }
+        def handle(number, frame):
+            if number == optional[1]:
+                self.save_requested = True
+            elif self.signal and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            else:
+                self.signal = self.signal or number
+
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():  # others may install no handlers
+            for number in signal.SIGINT, signal.SIGTERM, *optional:
+                if number and (
+                    number not in optional or signal.getsignal(number) != signal.SIG_IGN
+                ):
+                    self.before[number] = signal.signal(number, handle)
         return self
 
     def __exit__(self, *error):
-        if self.main:
-            for number, handler in self.before.items():
+        for number, handler in self.before.items():
+            if handler is not None:  # it was not installed by Python
                 signal.signal(number, handler)

@@ -38,12 +38,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import minigan
-from minigan.datasets.load import read_header
+from minigan.datasets.numpy_files import read_header
 from minigan.datasets.pixels import DAMAGE, format_shape, size_fits
 from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
 
-MAX_CLASSES = 1000  # in a conditional run
+MAX_CLASSES = 1000  # or clusters
 # of settings.json, model.npz and checkpoints; 3 has the names of 0.2.0, and 1 had no buffers
 FORMAT = 3
 VECTORS = [
@@ -63,21 +63,37 @@ def make_run_folder(path: Path) -> Path:
     Raises RunError unless it is new or empty.
     """
     path = Path(path)
+    taken = f"{path} is not empty: choose another --out; nothing was overwritten"
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError(
-                f"{path} is {'not empty' if path.is_dir() else 'a file'}: choose another --out;"
-                " nothing was overwritten"
-            )
-        (path / "samples").mkdir(parents=True)
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file: choose another --out; nothing was overwritten")
+        if path.exists() and any(path.iterdir()):
+            raise RunError(taken)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "samples").mkdir()  # of two processes, one succeeds
+    except FileExistsError:
+        raise RunError(taken) from None
     except OSError as error:
         raise RunError(f"cannot write to {path} ({error.strerror}): choose another --out") from None
     return path
 
 
-def default_run_folder(recipe_name: str) -> Path:
-    """runs/<time>-<recipe> in the current folder."""
-    return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
+def make_default_run_folder(recipe_name: str) -> Path:
+    """Make runs/<time>-<recipe> in the current folder, or with -2, -3, ... after it if it exists.
+
+    Raises RunError if nothing can be written there.
+    """
+    first = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{recipe_name}"
+    for number in range(1, 1000):
+        path = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        if path.exists():
+            continue
+        try:
+            return make_run_folder(path)
+        except RunError:
+            if not path.exists():  # otherwise another run has taken it just now
+                raise
+    raise RunError(f"{first} and its neighbours exist: choose an --out")
 
 
 def make_settings(
@@ -90,19 +106,24 @@ def make_settings(
     digits: bool = False,
     classes: str = "",
     size: int = 0,
+    value_range: tuple[float, float] | None = None,
+    transpose: bool = False,
+    clusters: np.ndarray | None = None,
+    n_clusters: int = 0,
 ) -> dict[str, Any]:
     """The content of settings.json for a run on a Dataset loaded from `path`.
 
-    `digits` says that the data is the MNIST in data/; classes and size are as in load_dataset. A
-    conditional run stores the names of its classes and their `shares` of the images.
+    `digits` says that the data is the MNIST in data/; classes, size, value_range and transpose are
+    as in load_dataset. A conditional run stores the names of its classes and their `shares` of the
+    images, a run with clusters the shares of these; clusters (n,) go from 0 to n_clusters - 1.
     """
-    images, labels, names = dataset.images, dataset.labels, dataset.names
-    conditional = {}
+    images, of_labels = dataset.images, {}
+    labels, n_labels = clusters, n_clusters
     if recipe.conditional:
-        conditional = {
-            "names": list(names),
-            "shares": (np.bincount(labels, minlength=len(names)) / len(labels)).tolist(),
-        }
+        labels, n_labels = dataset.labels, len(dataset.names)
+        of_labels["names"] = list(dataset.names)
+    if labels is not None:
+        of_labels["shares"] = (np.bincount(labels, minlength=n_labels) / len(labels)).tolist()
     return {
         "format": FORMAT,
         "recipe": asdict(recipe),
@@ -116,8 +137,10 @@ def make_settings(
         "channels": 3 if images.ndim == 4 else 1,
         "classes": classes,
         "size": size,
-        "fingerprint": fingerprint(images, labels if recipe.conditional else None),
-        **conditional,
+        "range": list(map(float, value_range)) if value_range else None,
+        "transpose": transpose,
+        "fingerprint": fingerprint(images, dataset.labels if recipe.conditional else None),
+        **of_labels,
         "versions": {
             "minigan": minigan.__version__,
             "python": platform.python_version(),
@@ -146,6 +169,38 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+class RunFiles:
+    """The files that a command adds to a run folder, such as the figures of `evaluate`.
+
+    What cannot be written, for example because the folder is read-only, is remembered instead of
+    ending the command, so that it can still print its results. `check` then says what is missing.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.written: list[str] = []
+        self.unwritten: list[str] = []
+        self.reason = ""
+
+    def save(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
+        """Write a file of this name with write(file)."""
+        try:
+            write_atomically(self.folder / name, write)
+            self.written.append(name)
+        except OSError as error:
+            self.unwritten.append(name)
+            self.reason = error.strerror or str(error)
+
+    def check(self) -> None:
+        """Raise RunError if a file could not be written."""
+        if self.unwritten:
+            raise RunError(
+                f"cannot write to {self.folder} ({self.reason}), so {', '.join(self.unwritten)}"
+                f" {'is' if len(self.unwritten) == 1 else 'are'} missing: copy the run to a folder"
+                " that can be written to have them"
+            )
 
 
 def save_model(folder: Path, settings: dict, **vectors: np.ndarray) -> None:
@@ -243,24 +298,44 @@ def read_recipe(settings: dict) -> Recipe:
         raise ValueError(
             f"its format is {settings['format']}, and this minigan reads formats up to {FORMAT}"
         )
-    # runs of earlier versions lack these three
-    values = {"channels": 1, "classes": "", "size": 0, **settings}
+    # runs of earlier versions lack these
+    values = {"channels": 1, "classes": "", "size": 0, "transpose": False, **settings}
     for name, kind in dict(
-        height=int, width=int, channels=int, data=str, digits=bool, classes=str, size=int
+        height=int,
+        width=int,
+        channels=int,
+        data=str,
+        digits=bool,
+        classes=str,
+        size=int,
+        transpose=bool,
     ).items():
         if type(values[name]) is not kind:
             raise ValueError(f"{name} is {values[name]!r}")
+    value_range = settings.get("range") or [0.0, 1.0]
+    if not (
+        type(value_range) is list
+        and [type(value) for value in value_range] == [float, float]
+        and all(map(math.isfinite, value_range))
+        and value_range[0] != value_range[1]
+    ):
+        raise ValueError(f"range is {value_range!r}")
     recipe, shape = recipe_from_dict(settings["recipe"]), image_shape(settings)
     names: Any = class_names(settings)
     shares: Any = settings.get("shares")
-    if recipe.conditional and not (
-        type(names) is type(shares) is list
-        and 0 < len(names) == len(shares) <= MAX_CLASSES
-        and all(type(name) is str for name in names)
+    if recipe.has_labels and not (
+        type(shares) is list
+        and 0 < len(shares) <= MAX_CLASSES
         and all(type(s) is float and 0 <= s <= 1 for s in shares)
         and abs(sum(shares) - 1) < 1e-6
     ):
-        raise ValueError("its classes have no names, or no shares")
+        raise ValueError(f"its {'classes' if recipe.conditional else 'clusters'} have no shares")
+    if recipe.conditional and not (
+        type(names) is list
+        and len(names) == len(shares)
+        and all(type(name) is str for name in names)
+    ):
+        raise ValueError("its classes have no names")
     if not size_fits(shape[0], shape[1], values["channels"]):
         raise ValueError(f"its images are {format_shape(shape)} with {values['channels']} channels")
     multiple = ARCHITECTURES[recipe.networks].size_multiple
@@ -274,6 +349,12 @@ def read_recipe(settings: dict) -> Recipe:
 def class_names(settings: dict) -> list[str]:
     """The names of the classes of a conditional run; an empty list for an unconditional one."""
     return settings.get("names", []) if settings.get("recipe", {}).get("conditional") else []
+
+
+def class_count(settings: dict) -> int:
+    """C, the number of classes, or of clusters that take their place; 0 without labels."""
+    recipe = settings.get("recipe", {})
+    return len(settings["shares"]) if recipe.get("conditional") or recipe.get("clusters") else 0
 
 
 def image_shape(settings: dict) -> tuple[int, ...]:
@@ -304,7 +385,7 @@ def count_parameters(
     G, D = make_networks(
         recipe,
         image_shape(settings),
-        n_classes=len(class_names(settings)),
+        n_classes=class_count(settings),
         rng=np.random.default_rng(0),
     )
     return dict(

@@ -22,6 +22,7 @@ import numpy as np
 from minigan.backend import Array, asnumpy, get_array_module
 from minigan.datasets.pixels import shorten_list, unscale
 from minigan.gan.latents import (
+    interpolate_latents,
     latent_walk,
     latents_for_each_class,
     one_hot,
@@ -31,7 +32,13 @@ from minigan.gan.models import make_networks
 from minigan.gan.recipes import Recipe
 from minigan.nn.sequential import Sequential
 from minigan.training.pretrained import load_pretrained
-from minigan.training.run_folder import RunError, class_names, image_shape, load_model
+from minigan.training.run_folder import (
+    RunError,
+    class_count,
+    class_names,
+    image_shape,
+    load_model,
+)
 
 MAX_COLUMNS = 100  # classes shown side by side in a walk
 MAX_PIXELS_AT_ONCE = 1 << 30  # largest number of pixels in one call: 4 GB in float32
@@ -66,7 +73,7 @@ def untrained_networks(settings: dict, recipe: Recipe) -> tuple[Sequential, Sequ
     return make_networks(
         recipe,
         image_shape(settings),
-        n_classes=len(class_names(settings)),
+        n_classes=class_count(settings),
         rng=np.random.default_rng(0),
     )
 
@@ -96,39 +103,36 @@ def fill_up(rows: Array) -> Array:
     return filled
 
 
-def generate_many(G: Sequential, recipe: Recipe, count: int, *, seed: int) -> np.ndarray:
-    """`count` images (count, H, W[, 3]), float32 in [0, 1], from an unconditional G.
-
-    The latents are sampled with the given seed.
-    """
-    return generate(
-        G, sample_latents(recipe, np.random.default_rng(seed), count), recipe.pixel_min
-    ).astype("float32")
-
-
 def latents_and_labels(
     settings: dict, recipe: Recipe, count: int, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(z, labels) for `count` images: latents (count, Z), and the position of each image's class.
 
-    Both are sampled with the given seed, and classes have the same frequencies as in the training
-    images. labels is None for an unconditional run. `conditional_latents` combines z and labels.
-    They come from two streams of random numbers, so that neither depends on the count: the first
-    rows of both are the same for any larger count.
+    Both are sampled with the given seed, and classes, or clusters, have the same frequencies as in
+    the training images. labels is None if the run has none. `conditional_latents` combines z and
+    labels. The first rows of both are the same for any larger count.
     Raises RunError for more images than MAX_PIXELS_AT_ONCE allows.
     """
-    n_pixels, names = math.prod(image_shape(settings)), class_names(settings)
+    n_pixels, n_classes = math.prod(image_shape(settings)), class_count(settings)
     if count * n_pixels > MAX_PIXELS_AT_ONCE:
         raise RunError(
             f"{count} images are more than 4 GB: generate at most {MAX_PIXELS_AT_ONCE // n_pixels}"
             " at a time"
         )
-    z = sample_latents(recipe, np.random.default_rng(seed), count)
-    rng = np.random.default_rng([seed, 1])  # another stream of the same seed
-    return z, rng.choice(len(names), count, p=settings["shares"]) if names else None
+    rng, label_rng = sampling_rngs(seed)
+    z = sample_latents(recipe, rng, count)
+    return z, label_rng.choice(n_classes, count, p=settings["shares"]) if n_classes else None
 
 
-def conditional_latents(z: np.ndarray, labels: np.ndarray | None, n_classes: int) -> Any:
+def sampling_rngs(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """The random numbers for the latents of a seed, and for the labels.
+
+    In a single stream, the labels would follow the last latents and so depend on the count.
+    """
+    return np.random.default_rng(seed), np.random.default_rng([seed, 1])
+
+
+def conditional_latents(z: np.ndarray, labels: Any, n_classes: int) -> Any:
     """The input of G: (z, one-hot labels) from z (N, Z) and labels (N,), or z if labels is None."""
     return z if labels is None else (z, one_hot(labels, n_classes, str(z.dtype)))
 
@@ -163,10 +167,10 @@ def sample_images(
     """
     settings, recipe, G = load_generator(folder)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
-    n_classes = len(class_names(settings))
+    n_classes = class_count(settings)
     if digit is not None:
         labels = np.full(count, find_class(folder, settings, digit))
-    elif labels is not None:
+    elif recipe.conditional:
         z, labels = latents_for_each_class(z, count, n_classes)
     return generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min).astype(
         "float32"
@@ -184,25 +188,23 @@ def walk_images(
     settings, recipe, G, _ = load_networks(folder)
     if len(seeds) < 2:
         raise RunError("a walk needs two seeds or more, such as --seeds 1,2,3")
-    z = latent_walk(
-        np.concatenate([latents_and_labels(settings, recipe, 1, seed=seed)[0] for seed in seeds]),
-        frames,
-    )
-    names = class_names(settings)
+    z, labels = zip(*[latents_and_labels(settings, recipe, 1, seed=seed) for seed in seeds])
+    z, names, n_classes = np.concatenate(z), class_names(settings), class_count(settings)
     if len(names) > MAX_COLUMNS and digit is None:
         raise RunError(
             f"{folder} has {len(names)} classes, too many to show side by side: choose one with"
             " --digit"
         )
-    classes: list[int | None] = list(range(len(names))) or [None]
+    of_columns: Any = [None]  # for each column, the label of each corner
     if digit is not None:
-        classes = [find_class(folder, settings, digit)]
-    columns = [
-        generate(
-            G,
-            conditional_latents(z, None if i is None else np.full(len(z), i), len(names)),
-            recipe.pixel_min,
-        )
-        for i in classes
-    ]
+        of_columns = [[find_class(folder, settings, digit)] * len(z)]
+    elif recipe.conditional:
+        of_columns = [[i] * len(z) for i in range(n_classes)]
+    elif n_classes:
+        of_columns = [np.concatenate(labels)]  # the clusters of the first images of the seeds
+    columns = []
+    for column in of_columns:
+        corners = None if column is None else one_hot(column, n_classes, recipe.dtype)
+        latents = interpolate_latents(latent_walk, z, corners, frames)
+        columns.append(generate(G, latents, recipe.pixel_min))
     return np.stack(columns, axis=1)

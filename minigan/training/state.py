@@ -44,9 +44,10 @@ import numpy as np
 from minigan.accel.data_parallel import data_parallel
 from minigan.accel.fused_steps import fused_steps
 from minigan.backend import Array, asnumpy
+from minigan.datasets.clusters import cluster_images
 from minigan.datasets.pixels import scale
 from minigan.gan.gradient_penalty import make_penalty
-from minigan.gan.latents import latents_for_each_class, one_hot, sample_latents
+from minigan.gan.latents import latents_for_each_class, sample_latents
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import Recipe
@@ -59,12 +60,12 @@ from minigan.gan.steps import (
 from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.sequential import Sequential
 from minigan.rng import get_rng_state, make_rng, set_rng_state
-from minigan.training.sampling import generate
+from minigan.training.sampling import generate, sampling_rngs
 from minigan.training.schedule import make_optimizers, set_learning_rates
 
 GRID_SIZE = 100  # images in a sample grid
 EVALUATED_SAMPLES = 2000  # images evaluated after every epoch
-STREAMS = ("weights", "order", "noise", "dropout", "grid", "evaluation")
+STREAMS = ("weights", "order", "noise", "dropout", "grid", "evaluation", "clusters")
 OLD_ARRAYS = {"drawer": "G_ema"}  # names in checkpoints from before 0.2.0
 
 
@@ -72,12 +73,24 @@ class Batch(NamedTuple):
     """N real images, as positions in the data set, and their labels."""
 
     indices: Array  # (N,)
-    labels: Array | None  # (N, C), one-hot; None in an unconditional run
+    labels: Array | None  # (N, C), one-hot; None without labels
 
 
 def seed_of(seed: int, stream: str) -> np.random.SeedSequence:
     """The seed of one of the STREAMS, derived from the seed of the run."""
     return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(stream)]
+
+
+def find_clusters(
+    recipe: Recipe, images: np.ndarray, *, seed: int
+) -> tuple[np.ndarray | None, int]:
+    """(clusters (n,), their number) of the images (n, ...) in a run with this seed; (None, 0) if
+    the recipe uses none.
+    """
+    if not recipe.clusters:
+        return None, 0
+    rng = np.random.default_rng(seed_of(seed, "clusters"))
+    return cluster_images(images, recipe.clusters, rng=rng)
 
 
 def make_initial_networks(
@@ -99,7 +112,8 @@ class GAN:
     t counts the training steps so far; an epoch has `steps_per_epoch` of them. G_ema is the network
     that generates images: G with the moving average of its weights, or G itself if the recipe uses
     no average. A conditional recipe needs labels (n,), from 0 to n_classes - 1; its grid is sorted
-    by class, and all classes use the same noise.
+    by class, and all classes use the same noise. For a recipe with clusters, the labels are the
+    clusters of the images (`find_clusters`, which is called if they are not given).
 
     `networks` (G, D) and `optimizers` (of G, of D) are made from the recipe unless they are given.
     On a device both steps are computed by accel/fused_steps.py where possible, and otherwise, or
@@ -121,14 +135,15 @@ class GAN:
         fused: bool = True,
         cores: int = 1,
     ):
+        if labels is None:
+            labels, n_classes = find_clusters(recipe, images, seed=seed)
         check_training_data(recipe, images, labels, n_classes)
         n, *shape = images.shape
         self.recipe, self.xp, self.seed, self.n_classes, self.t = recipe, xp, seed, n_classes, 0
         self.steps_per_epoch = recipe.steps_per_epoch or n // recipe.batch_size
         self.loss, self.images = GAN_LOSSES[recipe.loss], xp.asarray(images)
-        self.labels = (
-            None if labels is None else xp.asarray(one_hot(labels, n_classes, recipe.dtype))
-        )
+        self.labels = None if labels is None else xp.asarray(labels)
+        self.one_hot = xp.eye(n_classes, dtype=recipe.dtype)  # row c is the label of class c
         self.G, self.D = networks or make_initial_networks(
             recipe, tuple(shape), n_classes=n_classes, seed=seed, xp=xp
         )
@@ -164,21 +179,22 @@ class GAN:
         self.parallel = data_parallel(self.G, self.D, cores) if xp is np and not whole else None
 
     def fixed_latents(self, labels: np.ndarray | None) -> tuple[Any, Any]:
-        """The latents of the sample grids and of the evaluated samples, with labels in a
-        conditional run.
+        """The latents of the sample grids and of the evaluated samples, with labels if there are
+        any.
         """
-        recipe, rng = self.recipe, np.random.default_rng(seed_of(self.seed, "evaluation"))
-        grid = sample_latents(recipe, np.random.default_rng(seed_of(self.seed, "grid")), GRID_SIZE)
-        evaluated = sample_latents(recipe, rng, EVALUATED_SAMPLES)
-        if labels is None:
-            return self.xp.asarray(grid), self.xp.asarray(evaluated)
-        grid, grid_labels = latents_for_each_class(grid, GRID_SIZE, self.n_classes)
-        pairs = (grid, grid_labels), (evaluated, rng.choice(labels, EVALUATED_SAMPLES))
-        on_device = [
-            (self.xp.asarray(z), self.xp.asarray(one_hot(classes, self.n_classes, recipe.dtype)))
-            for z, classes in pairs
-        ]
-        return on_device[0], on_device[1]
+        recipe, pairs = self.recipe, []
+        for stream, n in ("grid", GRID_SIZE), ("evaluation", EVALUATED_SAMPLES):
+            rng = np.random.default_rng(seed_of(self.seed, stream))
+            z = sample_latents(recipe, rng, n)
+            if labels is None:
+                pairs.append(self.xp.asarray(z))
+                continue
+            if stream == "grid" and recipe.conditional:
+                z, classes = latents_for_each_class(z, n, self.n_classes)
+            else:
+                classes = rng.choice(labels, n)
+            pairs.append((self.xp.asarray(z), self.one_hot[self.xp.asarray(classes)]))
+        return pairs[0], pairs[1]
 
     def train_step(self) -> tuple[Array, Array, Array, Array]:
         """One training step: (loss of D, loss of G, mean D(x), mean D(G(z))), each of shape (), on
@@ -221,7 +237,7 @@ class GAN:
             self.indices = self.xp.asarray(chosen)
         indices = self.indices[self.shown * N : (self.shown + 1) * N]
         self.shown += 1
-        return Batch(indices, None if self.labels is None else self.labels[indices])
+        return Batch(indices, None if self.labels is None else self.one_hot[self.labels[indices]])
 
     def discriminator_step(self, batch: Batch) -> tuple[Array, Array, Array]:
         """Train D on a batch and on N fakes; returns (loss, mean D(x), mean D(G(z)))."""
@@ -302,7 +318,7 @@ class GAN:
         return scale(self.images[batch.indices], self.recipe.dtype, self.recipe.pixel_min)
 
     def repeat_labels(self, batch: Batch, n: int) -> Array | None:
-        """The labels of a batch, repeated or cut to length n; None in an unconditional run."""
+        """The labels of a batch, repeated or cut to length n; None without labels."""
         labels = batch.labels
         return (
             labels
@@ -315,6 +331,19 @@ class GAN:
         (latents, labels), on the device.
         """
         return generate(self.G_ema, latents, self.recipe.pixel_min).astype("float32")
+
+    def sample(self, n: int, *, seed: int) -> np.ndarray:
+        """n images like those of `generate`, from latents sampled with the given seed.
+
+        If there are labels, they are as frequent as among the training images. Image k of a seed is
+        the same, bit for bit, for any n.
+        """
+        rng, label_rng = sampling_rngs(seed)
+        z = self.xp.asarray(sample_latents(self.recipe, rng, n))
+        if self.labels is None:
+            return self.generate(z)
+        chosen = self.xp.asarray(label_rng.integers(0, len(self.labels), n))
+        return self.generate((z, self.one_hot[self.labels[chosen]]))
 
     def arrays(self) -> dict[str, Array]:
         """{name: vector} for every vector that changes in place during training."""
@@ -373,7 +402,7 @@ class GAN:
             optimizer.t = t
         for stream, state in zip((self.order, self.noise, self.dropout), counts["streams"]):
             set_rng_state(stream, state)
-        if None in counts["streams"]:
+        if None in (*counts["streams"], get_rng_state(self.noise)):  # saved or restored on CuPy
             # a stream that cannot be restored gets a new seed, so that it does not repeat itself
             seeds = [seed_of(self.seed, stream) for stream in ("noise", "dropout")]
             self.noise, self.dropout = (
@@ -391,10 +420,10 @@ def check_training_data(
     """Raise ValueError if a recipe cannot be trained on images (n, ...) with labels (n,)."""
     if len(images) < recipe.batch_size:
         raise ValueError(f"{len(images)} images are fewer than the batch_size, {recipe.batch_size}")
-    if recipe.conditional != (labels is not None):
+    if recipe.has_labels != (labels is not None):
         raise ValueError(
-            f"the recipe {recipe.name} is {'' if recipe.conditional else 'not '}conditional, so"
-            f" labels must {'' if recipe.conditional else 'not '}be given"
+            f"the recipe {recipe.name} is {'' if recipe.has_labels else 'not '}conditional, so"
+            f" labels must {'' if recipe.has_labels else 'not '}be given"
         )
     if labels is not None and (
         labels.shape != (len(images),)

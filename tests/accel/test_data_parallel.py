@@ -35,7 +35,7 @@ PARALLEL = {  # name: a recipe whose batches can be split, by its name and chang
     "hinge": ("default-conv", {"loss": "hinge", "penalty": ""}),
     "r1": ("default-conv", {"penalty": "r1", "penalty_every": 1}),
     # fakes that both steps share, with labels, and through the batch norm of G or of both networks
-    "conditional default": ("default", {"conditional": True}),
+    "conditional default": ("default", {"conditional": True, "clusters": 0}),
     "conv, shared": ("default-conv", {"shared_fakes": True}),
     "dcgan, shared": ("dcgan", {"shared_fakes": True}),
 }

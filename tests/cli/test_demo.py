@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
 def test_one_epoch_leaves_a_run_folder(folder):
     assert sorted(p.name for p in (folder / "run").iterdir()) == [
         ".lock",
+        "checkpoint-000000000.npz",
         f"checkpoint-{len(IMAGES) // DEFAULT.batch_size:09}.npz",
         "fd.png",
         "history.csv",
@@ -373,6 +374,11 @@ BAD_FLAGS = {
         ["--data", "data", "--conditional"],
         "data has no labels, which --conditional needs",
     ),
+    "labels and clusters": (
+        ["--conditional", "--clusters", "5"],
+        "5 clusters would take the place of the labels of a conditional run: choose one",
+    ),
+    "too many clusters": (["--clusters", "1001"], "'1001' is not an integer from 0 to 1000"),
     "a digit of an unconditional run": (
         ["sample", "run", "--digit", "7"],
         "run was trained without --conditional",
@@ -559,9 +565,13 @@ def mess(folder):
         (folder / name / "train-images-idx3-ubyte").write_bytes(content)
     (folder / "soon" / "samples").mkdir(parents=True)
     (folder / "odd").mkdir()
-    (folder / "odd" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((9, 6, 5), np.uint8)))
+    (folder / "odd" / "train-images-idx3-ubyte").write_bytes(
+        idx(np.resize(np.uint8([0, 255]), (9, 6, 5)))
+    )
     (folder / "wide").mkdir()
-    (folder / "wide" / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((1, 1, 5000), np.uint8)))
+    (folder / "wide" / "train-images-idx3-ubyte").write_bytes(
+        idx(np.resize(np.uint8([0, 255]), (1, 1, 5000)))
+    )
     (folder / "link.png").symlink_to(folder / "nothing-there")
     for name in "foreign", "corrupt":
         (folder / name).mkdir()
@@ -571,7 +581,9 @@ def mess(folder):
     (folder / "corrupt" / "model.npz").write_bytes(whole)
     (folder / "precious.png").write_text("precious")
     np.save(folder / "floats.npy", np.zeros((9, 8, 8)))
-    np.savez(folder / "labels.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(8))
+    np.savez(
+        folder / "labels.npz", images=np.resize(np.uint8([0, 255]), (9, 8, 8)), labels=np.arange(8)
+    )
     for name, content in (
         ("good/a", IMAGES[0]),
         ("bad/a", IMAGES[1]),
@@ -690,10 +702,10 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     text = " ".join(result.stdout.split())
     flags = {
         "sample": ["--count", "--out", "--seed"],
-        "evaluate": ["--count", "--seed"],
+        "evaluate": ["--data", "--count", "--seed"],
         "export": ["--out"],
         "toy": ["--shape", "--out", "--seed", "--steps"],
-        "inspect": ["--steps"],
+        "inspect": ["--data", "--steps"],
     }.get(
         args[0],
         [
@@ -704,7 +716,10 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--seed",
             "--data",
             "--classes",
+            "--clusters",
             "--size",
+            "--range",
+            "--transpose",
             "--strict",
             "--out",
             "--latent-dim",

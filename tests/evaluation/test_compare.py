@@ -10,6 +10,7 @@ from minigan.evaluation.compare import (
     plot_comparison,
     read_run,
 )
+from minigan.figures.plots import new_figure
 from minigan.training.run_folder import RunError
 
 
@@ -84,7 +85,9 @@ def test_notes_say_what_cannot_be_compared(runs):
 
 
 def test_the_figure_shows_what_the_runs_wrote(runs):
-    distance, losses, scores = plot_comparison(runs).axes
+    with new_figure(13, 4) as figure:
+        plot_comparison(figure, runs)
+    distance, losses, scores = figure.axes
     curves = {line.get_label(): line for line in distance.lines}
     assert curves["a"].get_xdata().tolist() == [10.5, 21.0, 31.5]
     assert curves["a"].get_ydata().tolist() == [8.25, 4.125, 2.75]

@@ -261,7 +261,8 @@ def test_labels_colours_and_other_losses(name, tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 8, 12, 3), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(30) % 3)
-    recipe = replace(small(name), conditional=True, loss="hinge", real_label=1.0, penalty="")
+    changes = dict(conditional=True, clusters=0, loss="hinge", real_label=1.0, penalty="")
+    recipe = replace(small(name), **changes)
     run = trained(tmp_path, recipe, data=tmp_path / "data.npz")
     for counts in inspect_layers(run, 1).values():
         assert all(c.never + c.always <= c.units for c in counts)

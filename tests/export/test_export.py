@@ -39,7 +39,13 @@ from minigan.nn.layer import Layer
 from minigan.nn.pooling import AvgPool2d, Upsample
 from minigan.nn.reshape import ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
-from minigan.training.run_folder import RunError, image_shape, make_settings, save_model
+from minigan.training.run_folder import (
+    RunError,
+    class_count,
+    image_shape,
+    make_settings,
+    save_model,
+)
 from minigan.training.sampling import (
     conditional_latents,
     generate,
@@ -98,7 +104,8 @@ def randomise(net, rng):
 def settings_of(recipe, shape=SIZE, *, names=(), labels=None, digits=True):
     """The settings of a run on images of that shape."""
     dataset = Dataset(np.zeros((1, *shape), np.uint8), labels, list(names), None, None, [])
-    return make_settings(recipe, dataset, "data", seed=0, backend="numpy", digits=digits)
+    options = dict(clusters=labels, n_clusters=recipe.clusters) if recipe.clusters else {}
+    return make_settings(recipe, dataset, "data", seed=0, backend="numpy", digits=digits, **options)
 
 
 def fewer_units(recipe):
@@ -125,6 +132,7 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [  # recipe, channels, classe
     ("default", 1, 2, {"spectral": True, "loss": "hinge"}),
     ("pytorch-mlp", 1, 0, {"loss": "least-squares"}),
     ("dense", 1, 0, {"loss": "minimax"}),
+    ("default", 1, 3, {"clusters": 3}),
 ]
 
 
@@ -139,7 +147,10 @@ def make_run(name, shape, n_classes, **changes):
     """A run of that recipe on images of that shape, in which every layer matters."""
     rng = np.random.default_rng(1)
     recipe = RECIPES[name]
-    recipe = replace(fewer_units(recipe), conditional=n_classes > 0, **changes)
+    changes = {"conditional": n_classes > 0, "clusters": 0} | changes
+    if changes["clusters"]:
+        changes["conditional"] = False
+    recipe = replace(fewer_units(recipe), **changes)
     G, D = make_networks(recipe, shape, n_classes=n_classes, rng=np.random.default_rng(0))
     randomise(G, rng), randomise(D, rng)
     settings = settings_of(
@@ -181,7 +192,7 @@ def in_torch(made, tmp_path, monkeypatch):
     pytest.importorskip("safetensors")
     torch.manual_seed(0)
     settings, recipe, G = made[:3]
-    (tmp_path / "its name.safetensors").write_bytes(state_dict(recipe, G))
+    (tmp_path / "its name.safetensors").write_bytes(state_dict(settings, recipe, G))
     (tmp_path / "script.py").write_bytes(loader_script(settings, recipe, G, "its name.safetensors"))
     monkeypatch.chdir(tmp_path)
     return runpy.run_path("script.py")
@@ -225,7 +236,7 @@ def test_the_state_dict_has_pytorchs_names_and_shapes(run):
     pytest.importorskip("safetensors")
     from safetensors.numpy import load
 
-    state = load(state_dict(run.recipe, run.G))
+    state = load(state_dict(run.settings, run.recipe, run.G))
     floats = {name: a for name, a in state.items() if "num_batches" not in name}
     assert {name.split(".")[1] for name in floats} <= {
         "weight",
@@ -239,11 +250,12 @@ def test_the_state_dict_has_pytorchs_names_and_shapes(run):
     assert script.count("nn.Linear") == sum(isinstance(layer, Dense) for layer in run.G.layers)
 
 
-@pytest.mark.parametrize("name, longest", [("default", 20), ("dense", 12)])
+@pytest.mark.parametrize("name, longest", [("default", 25), ("dense", 12)])
 def test_the_script_of_our_own_recipes_is_short(name, longest):
     recipe, shape = RECIPES[name], (28, 28)
-    settings = settings_of(recipe, shape)
-    G, _ = make_networks(recipe, shape, rng=np.random.default_rng(0))
+    settings = settings_of(recipe, shape, labels=np.arange(recipe.clusters))
+    n_classes = class_count(settings)
+    G, _ = make_networks(recipe, shape, n_classes=n_classes, rng=np.random.default_rng(0))
     lines = [
         line
         for line in loader_script(settings, recipe, G, "a.safetensors").decode().splitlines()
@@ -253,6 +265,8 @@ def test_the_script_of_our_own_recipes_is_short(name, longest):
     half = recipe.latent_dim // 2  # in words, because PyTorch may be missing
     signs = f"z[:, {half}:] = 1 - 2 * (z[:, {half}:] < 0).float()"
     assert (signs in lines) == (recipe.noise == "half-binary") == (name == "default")
+    chosen = "torch.eye(len(shares))[shares.multinomial(100, replacement=True)]"
+    assert any(chosen in line for line in lines) == (recipe.clusters > 0) == (name == "default")
 
 
 # ---- ONNX ----
@@ -388,15 +402,16 @@ def test_the_page_holds_the_weights_rounded_as_it_says(run):
     assert (G2.theta == G.theta.astype("float16")).all()
     assert (G2.buffers == G.buffers.astype("float16")).all()
     for layer, rounded in zip(plain.layers, D2.layers):
-        if "W" in layer.param_names:
-            largest = abs(layer.W).reshape(-1, layer.W.shape[-1]).max(axis=0)
-            assert (abs(layer.W - rounded.W) <= 0.501 * largest / 127).all()
-        for name in set(layer.param_names) - {"W"}:
+        for name in set(layer.param_names) & {"W", "E"}:
+            exact = getattr(layer, name)
+            largest = abs(exact).reshape(-1, exact.shape[-1]).max(axis=0)
+            assert (abs(exact - getattr(rounded, name)) <= 0.501 * largest / 127).all()
+        for name in set(layer.param_names) - {"W", "E"}:
             exact = getattr(layer, name)
             assert (getattr(rounded, name) == exact.astype("float16")).all(), name
 
     z, classes = latents_and_labels(settings, recipe, webpage.MEASURED_IMAGES, seed=0)
-    latents = conditional_latents(z, classes, len(model["classes"]))
+    latents = conditional_latents(z, classes, len(model["shares"]))
     labels = latents[1] if isinstance(latents, tuple) else None
     exact, there = G.forward(latents)[0], G2.forward(latents)[0]
     a, a2 = D.forward(with_labels(exact, labels))[0], D2.forward(with_labels(there, labels))[0]
@@ -484,6 +499,17 @@ def test_the_page_computes_what_numpy_computes(run, tmp_path):
     page = webpage.web_page(*run[:4])
     labels = None if run.labels is None else run.labels[:5]
     check_numbers(in_node(page, run.z[:5], labels, tmp_path), run, page, 5)
+
+
+def test_the_page_draws_clusters_as_often_as_they_occur(tmp_path):
+    made = make_run("default", SIZE, 3, clusters=3)
+    settings = {**made.settings, "shares": [0.6, 0.1, 0.3]}
+    page = webpage.web_page(settings, *made[1:4])
+    code = "console.log(JSON.stringify(Array.from({length: 20000}, () => [...randomLabel()])))"
+    labels = np.array(run_in_node(page, code, tmp_path))
+    assert labels.shape == (20000, 3) and set(labels.ravel()) == {0, 1}
+    np.testing.assert_array_equal(labels.sum(axis=1), 1)
+    np.testing.assert_allclose(labels.mean(axis=0), settings["shares"], atol=0.02)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 5, 8])
@@ -694,7 +720,7 @@ def test_a_page_with_classes_has_a_button_for_each(tmp_path):
 
 def made_by_hand(networks, latent_dim, z):
     """A run with networks of no recipe."""
-    recipe = replace(RECIPES["default"], name="odd", latent_dim=latent_dim)
+    recipe = replace(RECIPES["dense"], name="odd", latent_dim=latent_dim)
     return Trained(settings_of(recipe), recipe, *networks, z, None)
 
 
@@ -758,7 +784,7 @@ def test_every_layer_of_the_page_is_a_layer_of_the_package():
 
 def test_a_weight_beyond_float16_is_refused(folder):
     settings, recipe, G, D = load_networks(folder / "run")
-    G.layers[0].b[3] = -1e5
+    next(layer for layer in G.layers if isinstance(layer, Dense)).b[3] = -1e5
     with pytest.raises(RunError, match="a b of 100000, .* up to 65504"):
         webpage.web_page(settings, recipe, G, D)
 
@@ -776,7 +802,7 @@ def test_the_command_writes_what_it_says(folder, tmp_path):
     assert result.returncode == 0 and result.stderr == ""
     page = (tmp_path / "run.html").read_bytes()
     assert result.stdout == f"written: run.html ({len(page) / 1e6:.1f} MB)\n"
-    assert 1_000_000 < len(page) < 2_000_000
+    assert 1_000_000 < len(page) < 2_300_000
     for word in (b"://", b"fetch(", b"import(", b"XMLHttpRequest", b"src="):  # loads nothing
         assert word not in page
     assert b"default-src 'none'" in page
@@ -804,7 +830,7 @@ def test_the_command_writes_what_it_says(folder, tmp_path):
 def test_capitals_in_a_suffix_do_not_matter(folder, tmp_path):
     args = ["export", folder / "run", "--to", "html", "--out", "Page.HTML"]
     assert demo(*args, cwd=tmp_path).returncode == 0
-    assert (tmp_path / "Page.HTML").read_bytes().startswith(b"<!doctype html>")
+    assert (tmp_path / "Page.HTML").read_bytes().startswith(b"<!DOCTYPE html>")
     result = demo(*args, cwd=tmp_path)
     assert result.returncode == 2 and "Page.HTML exists" in result.stderr
 

@@ -1,5 +1,11 @@
 """Plots: every image in its place, the right reference lines, and files that can be opened."""
 
+import contextlib
+import os
+import subprocess
+import sys
+
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -138,9 +144,11 @@ def test_memorisation_shows_both_distributions_and_their_quantiles(
     figures, held_out = [], np.arange(2.0, 6, 0.1)
     new_figure = plots.new_figure
 
+    @contextlib.contextmanager
     def remember(*size):
-        figures.append(new_figure(*size))
-        return figures[0]
+        with new_figure(*size) as figure:
+            figures.append(figure)
+            yield figure
 
     monkeypatch.setattr(plots, "new_figure", remember)
     plots.save_memorisation(generated, held_out, tmp_path / "memorisation.png")
@@ -184,3 +192,50 @@ def test_curves_and_bars_are_written(tmp_path):
     for name in "losses", "scores", "fd", "classes", "weights", "memorisation":
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+
+
+HOSTILE = {  # what a matplotlibrc may say
+    "text.usetex": True,  # without LaTeX, drawing any text fails
+    "font.family": ["a font that is missing"],
+    "axes.facecolor": "red",
+    "axes.xmargin": 0.3,
+    "figure.dpi": 30,
+    "savefig.dpi": 30,
+    "savefig.bbox": "tight",
+    "lines.linewidth": 9,
+    "figure.constrained_layout.use": False,
+}
+
+
+def test_figures_depend_on_no_settings_of_matplotlib(tmp_path, caplog):
+    plots.save_losses(HISTORY, tmp_path / "plain.png")
+    with matplotlib.rc_context(HOSTILE):
+        plots.save_losses(HISTORY, tmp_path / "hostile.png")
+        plots.draw_test_figure()
+        assert matplotlib.rcParams["axes.facecolor"] == "red"  # they are the user's again
+    assert (tmp_path / "hostile.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+    assert caplog.text == ""  # no warning about the font
+
+
+BACKENDS = """
+import os, sys
+from minigan.figures import plots
+
+plots.draw_test_figure()
+import matplotlib
+assert os.environ["MPLBACKEND"] == sys.argv[1]
+print(matplotlib.rcParams._get("backend"))
+"""
+
+
+@pytest.mark.parametrize("name", ["module://not_installed.backend", "nonsense", "svg"])
+def test_a_backend_that_is_not_installed_does_not_matter(name):
+    """Notebooks set MPLBACKEND for every program that they start. One that works is kept."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", BACKENDS, name],
+        env={**os.environ, "MPLBACKEND": name},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert (result.stdout.strip() == name) == (name != "nonsense")

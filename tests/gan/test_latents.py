@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minigan.gan.latents import (
+    interpolate_latents,
     latent_grid,
     latent_walk,
     latents_for_each_class,
@@ -103,3 +104,16 @@ def test_latents_for_each_class_share_their_first_rows():
     rows, labels = latents_for_each_class(z, 2, 6)  # more classes than images
     assert labels.tolist() == [0, 3]
     np.testing.assert_array_equal(rows, z[[0, 0]])
+
+
+@pytest.mark.parametrize("path", [latent_walk, latent_grid])
+def test_labels_are_interpolated_along_the_straight_line(path):
+    z, labels = np.random.default_rng(0).standard_normal((4, 6)), np.eye(3)[[0, 2, 2, 1]]
+    points, between = interpolate_latents(path, z, labels, 5)
+    np.testing.assert_array_equal(points, path(z, 5))
+    assert between.shape == (len(points), 3)
+    np.testing.assert_allclose(between.sum(axis=1), 1)
+    if path is latent_walk:
+        np.testing.assert_allclose(between[2], [0.6, 0, 0.4])
+        np.testing.assert_array_equal(between[5:11], np.tile(labels[1], (6, 1)))
+    np.testing.assert_array_equal(interpolate_latents(path, z, None, 5), points)

@@ -8,7 +8,15 @@ from cases import refusal
 
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import make_networks
-from minigan.gan.recipes import OLD_FIELDS, RECIPES, asdict, recipe_from_dict, replace
+from minigan.gan.recipes import (
+    MAX_CLUSTERS,
+    OLD_FIELDS,
+    RECIPES,
+    asdict,
+    recipe_from_dict,
+    replace,
+)
+from minigan.training.run_folder import MAX_CLASSES
 
 NAMES_BEFORE_0_2 = {  # new name of a field: the old one, in settings of old runs
     "negative_slope_G": "slope_G",
@@ -115,6 +123,7 @@ REFUSED = [
     ("loss", "best"),
     ("penalty", "r2"),
     ("conditional", 1),
+    ("clusters", -1),
     ("name", 3),
 ]
 
@@ -165,6 +174,19 @@ def test_shared_fakes_of_another_number_are_refused(n):
     with refusal(ValueError, "shared_fakes", "the 128 fakes", "default", f"batch_size_G of {n}"):
         recipe_from_dict({**values, "batch_size_G": n})
     assert recipe_from_dict({**values, "batch_size_G": n, "shared_fakes": False})
+
+
+def test_clusters_take_the_place_of_labels_and_are_not_too_many():
+    values = asdict(RECIPES["default"])
+    for clusters in 0, 1, MAX_CLUSTERS:
+        recipe = recipe_from_dict({**values, "clusters": clusters})
+        assert recipe.has_labels == (clusters > 0)
+    assert recipe_from_dict({**values, "clusters": 0, "conditional": True}).has_labels
+    with refusal(ValueError, "5 clusters", "conditional", "choose one of the two"):
+        recipe_from_dict({**values, "clusters": 5, "conditional": True})
+    with refusal(ValueError, f"{MAX_CLUSTERS + 1} clusters", f"at most {MAX_CLUSTERS}"):
+        recipe_from_dict({**values, "clusters": MAX_CLUSTERS + 1})
+    assert MAX_CLUSTERS <= MAX_CLASSES  # a run with more could not be read
 
 
 def test_an_unhashable_value_is_refused_as_well():

@@ -1,7 +1,9 @@
 """A run that is interrupted and resumed leaves the same files as another one, bit for bit."""
 
 import csv
+import errno
 import hashlib
+import io
 import json
 import os
 import random
@@ -18,6 +20,7 @@ import pytest
 from helpers import DEMO, SMALL, arrays, assert_same_run, demo, history, small, train_small
 from helpers import SMALL_IMAGES as IMAGES
 
+from minigan.backend import asnumpy
 from minigan.gan.recipes import replace
 from minigan.training import checkpoint, run_folder
 from minigan.training import run as run_module
@@ -25,7 +28,6 @@ from minigan.training.checkpoint import (
     checkpoint_paths,
     load_checkpoint,
     load_run,
-    lock_folder,
     save_checkpoint,
 )
 from minigan.training.run_folder import FORMAT, RunError
@@ -232,6 +234,20 @@ def test_a_run_on_fake_cupy_can_be_resumed(tmp_path):
     assert len(history(tmp_path / "a")) == 5
 
 
+@pytest.mark.parametrize("there, back", [(fake_cupy, np), (np, fake_cupy)])
+def test_a_run_goes_from_a_gpu_to_a_cpu_and_back(tmp_path, there, back):
+    assert start(tmp_path / "a", replace(LONG, epochs=2), xp=there) == 0
+    arrays_, words, _ = load_checkpoint(tmp_path / "a")
+    gan, fresh = GAN(LONG, IMAGES, xp=back), GAN(LONG, IMAGES, xp=back)
+    gan.restore(arrays_, words["counts"])
+    for name, array in gan.arrays().items():
+        np.testing.assert_array_equal(asnumpy(array), arrays_[name])  # the same weights
+    assert (asnumpy(gan.noise.random(5)) != asnumpy(fresh.noise.random(5))).all()  # new noise
+    for epochs, xp in (3, back), (5, there):
+        assert start(tmp_path / "a", replace(LONG, epochs=epochs), resume=True, xp=xp) == 0
+    assert len(history(tmp_path / "a")) == 5
+
+
 def test_the_two_newest_are_kept(whole):
     assert [path.name for path in checkpoint_paths(whole)] == [
         "checkpoint-000000020.npz",
@@ -328,16 +344,6 @@ def test_settings_that_were_edited_are_refused(whole, tmp_path, change, words):
         load_run(target)
     (target / "settings.json").unlink()
     load_run(target)
-
-
-def test_a_folder_in_use_is_locked(tmp_path):
-    with lock_folder(tmp_path):
-        code = (
-            f"from minigan.training.checkpoint import lock_folder\nlock_folder({str(tmp_path)!r})"
-        )
-        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert "another process is training in" in other.stderr
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -575,6 +581,131 @@ def test_a_second_signal_stops_immediately(whole, tmp_path, monkeypatch):
     assert checkpoint_paths(tmp_path / "a")[0].name == "checkpoint-000000005.npz"
     assert start(tmp_path / "a", resume=True) == 0
     assert_same_run(tmp_path / "a", whole)
+
+
+POSIX = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
+
+
+def with_signals(monkeypatch, *numbers, after=6):
+    """Each training run receives these signals after that many steps."""
+    plain = GAN.train_step
+
+    def train_step(gan):
+        losses = plain(gan)
+        if gan.t == after:
+            try:
+                for number in numbers:
+                    signal.raise_signal(number)
+            except KeyboardInterrupt:  # which would end pytest
+                pytest.fail("the second signal stops the run")
+        return losses
+
+    monkeypatch.setattr(GAN, "train_step", train_step)
+
+
+@POSIX
+def test_a_terminal_that_is_closed_saves_and_ends_the_run(whole, tmp_path, monkeypatch):
+    """Both the system and the shell send SIGHUP, and printing fails from then on."""
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO, "Input/output error")
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        with monkeypatch.context() as patched:
+            with_signals(patched, signal.SIGHUP, signal.SIGHUP)
+            patched.setattr(sys, "stdout", Gone())
+            assert start(tmp_path / "a", checkpoint_every=1e9) == 129
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert checkpoint_paths(tmp_path / "a")[0].name == "checkpoint-000000006.npz"
+    assert start(tmp_path / "a", resume=True) == 0
+    assert_same_run(tmp_path / "a", whole)
+
+
+@POSIX
+def test_under_nohup_a_run_goes_on(whole, tmp_path, monkeypatch):
+    with_signals(monkeypatch, signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert start(tmp_path / "a") == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert_same_run(tmp_path / "a", whole)
+
+
+@POSIX
+def test_sigusr1_saves_and_the_run_goes_on(whole, tmp_path, monkeypatch, capsys):
+    with_signals(monkeypatch, signal.SIGUSR1)
+    saved = []
+    plain = run_module.save_model
+
+    def remember(folder, *args, **vectors):
+        saved.append([path.name for path in checkpoint_paths(folder)])
+        plain(folder, *args, **vectors)
+
+    monkeypatch.setattr(run_module, "save_model", remember)
+    assert start(tmp_path / "a", checkpoint_every=1e9) == 0
+    assert ["checkpoint-000000006.npz", "checkpoint-000000000.npz"] in saved
+    assert "saved after step 6; training goes on" in capsys.readouterr().out
+    assert_same_run(tmp_path / "a", whole)
+
+
+def test_a_second_sigterm_does_not_prevent_saving(tmp_path, monkeypatch):
+    """`timeout` sends it twice."""
+    with_signals(monkeypatch, signal.SIGTERM, signal.SIGTERM)
+    assert start(tmp_path / "a", checkpoint_every=1e9) == 143
+    assert checkpoint_paths(tmp_path / "a")[0].name == "checkpoint-000000006.npz"
+
+
+def test_killed_in_its_first_step_it_can_be_resumed(whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(GAN, "train_step", raising_stop)
+        with pytest.raises(Stop):
+            start(tmp_path / "cut", checkpoint_every=1e9)
+    assert start(tmp_path / "cut", resume=True) == 0
+    assert_same_run(tmp_path / "cut", whole)
+
+
+def raising_stop(*args, **kwargs):
+    raise Stop
+
+
+@pytest.mark.parametrize(
+    "module, name",
+    [
+        (run_module.plots, "draw_test_figure"),
+        (run_module.plots, "save_grid"),
+        (checkpoint, "write_atomically"),
+        (run_module, "save_settings"),
+    ],
+)
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, module, name):
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, name, fail)
+    with pytest.raises((OSError, RunError), match="No space left"):
+        start(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_figures_that_cannot_be_drawn_are_reported_before_the_first_step(tmp_path, monkeypatch):
+    def fail():
+        raise OSError(
+            "Matplotlib requires access to a writable cache directory, but\nthere is none"
+        )
+
+    monkeypatch.setattr(run_module.plots, "draw_test_figure", fail)
+    with pytest.raises(
+        RunError, match=r"nothing was started \(Matplotlib requires .*MPLCONFIGDIR"
+    ) as error:
+        start(tmp_path / "a")
+    assert "\n" not in str(error.value) and not (tmp_path / "a").exists()
 
 
 def test_a_run_in_another_thread_leaves_signals_alone(whole, tmp_path):

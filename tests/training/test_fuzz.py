@@ -180,7 +180,15 @@ anything = st.recursive(
 
 def test_settings():
     dataset = Dataset(np.zeros((5, 28, 28), "uint8"), None, [], None, None, [])
-    good = make_settings(RECIPES["default"], dataset, Path(), seed=0, backend="numpy")
+    good = make_settings(
+        RECIPES["default"],
+        dataset,
+        Path(),
+        seed=0,
+        backend="numpy",
+        clusters=np.arange(5),
+        n_clusters=5,
+    )
     outcomes = {"read": 0, "refused": 0}
     names = [*good, *asdict(RECIPES["default"])]
 

@@ -18,7 +18,13 @@ from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import RECIPES, REGISTRIES, Recipe, replace
 from minigan.training import run as run_module
 from minigan.training import run_folder, state
-from minigan.training.run_folder import RunError, load_model, make_run_folder, make_settings
+from minigan.training.run_folder import (
+    RunError,
+    load_model,
+    make_default_run_folder,
+    make_run_folder,
+    make_settings,
+)
 from minigan.training.sampling import sample_images
 
 
@@ -40,6 +46,7 @@ def finished(tmp_path_factory):
 def test_the_run_folder(finished):
     names = {p.relative_to(finished).as_posix() for p in finished.rglob("*")} - {".lock"}
     assert sorted(names) == [
+        "checkpoint-000000000.npz",
         "checkpoint-000000008.npz",
         "fd.png",
         "history.csv",
@@ -299,6 +306,37 @@ def test_nothing_is_ever_overwritten(finished, tmp_path):
     assert make_run_folder(tmp_path / "deep" / "new").is_dir()
 
 
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    class Clock(run_folder.datetime):
+        @classmethod
+        def now(cls):
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr(run_folder, "datetime", Clock)
+    monkeypatch.chdir(tmp_path)
+    names = [make_default_run_folder("a").name for _ in range(3)]
+    assert names == ["20260102-030405-a", "20260102-030405-a-2", "20260102-030405-a-3"]
+    plain, faster = Path.mkdir, []
+
+    def mkdir(path, *args, **options):
+        if path.name == "samples" and path.parent not in faster:
+            faster.append(path.parent)  # another run is a moment faster
+            plain(path)
+        plain(path, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", mkdir)
+        with pytest.raises(RunError, match="mine is not empty"):
+            make_run_folder(Path("mine"))
+        faster.append(Path("runs") / "20260102-030405-a-5")
+        assert make_default_run_folder("a") == faster[1]
+        assert faster[2:] == [Path("runs") / "20260102-030405-a-4"]
+    (tmp_path / "runs").rename(tmp_path / "other")
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RunError, match="cannot write to runs"):
+        make_default_run_folder("a")
+
+
 def test_a_file_is_never_there_by_half(tmp_path):
     path = tmp_path / "model.npz"
     path.write_bytes(b"the last good one")
@@ -325,8 +363,9 @@ def test_every_recipe_can_be_saved_and_read():
     assert REGISTRIES["networks"][0] is ARCHITECTURES
     for name, recipe in RECIPES.items():
         assert name == recipe.name and isinstance(recipe, Recipe)
-        G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
-        assert run_folder.count_parameters(recipe, {"height": 28, "width": 28}) == {
+        plain = replace(recipe, clusters=0)
+        G, D = make_networks(plain, (28, 28), rng=np.random.default_rng(0))
+        assert run_folder.count_parameters(plain, {"height": 28, "width": 28}) == {
             "generator": G.theta.size,
             "average": G.theta.size,
             "discriminator": D.theta.size,
@@ -334,7 +373,8 @@ def test_every_recipe_can_be_saved_and_read():
             "average_state": G.buffers.size,
             "discriminator_state": D.buffers.size,
         }
-        settings = settings_of(recipe, np.zeros((5, 28, 28), "uint8"))
+        clusters = dict(clusters=np.arange(5), n_clusters=5) if recipe.clusters else {}
+        settings = settings_of(recipe, np.zeros((5, 28, 28), "uint8"), **clusters)
         assert run_folder.read_recipe(json.loads(json.dumps(settings))) == recipe
 
 

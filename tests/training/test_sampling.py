@@ -63,6 +63,12 @@ def plain(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("plain"), replace(SMALL, conditional=False, epochs=1))
 
 
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory):
+    recipe = replace(SMALL, conditional=False, clusters=2, epochs=2)
+    return trained(tmp_path_factory.mktemp("clustered"), recipe)
+
+
 def bars(images):
     """Which third of each image is brightest."""
     return images.reshape(-1, 6, 3, 3).mean(axis=(1, 3)).argmax(axis=1)
@@ -102,21 +108,21 @@ def test_evaluated_images_have_the_class_frequencies_of_the_data(run):
     )  # no classifier for bars
 
 
-@pytest.mark.parametrize("network", ["pretrained", "plain", "one class"])
-def test_an_image_is_the_same_bit_for_bit_whatever_the_count(network, request):
-    folder, digit = None, None
-    if network != "pretrained":
-        folder = request.getfixturevalue("plain" if network == "plain" else "run")
-        digit = None if network == "plain" else "1"
+@pytest.mark.parametrize(
+    "fixture, digit", [(None, None), ("plain", None), ("clustered", None), ("run", "1")]
+)
+def test_an_image_is_the_same_bit_for_bit_whatever_the_count(fixture, digit, request):
+    folder = request.getfixturevalue(fixture) if fixture else None  # None: the pretrained generator
     images = sample_images(folder, 2500, seed=4, digit=digit)
     for count in 1, 7, 100, 101, 1000:
         some = sample_images(folder, count, seed=4, digit=digit)
         assert some.tobytes() == images[:count].tobytes(), count
 
 
+@pytest.mark.parametrize("fixture", ["run", "clustered"])
 @pytest.mark.parametrize("noise", CHOICES["noise"])
-def test_latents_and_labels_are_the_same_whatever_the_count(run, noise):
-    settings, recipe, _, _ = load_networks(run)
+def test_latents_and_labels_are_the_same_whatever_the_count(fixture, noise, request):
+    settings, recipe, _, _ = load_networks(request.getfixturevalue(fixture))
     recipe = replace(recipe, noise=noise)
     z, labels = latents_and_labels(settings, recipe, 2500, seed=4)
     for count in 1, 7, 100, 1000:
@@ -210,6 +216,35 @@ def test_a_walk_passes_the_images_that_were_chosen(run, plain):
     )
 
 
+def test_a_run_with_clusters_samples_them_as_often_as_they_occur(clustered):
+    settings, recipe, G, _ = load_networks(clustered)
+    assert "names" not in settings and len(settings["shares"]) == 2
+    z, clusters = latents_and_labels(settings, recipe, 4000, seed=0)
+    np.testing.assert_allclose(np.bincount(clusters) / 4000, settings["shares"], atol=0.03)
+    images = generate(G, conditional_latents(z, clusters, 2))
+    np.testing.assert_allclose(sample_images(clustered, 4000, seed=0), images, atol=1e-6)
+    # each of the three bars is in one cluster, and is generated from this cluster only
+    common = [np.bincount(bars(images[clusters == i]), minlength=3) > 100 for i in range(2)]
+    kinds = [set(np.flatnonzero(counts)) for counts in common]
+    assert sorted(map(len, kinds)) == [1, 2] and set.union(*kinds) == {0, 1, 2}
+    result = evaluate(clustered, count=100)
+    assert result["run"]["fd"] < result["noise"]["fd"]
+
+
+def test_a_walk_leads_from_cluster_to_cluster(clustered):
+    settings, recipe, _, _ = load_networks(clustered)
+    cluster_of = {s: int(latents_and_labels(settings, recipe, 1, seed=s)[1][0]) for s in range(20)}
+    seeds = [next(s for s, c in cluster_of.items() if c == cluster) for cluster in range(2)]
+    frames = walk_images(clustered, seeds, 4)
+    assert frames.shape == (8, 1, 6, 9)
+    for frame, seed in (0, seeds[0]), (4, seeds[1]):
+        image = sample_images(clustered, 1, seed=seed)[0]
+        np.testing.assert_allclose(frames[frame, 0], image, atol=1e-5)
+    assert abs(frames[2, 0] - frames[0, 0]).max() > 0.01  # halfway, it is neither
+    with pytest.raises(RunError, match="was trained without --conditional.* '7'"):
+        walk_images(clustered, [1, 2], 3, digit="7")
+
+
 def test_a_request_that_cannot_be_met_gets_a_sentence(run, plain):
     with pytest.raises(
         RunError,
@@ -232,14 +267,16 @@ def test_a_request_that_cannot_be_met_gets_a_sentence(run, plain):
         {"names": ["a"]},
         {"names": []},
         {"names": [1, 2, 3]},
-        {"shares": [0.5, 0.5]},
         {"shares": [2.0, -1.0, 0.0]},
         {"shares": [0.1, 0.1, 0.1]},
         {"shares": "abc"},
     ],
 )
-def test_settings_without_proper_classes_are_refused(run, change):
-    settings = json.loads((run / "settings.json").read_text())
-    read_recipe(settings)
-    with pytest.raises(ValueError, match="its classes have no names, or no shares"):
-        read_recipe({**settings, **change})
+def test_settings_without_proper_classes_are_refused(run, clustered, change):
+    (what,) = change
+    for folder, labels in (run, "classes"), (clustered, "clusters"):
+        settings = json.loads((folder / "settings.json").read_text())
+        read_recipe(settings)
+        if labels == "classes" or what == "shares":
+            with pytest.raises(ValueError, match=f"its {labels} have no {what}"):
+                read_recipe({**settings, **change})

@@ -1,0 +1,42 @@
+"""Console: lines that reach the reader wherever a program runs.
+
+The idea
+    Standard output is not always a terminal. In a notebook or under `redirect_stdout` it may be any
+    object with a method `write`. A terminal may also be closed while a run goes on, and writing to
+    it then fails. Neither is a reason to stop.
+
+>>> say("one line")
+one line
+>>> is_terminal(None)
+False
+"""
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+
+def say(line: object = "") -> None:
+    """Print a line that appears immediately; without effect if the terminal has been closed."""
+    try:
+        print(line)
+        flush = getattr(sys.stdout, "flush", None)
+        if flush:
+            flush()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream, such as sys.stderr, is a terminal; it may be None."""
+    isatty = getattr(stream, "isatty", None)
+    return bool(isatty and isatty())
+
+
+def discard_output() -> None:
+    """Discard what standard output still holds, so that Python does not complain when it exits."""
+    with suppress(AttributeError, OSError, ValueError):  # a stream without a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,77 @@
+"""Clusters: groups of similar images, found without labels, which take the place of labels.
+
+The idea
+    Labels make the task of a GAN much easier (gan/steps.py), but most images have none. Similar
+    images can be grouped without labels, by k-means (Lloyd 1957, published in 1982). It alternates
+    two steps:
+
+        assign    each image belongs to the nearest of K centres
+        update    each centre becomes the mean of its images
+
+    Neither step can increase the sum of the squared distances of all images to their centres: the
+    first chooses the smallest distance for each image, and of all points, the mean has the smallest
+    sum of squared distances to a set of images. The sum therefore converges, to a minimum that
+    depends on the first centres, which are images chosen at random.
+
+    A cluster of digits is usually part of one class, such as slanted ones. With 256 clusters, 93 %
+    of the images of MNIST have the most frequent digit of their cluster. Clusters have been used as
+    labels of GANs before (Sage et al. 2018; Liu et al. 2020, who use features of the
+    discriminator).
+
+Features
+    Comparing images pixel by pixel takes long. Each image is therefore averaged down to at most
+    14 x 14 pixels. The square root of the averages makes differences between dark pixels count for
+    more, and those between bright ones for less. Without it the share of 93 % was 91 %.
+
+Shapes
+    images (n, H, W), or (n, H, W, 3) in colour, uint8; x (n, F), float32; centres (K, F); clusters
+    (n,), integers from 0 to K - 1.
+
+>>> x = np.array([[0.0], [0.1], [5.0], [5.1], [5.2]])
+>>> clusters = kmeans(x, 2, rng=np.random.default_rng(0))
+>>> (clusters == clusters[0]).tolist(), (clusters == clusters[-1]).tolist()
+([True, True, False, False, False], [False, False, True, True, True])
+"""
+
+import numpy as np
+
+from minigan.datasets.pixels import pixel_features, scale
+
+MIN_IMAGES = 100  # per cluster, on average; fewer images are grouped into fewer clusters
+MAX_ROUNDS = 20  # the clusters hardly change afterwards
+FEATURE_SIZE = 14
+IMAGES_PER_PART = 5000
+
+
+def cluster_images(
+    images: np.ndarray, n_clusters: int, *, rng: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """(clusters (n,), K): groups of similar images (n, ...), K of them, at most n_clusters."""
+    n_clusters = min(n_clusters, max(1, len(images) // MIN_IMAGES))
+    parts = [images[i : i + IMAGES_PER_PART] for i in range(0, len(images), IMAGES_PER_PART)]
+    features = np.concatenate(
+        [
+            pixel_features(scale(part, pixel_min=0.0), images.shape[1:], size=FEATURE_SIZE)
+            for part in parts
+        ]
+    )
+    return kmeans(np.sqrt(features), n_clusters, rng=rng), n_clusters
+
+
+def kmeans(x: np.ndarray, n_clusters: int, *, rng: np.random.Generator) -> np.ndarray:
+    """The cluster (n,) of each row of x (n, F); there are at least as many rows as clusters."""
+    centres = x[rng.choice(len(x), n_clusters, replace=False)]
+    clusters = np.full(len(x), -1)
+    for _ in range(MAX_ROUNDS):
+        # |x - c|² = |x|² - 2 x·c + |c|², and |x|² is the same for all centres
+        distances = x @ (-2 * centres.T)
+        distances += (centres * centres).sum(axis=1)
+        nearest = distances.argmin(axis=1)
+        if (nearest == clusters).all():
+            break
+        clusters = nearest
+        counts = np.bincount(clusters, minlength=n_clusters)[:, None]
+        order, starts = np.argsort(clusters, kind="stable"), np.cumsum(counts) - counts[:, 0]
+        filled = counts[:, 0] > 0  # the centre of an empty cluster remains where it is
+        centres[filled] = np.add.reduceat(x[order], starts[filled]) / counts[filled]
+    return clusters

@@ -1,0 +1,106 @@
+"""The number of BLAS threads follows the cores that a process may use, not those of the machine."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+import threadpoolctl
+from loky.backend import context
+
+from minigan.accel import cpu
+from minigan.accel.cpu import blas_threads, limit_blas_threads, usable_cores
+
+V1 = "/sys/fs/cgroup/cpu/cpu.cfs_{}_us".format
+QUOTAS = {  # what Docker and Kubernetes mount in a container
+    "version 2": {"/sys/fs/cgroup/cpu.max": "250000 100000\n"},
+    "version 2, unlimited": {"/sys/fs/cgroup/cpu.max": "max 100000\n"},
+    "version 1": {V1("quota"): "250000\n", V1("period"): "100000\n"},
+    "version 1, unlimited": {V1("quota"): "-1\n", V1("period"): "100000\n"},
+}
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of 64 cores, without any limit."""
+    for name in (*cpu.GRANTED_CORES, *cpu.BLAS_VARIABLES, "LOKY_MAX_CPU_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
+    use_files(monkeypatch, QUOTAS["version 2, unlimited"])
+
+
+def use_files(monkeypatch, files):
+    """Only these files are in /sys/fs/cgroup."""
+    exists = os.path.exists
+
+    def is_there(path):
+        return path in files if str(path).startswith("/sys/fs/cgroup") else exists(path)
+
+    monkeypatch.setattr(os.path, "exists", is_there)
+    monkeypatch.setattr(context, "open", lambda path: io.StringIO(files[path]), raising=False)
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+def test_the_quota_of_a_container_limits_the_cores(machine, monkeypatch, name):
+    use_files(monkeypatch, QUOTAS[name])
+    assert usable_cores() == (64 if "unlimited" in name else 3)
+
+
+@pytest.mark.parametrize("name", cpu.GRANTED_CORES)
+def test_a_scheduler_limits_the_cores(machine, monkeypatch, name):
+    monkeypatch.setenv(name, "5")
+    assert usable_cores() == 5
+    monkeypatch.setenv(name, "many")  # NCPUS may be anybody's
+    assert usable_cores() == 64
+    monkeypatch.setenv(name, "0")
+    assert usable_cores() == 64
+
+
+def test_the_affinity_limits_the_cores(machine, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 9}, raising=False)
+    assert usable_cores() == 2
+
+
+def test_the_load_of_the_machine_is_not_that_of_a_container(machine, monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (60.0, 60.0, 60.0), raising=False)
+    library = {"user_api": "blas", "internal_api": "openblas", "num_threads": 3}
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [library])
+    use_files(monkeypatch, QUOTAS["version 2"])
+    assert "cores seem to be free" not in cpu.blas_advice()
+
+
+def test_threads_are_limited_unless_the_user_has_set_them(machine, monkeypatch):
+    limits = []
+    monkeypatch.setattr(cpu, "blas_threads", lambda: limits[-1] if limits else 64)
+    monkeypatch.setattr(threadpoolctl, "threadpool_limits", lambda n, user_api: limits.append(n))
+    assert limit_blas_threads() == 64 and limits == []
+    use_files(monkeypatch, QUOTAS["version 2"])
+    for name in cpu.BLAS_VARIABLES:
+        monkeypatch.setenv(name, "64")
+        assert limit_blas_threads() == 64 and limits == []
+        monkeypatch.delenv(name)
+    assert limit_blas_threads() == 3 and limits == [3]
+
+
+def test_the_blas_has_fewer_threads_from_then_on():
+    """In a process of its own, with this machine's BLAS."""
+    code = (
+        "import numpy; from minigan.accel.cpu import *;"
+        "before = blas_threads(); print(before, limit_blas_threads(), blas_threads())"
+    )
+    free = {name: value for name, value in os.environ.items() if name not in cpu.BLAS_VARIABLES}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**free, "LOKY_MAX_CPU_COUNT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, limited, after = map(int, result.stdout.split())
+    assert limited == after == 1 and (before > 1 or usable_cores() == 1)
+
+
+def test_tests_use_one_thread():
+    assert blas_threads() == limit_blas_threads() == 1
