@@ -51,22 +51,20 @@ def cluster_images(
     parts = [images[i : i + IMAGES_PER_PART] for i in range(0, len(images), IMAGES_PER_PART)]
     features = np.concatenate(
         [
-            pixel_features(scale(part, pixel_min=0.0), images.shape[1:], size=FEATURE_SIZE)
+            np.sqrt(pixel_features(scale(part, pixel_min=0.0), images.shape[1:], size=FEATURE_SIZE))
             for part in parts
         ]
     )
-    return kmeans(np.sqrt(features), n_clusters, rng=rng), n_clusters
+    return kmeans(features, n_clusters, rng=rng), n_clusters
 
 
 def kmeans(x: np.ndarray, n_clusters: int, *, rng: np.random.Generator) -> np.ndarray:
     """The cluster (n,) of each row of x (n, F); there are at least as many rows as clusters."""
     centres = x[rng.choice(len(x), n_clusters, replace=False)]
     clusters = np.full(len(x), -1)
+    parts = [x[i : i + IMAGES_PER_PART] for i in range(0, len(x), IMAGES_PER_PART)]
     for _ in range(MAX_ROUNDS):
-        # |x - c|² = |x|² - 2 x·c + |c|², and |x|² is the same for all centres
-        distances = x @ (-2 * centres.T)
-        distances += (centres * centres).sum(axis=1)
-        nearest = distances.argmin(axis=1)
+        nearest = np.concatenate([nearest_centres(part, centres) for part in parts])
         if (nearest == clusters).all():
             break
         clusters = nearest
@@ -75,3 +73,11 @@ def kmeans(x: np.ndarray, n_clusters: int, *, rng: np.random.Generator) -> np.nd
         filled = counts[:, 0] > 0  # the centre of an empty cluster remains where it is
         centres[filled] = np.add.reduceat(x[order], starts[filled]) / counts[filled]
     return clusters
+
+
+def nearest_centres(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The index (n,) of the centre (K, F) nearest to each row of x (n, F)."""
+    # |x - c|² = |x|² - 2 x·c + |c|², and |x|² is the same for all centres
+    distances = x @ (-2 * centres.T)
+    distances += (centres * centres).sum(axis=1)
+    return distances.argmin(axis=1)
