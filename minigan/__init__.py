@@ -52,6 +52,7 @@ What trains, measures and shows
 
     datasets/pixels           image sizes, scaling of bytes to pixel values, averages of pixels
     datasets/idx              MNIST and the IDX format
+    datasets/names            the names of classes: their order, and lists of them
     datasets/raw              what a file holds: images, labels, and the part they belong to
     datasets/value_range      which values are black and white
     datasets/labels           classes from integers, words, floats or one-hot rows

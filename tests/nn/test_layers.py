@@ -688,7 +688,7 @@ EXPORTED = [  # a layer, the shapes of x and y without N, and its operations
             (
                 "nn.Conv2d(2, 3, (4, 5), (1, 2), (1, 0))",
                 "Conv",
-                {"strides": (1, 2), "pads": (1, 0, 1, 0)},
+                {"kernel_shape": (4, 5), "strides": (1, 2), "pads": (1, 0, 1, 0)},
                 None,
             )
         ],
@@ -701,7 +701,12 @@ EXPORTED = [  # a layer, the shapes of x and y without N, and its operations
             (
                 "nn.ConvTranspose2d(2, 3, (4, 5), (1, 2), (1, 0), (0, 1))",
                 "ConvTranspose",
-                {"strides": (1, 2), "pads": (1, 0, 1, 0), "output_padding": (0, 1)},
+                {
+                    "kernel_shape": (4, 5),
+                    "strides": (1, 2),
+                    "pads": (1, 0, 1, 0),
+                    "output_padding": (0, 1),
+                },
                 None,
             )
         ],
