@@ -28,12 +28,16 @@ import sys
 if __name__ == "__main__":  # until everything is imported, Ctrl-C simply ends the process
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from minigan.accel.cpu import limit_blas_threads
-from minigan.backend import load_backend
-from minigan.cli import main as cli
-from minigan.training.run import Run, load_training_data
-from minigan.training.schedule import make_optimizers
-from minigan.training.state import GAN, make_initial_networks
+try:
+    from minigan.accel.cpu import limit_blas_threads
+    from minigan.backend import load_backend
+    from minigan.cli import main as cli
+    from minigan.training.run import Run, load_training_data
+    from minigan.training.schedule import make_optimizers
+    from minigan.training.state import GAN, make_initial_networks
+except ModuleNotFoundError as error:
+    print(f"demo.py: {error}: pip install -e . installs what is missing", file=sys.stderr)
+    sys.exit(2)
 
 
 def train(options, make_evaluator):

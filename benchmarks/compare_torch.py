@@ -54,7 +54,8 @@ from minigan.nn.losses import bce, bce_with_logits
 from minigan.nn.maxout import Maxout
 from minigan.nn.optim import SGD, Adam
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.projection import Projection
+from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 
@@ -72,8 +73,7 @@ SEED, STEPS, N, K, M, Z, P = (
 
 def layer_input(layer, x):
     """x, or for a layer that takes labels the pair (x, labels), with label i % 4 for example i."""
-    takes_labels = isinstance(layer, (ConcatLabels, ConcatLabelMaps, ConcatLabelImage))
-    return (x, np.eye(4, dtype=x.dtype)[np.arange(len(x)) % 4]) if takes_labels else x
+    return (x, np.eye(4, dtype=x.dtype)[np.arange(len(x)) % 4]) if layer.takes_labels else x
 
 
 def torch_labels(x):
@@ -96,16 +96,24 @@ class TorchConcatLabelMaps(nn.Module):
         return torch.cat([x[..., None], maps], dim=3)
 
 
-class TorchConcatLabelImage(nn.Module):
-    """Images (N, 14, 14) and an embedding of 4 labels, (14, 14, 4), as (N, 14, 14, 2)."""
+class TorchProjection(nn.Module):
+    """x (N, K) to logits (N, 1), with an embedding of 4 labels."""
 
     def __init__(self):
         super().__init__()
-        self.E = nn.Parameter(torch.zeros(14, 14, 4))
+        self.linear = nn.Linear(K, 1)
+        self.E = nn.Parameter(torch.zeros(K, 4))
 
     def forward(self, x):
-        rows = F.embedding(torch.arange(len(x)) % 4, self.E.flatten(0, 1).t())
-        return torch.stack([x, rows.view(-1, 14, 14).mT], dim=3)
+        rows = F.embedding(torch.arange(len(x)) % 4, self.E.t())
+        return self.linear(x) + (x * rows).sum(dim=1, keepdim=True)
+
+
+def random_projection(rng, dtype):
+    """A Projection whose labels have an effect."""
+    layer = Projection(K, 4, init="fan_in", dtype=dtype, rng=rng)
+    layer.E[...] = rng.standard_normal(layer.E.shape)
+    return layer
 
 
 def torch_spectral(layer, module):
@@ -141,11 +149,7 @@ LAYERS = {
     "Dropout": lambda rng, dtype: (Dropout(0.3), nn.Dropout(0.3)),
     "ConcatLabels": lambda rng, dtype: (ConcatLabels(4), TorchConcatLabels(), (N, 14, 14)),
     "ConcatLabelMaps": lambda rng, dtype: (ConcatLabelMaps(4), TorchConcatLabelMaps(), (N, 14, 14)),
-    "ConcatLabelImage": lambda rng, dtype: (
-        ConcatLabelImage(4, 14, 14, dtype=dtype, rng=rng),
-        TorchConcatLabelImage(),
-        (N, 14, 14),
-    ),
+    "Projection": lambda rng, dtype: (random_projection(rng, dtype), TorchProjection()),
     "SpectralNorm": lambda rng, dtype: torch_spectral(
         SpectralNorm(Dense(K, M, init="fan_in", dtype=dtype, rng=rng), rng=rng), nn.Linear(K, M)
     ),

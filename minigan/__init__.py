@@ -37,6 +37,7 @@ Second course: convolutions, normalisation, penalties
     nn/conv                   convolution, and its transpose
     nn/batchnorm              every channel with mean 0 and variance 1
     nn/reshape                between vectors, images, and images with labels
+    nn/projection             a logit that depends on the image and on its label
     nn/pooling                average pooling and upsampling
     nn/maxout                 the largest of several sums
     nn/gradcheck_hints        the likely cause of a wrong gradient
@@ -51,6 +52,7 @@ What trains, measures and shows
 
     datasets/pixels           image sizes, scaling of bytes to pixel values, averages of pixels
     datasets/idx              MNIST and the IDX format
+    datasets/names            the names of classes: their order, and lists of them
     datasets/raw              what a file holds: images, labels, and the part they belong to
     datasets/value_range      which values are black and white
     datasets/labels           classes from integers, words, floats or one-hot rows

@@ -6,8 +6,12 @@ import sys
 # Until everything is imported, Ctrl-C simply ends the process.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from minigan.cli.main import exit_with, main  # noqa: E402
-from minigan.training.loop import train  # noqa: E402
+try:
+    from minigan.cli.main import exit_with, main
+    from minigan.training.loop import train
+except ModuleNotFoundError as error:
+    print(f"python -m minigan: {error}: install minigan again, with all it needs", file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     exit_with(

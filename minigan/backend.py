@@ -102,14 +102,14 @@ def load_backend(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name == "cupy":
             raise BackendError(
-                'CuPy is not installed: pip install -e ".[cuda12]" or ".[cuda13]",'
+                'CuPy is not installed: pip install "cupy-cuda12x[ctk]" or "cupy-cuda13x[ctk]",'
                 " whichever CUDA version nvidia-smi shows"
             ) from None
         raise BackendError(f"CuPy cannot be imported ({error}): install it again") from None
     except ImportError:
         raise BackendError(
             "CuPy is installed but broken: remove every cupy package that `pip list` shows,"
-            ' then pip install -e ".[cuda12]" or ".[cuda13]"'
+            ' then pip install "cupy-cuda12x[ctk]" or "cupy-cuda13x[ctk]"'
         ) from None
     return try_cupy(cupy)
 
@@ -156,7 +156,7 @@ def try_cupy(cupy: Any) -> Any:
     except Exception as error:
         raise BackendError(
             f"CuPy finds the graphics card but not all CUDA libraries ({first_line(error)}):"
-            ' pip install -e ".[cuda12]" or ".[cuda13]" installs them'
+            ' pip install "cupy-cuda12x[ctk]" or "cupy-cuda13x[ctk]" installs them'
         ) from None
     return cupy
 

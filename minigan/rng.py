@@ -59,12 +59,14 @@ def set_rng_state(rng: Any, state: Any) -> None:
 def random_uint16(xp: Any, rng: Any, shape: tuple[int, ...]) -> Array:
     """Random integers below 2^16, as uint16 of that shape; enough for yes-or-no decisions.
 
-    Each 64-bit random number is split into four, which is faster than sampling four floats. On CuPy
-    each integer is sampled separately, because CuPy treats the upper bound as a signed number, in
-    which 2^64 - 1 might not fit.
+    Each 64-bit random number is split into four, which is faster than sampling four floats. The
+    lowest 16 bits come first, on machines of either byte order. On CuPy each integer is sampled
+    separately, because CuPy treats the upper bound as a signed number, in which 2^64 - 1 might not
+    fit.
     """
     if xp.__name__ == "cupy":
         return rng.integers(0, 1 << 16, shape, dtype=xp.uint16)
     size = math.prod(shape)
-    bits = rng.integers(0, 1 << 64, (size + 3) // 4, dtype=xp.uint64).view(xp.uint16)
-    return bits[:size].reshape(shape)
+    bits = rng.integers(0, 1 << 64, (size + 3) // 4, dtype=xp.uint64)
+    quarters = bits.astype("<u8", copy=False).view("<u2")
+    return quarters[:size].reshape(shape).astype(xp.uint16, copy=False)

@@ -119,17 +119,17 @@ def concat_label_maps(layer, x, rng):
     )
 
 
-def concat_label_image(layer, x, rng):
-    """Pixel by pixel: its channels, and then the mixture of the classes' numbers for this pixel."""
-    E = layer.layer.E
+def projection(layer, x, rng):
+    """Row by row: the sum of all x_k (W_k + the mixture of the classes' numbers for k), and b."""
+    W, b, E = layer.W, layer.b, layer.E
     return np.array(
         [
             [
-                [
-                    [*np.ravel(pixel), sum(v * E[c, r, m] for c, v in enumerate(label))]
-                    for m, pixel in enumerate(row)
-                ]
-                for r, row in enumerate(image)
+                b[0]
+                + sum(
+                    v * (W[k, 0] + sum(share * E[c, k] for c, share in enumerate(label)))
+                    for k, v in enumerate(image)
+                )
             ]
             for image, label in zip(x, labels_of(layer, len(x)))
         ]
@@ -210,8 +210,7 @@ FORMULAS = {  # (layer, x, rng) -> y; rng is what forward was given
     "ConcatLabels": concat_labels,
     "ConcatLabelMaps": concat_label_maps,
     "ConcatLabelMaps, grey": concat_label_maps,
-    "ConcatLabelImage": concat_label_image,
-    "ConcatLabelImage, grey": concat_label_image,
+    "Projection": projection,
     "AvgPool2d": pool,
     "Upsample": upsample,
     "SpectralNorm of Dense": spectral(dense),

@@ -144,6 +144,11 @@ class Array:
         _sync("tolist()")
         return self._host.tolist()
 
+    def astype(self, dtype, copy=True):
+        if not copy and self.dtype == dtype:
+            return self  # without a kernel, as in CuPy
+        return _call(self._host.astype, "astype", (dtype,), {"copy": copy})
+
     def __float__(self):
         _sync("float()")
         return float(self._host)

@@ -261,6 +261,21 @@ def test_random_uint16_is_uniform():
     )
 
 
+class BigEndian:
+    """The generator of a big-endian machine, whose integers have their first byte first."""
+
+    def integers(self, *args, dtype):
+        return np.random.default_rng(0).integers(*args, dtype=dtype).astype(">u8")
+
+
+def test_random_uint16_is_the_same_on_machines_of_either_byte_order():
+    [number] = np.random.default_rng(0).integers(0, 1 << 64, 1, dtype="uint64").tolist()
+    expected = [number >> shift & 0xFFFF for shift in (0, 16, 32, 48)]
+    for rng in make_rng(np, 0), BigEndian():
+        bits = random_uint16(np, rng, (4,))
+        assert bits.tolist() == expected and bits.dtype == np.dtype("uint16")
+
+
 def test_on_cupy_random_uint16_draws_each_number_separately(monkeypatch):
     """CuPy passes a bound on as a signed number (its _generator_api.pyx): 64 bits might not fit."""
     monkeypatch.setattr(fake_cupy, "__name__", "cupy")

@@ -170,6 +170,9 @@ def test_launches_are_counted(x):
     fake_cupy.tanh(x @ x.T)
     x[0] = 1.0
     assert fake_cupy.launches - before == 3 and x.shape and fake_cupy.launches - before == 3
+    assert x.astype(x.dtype, copy=False) is x and fake_cupy.launches - before == 3
+    x.astype("float64"), x.astype(x.dtype)
+    assert fake_cupy.launches - before == 5
 
 
 def test_operations_of_several_kernels_count_several_times(x):

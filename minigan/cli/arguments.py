@@ -4,10 +4,12 @@ import argparse
 import difflib
 import io
 import math
+import os
 import re
 import sys
 from pathlib import Path
 
+from minigan.datasets.names import join_names, split_names
 from minigan.gan.recipes import MAX_CLUSTERS, RECIPES, Recipe
 from minigan.training.run_folder import RunError, write_atomically
 
@@ -94,10 +96,13 @@ def recipe(text: str) -> Recipe:
 
 def classes(text: str) -> str:
     """Names separated by commas, sorted so that the same classes always give the same text."""
-    names = sorted({name.strip() for name in text.split(",")} - {""})
+    try:
+        names = sorted(set(split_names(text)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from None
     if not names:
         raise argparse.ArgumentTypeError("it is empty: name classes, such as 3,8")
-    return ",".join(names)
+    return join_names(names)
 
 
 def path(text: str) -> Path:
@@ -105,6 +110,17 @@ def path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("it is empty: name a file or folder")
     return Path(text)
+
+
+def file_or_folder(text: str) -> str:
+    """A path that is not empty, as text, because a Path drops the slash that ends a folder."""
+    path(text)
+    return text
+
+
+def is_folder(text: str) -> bool:
+    """Whether an --out means a folder: it ends in a slash, or is one."""
+    return text.endswith(("/", os.sep)) or Path(text).is_dir()
 
 
 def add_run_and_data(parser: argparse.ArgumentParser) -> None:
@@ -122,12 +138,21 @@ def add_run_and_data(parser: argparse.ArgumentParser) -> None:
 def check_out(file: Path, *suffixes: str) -> None:
     """Refuse an --out that has the wrong suffix or exists already, before any work is done.
 
-    Raises RunError.
+    Capitals in the suffix do not matter. Raises RunError.
     """
-    if file.suffix not in suffixes:
+    if file.suffix.lower() not in suffixes:
         raise RunError(f"--out {file} should end in {' or '.join(suffixes)}")
     if file.exists() or file.is_symlink():
         raise RunError(f"{file} exists: choose another --out; nothing was overwritten")
+
+
+def check_out_folder(folder: Path) -> None:
+    """Refuse an --out that is to be a folder unless it is new or empty. Raises RunError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(
+            f"{folder} is {'not empty' if folder.is_dir() else 'a file'}: choose another --out;"
+            " nothing was overwritten"
+        )
 
 
 def write_out(file: Path, content: io.BytesIO) -> None:

@@ -32,6 +32,6 @@ def run(args):
     runs, content = {str(folder): read_run(folder) for folder in args.runs}, io.BytesIO()
     save_curves_of_runs(runs, content)
     write_out(args.out, content)
-    print(format_comparison(runs))
+    print(format_comparison(runs, command=args.command))
     print(f"curves in {args.out}")
     return 0

@@ -19,7 +19,7 @@ def add_arguments(parser):
         required=True,
         help="html: a web page that generates images on its own; torch: a state dict for PyTorch"
         " and a script that loads it; onnx: a graph (the last two need pip install"
-        ' -e ".[export]")',
+        " safetensors and pip install onnx)",
     )
     parser.add_argument(
         "--out",
@@ -36,7 +36,7 @@ def run(args):
     check_out(out, EXPORT_SUFFIXES[args.to])
     files = export_run(args.run, args.to, out)
     for file in files:
-        check_out(file, file.suffix)
+        check_out(file, file.suffix.lower())
     for file, content in files.items():
         write_out(file, io.BytesIO(content))
     print(

@@ -62,6 +62,8 @@ def main(
         return end.code if isinstance(end.code, int) else 0
     except (BackendError, DataError, RunError) as error:
         return complain(prog, error)
+    except ModuleNotFoundError as error:
+        return complain(prog, f"{error}: pip install {(error.name or '').partition('.')[0]}")
     except MemoryError:  # CuPy's OutOfMemoryError is a subclass
         return complain(
             prog,
@@ -80,9 +82,11 @@ def main(
 
 def run_command(argv: list[str], train_loop: Callable, *, description: str, prog: str) -> int:
     """The same, but raises the errors."""
+    typed = f"python {prog}" if prog.endswith(".py") else prog  # for hints
     if argv and argv[0] in COMMANDS:
         command = COMMANDS[argv[0]]
         parser = arguments.Parser(prog=f"{prog} {argv[0]}", description=command.__doc__ or "")
+        parser.set_defaults(command=typed)
         command.add_arguments(parser)
         return command.run(parser.parse_args(argv[1:]))
     if argv and not argv[0].startswith("-"):
@@ -101,7 +105,7 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
     )
     train.add_arguments(parser)
     options = train.training_options(parser.parse_args(argv))
-    options.command = f"python {prog}" if prog.endswith(".py") else prog
+    options.command = typed
     return train_loop(options, make_evaluator)
 
 

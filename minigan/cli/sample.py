@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import check_out, write_out
-from minigan.figures.plots import save_grid
+from minigan.cli.arguments import check_out, check_out_folder, is_folder, write_out
+from minigan.figures.plots import save_grid, save_picture, to_bytes
 from minigan.training.pretrained import load_training_command
 from minigan.training.sampling import sample_images
 
@@ -38,32 +38,45 @@ def add_arguments(parser):
     )
     add(
         "--out",
-        type=arguments.path,
-        default=Path("samples.png"),
+        type=arguments.file_or_folder,
+        default="samples.png",
         metavar="FILE",
         help="FILE.png: a grid; FILE.npy: a float32 array (N, height, width), or"
-        " (N, height, width, 3) in colour, in [0, 1] (default samples.png)",
+        " (N, height, width, 3) in colour, in [0, 1]; FOLDER/: one picture per file, 000000.png and"
+        " so on, as other programs take them (default samples.png)",
     )
     add(
         "--seed",
         type=arguments.seed,
         default=0,
         metavar="N",
-        help="seed of the latents (default 0: the same images every time)",
+        help="seed of the latents (default 0: the same images every time). Image k of a seed is the"
+        " same for any --count, but --conditional runs without --digit sort the images by class",
     )
 
 
 def run(args):
-    """Generate the images, and write the grid or the array."""
-    check_out(args.out, ".png", ".npy")
+    """Generate the images, and write the grid, the array or the folder."""
+    out, folder = Path(args.out), is_folder(args.out)
+    if folder:
+        check_out_folder(out)
+    else:
+        check_out(out, ".png", ".npy", "/")
     images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit)
-    content = io.BytesIO()
-    np.save(content, images) if args.out.suffix == ".npy" else save_grid(images, content)
-    write_out(args.out, content)
+    if folder:
+        out.mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(images):
+            content = io.BytesIO()
+            save_picture(to_bytes(image), content, zoom=1)
+            write_out(out / f"{i:06}.png", content)
+    else:
+        content = io.BytesIO()
+        np.save(content, images) if out.suffix.lower() == ".npy" else save_grid(images, content)
+        write_out(out, content)
     if args.run is None:
         print(
             "no RUN_DIR was given, so this is the pretrained generator that ships with minigan:"
             f" {load_training_command()} trained it"
         )
-    print(f"{args.count} new images in {args.out}")
+    print(f"{args.count} new images in {out}")
     return 0

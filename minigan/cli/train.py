@@ -78,7 +78,8 @@ def add_arguments(parser):
         "--classes",
         type=arguments.classes,
         metavar="A,B",
-        help="train on images with these labels only, such as 3,8 (default: all)",
+        help="train on images with these labels only, such as 3,8; a name with a comma is written"
+        " in double quotes within single ones (default: all)",
     )
     add(
         "--conditional",

@@ -57,6 +57,7 @@ from minigan.datasets.files import (
     split_files,
 )
 from minigan.datasets.idx import TRAIN_IMAGES
+from minigan.datasets.names import join_names, natural_key
 from minigan.datasets.pixels import MAX_BYTES, DataError, shorten_list, size_fits
 from minigan.datasets.raw import RawData
 from minigan.datasets.value_range import convert_to_bytes, format_range, guess_range, map_range
@@ -132,7 +133,8 @@ def read_pictures(
             raw = read_files(folder, files, left_out, **settings)
     if raw.labels is None:
         return raw
-    classes = shorten_list(np.unique(raw.labels), 10)
+    names = sorted(set(raw.labels.tolist()), key=natural_key)
+    classes = shorten_list([join_names([name]) for name in names], 10)
     return raw._replace(notes=[*raw.notes, f"the sub-folders are used as classes: {classes}"])
 
 

@@ -17,7 +17,8 @@ The idea
     beside it with "test" or "val" instead. If it has no labels, they come from the file with
     "labels" instead of "images" (or "y" instead of "x").
 
-    A label is a number: the position of the class in the sorted list of class names.
+    A label is a number: the position of the class in the sorted list of class names. Numbers in
+    names are sorted by their values, 2 before 10.
 
 Order
     Pictures and arrays are often sorted by class. They are shuffled with a fixed seed, so that the
@@ -64,6 +65,7 @@ from minigan.datasets.idx import (
 from minigan.datasets.images import PICTURE_SUFFIXES, read_pictures
 from minigan.datasets.labels import convert_labels
 from minigan.datasets.matlab import HDF5_MAGIC, read_hdf5, read_mat
+from minigan.datasets.names import join_names, natural_key, split_names
 from minigan.datasets.numpy_files import NPY_MAGIC, ZIP_MAGIC, read_numpy
 from minigan.datasets.pixels import (
     MAX_PIXELS,
@@ -104,10 +106,10 @@ def load_dataset(
 ) -> Dataset:
     """Load the Dataset at a path.
 
-    With `classes`, such as "3,8", only images of these classes are returned. With `size`, images
-    are scaled and cropped to size x size pixels. `value_range` are the values that become black and
-    white. With `transpose`, rows and columns of every image are exchanged. Raises DataError if the
-    data cannot be used or, if `strict` is set, if any picture cannot be read.
+    With `classes`, such as "3,8", only images of these classes are returned (`split_names`). With
+    `size`, images are scaled and cropped to size x size pixels. `value_range` are the values that
+    become black and white. With `transpose`, rows and columns of every image are exchanged. Raises
+    DataError if the data cannot be used or, if `strict` is set, if any picture cannot be read.
     """
     path = Path(path)
     if not (path.is_dir() or path.is_file()):
@@ -285,14 +287,33 @@ def number_labels(
     if labels is None:
         return Dataset(images, None, [], test, None, notes)
     both = labels if test_labels is None else np.concatenate([labels, test_labels])
-    names, positions = np.unique(both, return_inverse=True)
+    distinct, positions = np.unique(both, return_inverse=True)
+    names = [str(name) for name in distinct]
+    order = sorted(range(len(names)), key=lambda i: natural_key(names[i]))
+    positions = np.argsort(order)[positions]
     return Dataset(
         images,
         positions[: len(labels)],
-        [str(name) for name in names],
+        [names[i] for i in order],
         test,
         None if test_labels is None else positions[len(labels) :],
         notes,
+    )
+
+
+def with_class_order(data: Dataset, names: list[str]) -> Dataset:
+    """The same Dataset with its classes in the order of `names`, if these are its classes.
+
+    A run keeps the order that it began with, and earlier versions sorted 10 before 2.
+    """
+    if data.labels is None or sorted(data.names) != sorted(names):
+        return data
+    positions = np.array([names.index(name) for name in data.names])
+    labels, test = data.labels, data.test_labels
+    return data._replace(
+        names=names,
+        labels=positions[labels],
+        test_labels=None if test is None else positions[test],
     )
 
 
@@ -304,12 +325,13 @@ def select_classes(data: Dataset, classes: str, path: Path) -> Dataset:
             " sub-folders, one per class, arrays from `labels` beside `images`, and IDX folders"
             f" from {TRAIN_LABELS}"
         )
-    present = [data.names[i] for i in np.unique(data.labels)]
-    if unknown := [name for name in classes.split(",") if name not in present]:
+    present, wanted = [data.names[i] for i in np.unique(data.labels)], split_names(classes)
+    if unknown := [name for name in wanted if name not in present]:
+        listed = [join_names([name]) for name in present]  # as --classes takes them
         raise DataError(
-            f"no class in {path} is called {unknown[0]!r}: there are {shorten_list(present, 30)}"
+            f"no class in {path} is called {unknown[0]!r}: there are {shorten_list(listed, 30)}"
         )
-    kept = [i for i, name in enumerate(data.names) if name in classes.split(",")]
+    kept = [i for i, name in enumerate(data.names) if name in wanted]
 
     def part(images, labels):
         rows = [] if images is None or labels is None else np.flatnonzero(np.isin(labels, kept))

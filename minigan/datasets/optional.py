@@ -3,13 +3,14 @@
 The idea
     Tables, MATLAB files and HDF5 are read by PyArrow, SciPy and h5py. minigan runs without them. A
     user who meets such a file without its library reads one sentence that says what to install.
+    The extra [data] installs all three.
 
 >>> import_optional("math", "numbers.txt").pi > 3
 True
 >>> import_optional("no_such_package", "numbers.txt")
 Traceback (most recent call last):
     ...
-minigan.datasets.pixels.DataError: numbers.txt needs no_such_package, ... install -e ".[data]"
+minigan.datasets.pixels.DataError: numbers.txt needs no_such_package, ... install no_such_package
 """
 
 import importlib
@@ -26,7 +27,7 @@ def import_optional(module: str, path: Path | str) -> ModuleType:
     except ImportError:
         package = module.partition(".")[0]
         raise DataError(
-            f'{path} needs {package}, which is not installed: pip install -e ".[data]"'
+            f"{path} needs {package}, which is not installed: pip install {package}"
         ) from None
 
 

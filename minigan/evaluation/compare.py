@@ -25,7 +25,7 @@ import math
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from minigan.figures.plots import new_figure, set_log_scale
+from minigan.figures.plots import format_number, new_figure, set_log_scale
 from minigan.training.run_folder import RunError
 
 HISTORY_COLUMNS = (  # required columns of history.csv
@@ -108,11 +108,12 @@ def used_same_images(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one["data"] == other["data"] or fingerprint == other.get("fingerprint") is not None
 
 
-def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
+def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python demo.py") -> str:
     """Format {name: result of read_run} as a table with a line for each run, and notes below it.
 
-    `last FD` and `best FD` are computed from 2,000 samples, and the other metrics from those of
-    `evaluate`, 10,000 by default.
+    `command` is what the user types before the name of a command, for a hint. `last FD` and
+    `best FD` are computed from 2,000 samples, and the other metrics from those of `evaluate`,
+    10,000 by default.
     """
     shown = [name for name in COMPARED_METRICS if any(name in r["metrics"] for r in runs.values())]
     width = max(len(name) for name in ["run", *runs])
@@ -126,8 +127,8 @@ def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
         epochs = int(history["epoch"][-1])
         lines.append(
             f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {epochs:6} {seconds:7.0f}"
-            f" {fd[-1]:8.2f} {min(fd):8.2f}"
-            + "".join(f"{metrics[m]:10.3f}" if m in metrics else f"{'-':>10}" for m in shown)
+            f" {format_number(fd[-1], 2):>8} {format_number(min(fd), 2):>8}"
+            + "".join(f"{format_number(metrics[m], 3) if m in metrics else '-':>10}" for m in shown)
         )
     first = next(iter(runs.values()))
     if not all(used_same_images(first, run) for run in runs.values()):
@@ -143,9 +144,7 @@ def format_comparison(runs: dict[str, dict[str, Any]]) -> str:
     missing = [name for name, run in runs.items() if not run["metrics"]]
     if missing:
         more = " ..." if len(missing) > 1 else ""
-        lines.append(
-            f"not evaluated with 10,000 images yet: python demo.py evaluate {missing[0]}{more}"
-        )
+        lines.append(f"not evaluated with 10,000 images yet: {command} evaluate {missing[0]}{more}")
     return "\n".join(lines)
 
 

@@ -38,7 +38,8 @@ from minigan.nn.losses import bce, bce_with_logits, softplus
 from minigan.nn.maxout import Maxout
 from minigan.nn.optim import NoOpOptimizer
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.projection import Projection
+from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm, as_matrix, unit_vector
 
@@ -80,9 +81,12 @@ def two_dense(dtype: str) -> Sequential:
     )
 
 
-def label_image_row(*sizes: int) -> Callable:
-    """A function from a dtype to a ConcatLabelImage with fixed labels."""
-    return lambda dtype: WithLabels(ConcatLabelImage(*sizes, dtype=dtype, rng=fresh_rng()), dtype)
+def trained_projection(dtype: str) -> Layer:
+    """A Projection with fixed labels and with parameters as in the middle of training."""
+    layer, rng = Projection(5, 3, dtype=dtype, rng=fresh_rng()), fresh_rng()
+    for array in layer.b, layer.E:
+        array[...] = rng.standard_normal(array.shape)
+    return WithLabels(layer, dtype)
 
 
 def trained_batchnorm(dtype: str) -> BatchNorm2d:
@@ -108,7 +112,7 @@ class WithLabels(Layer):
     The parameters and gradients remain those of the wrapped layer.
     """
 
-    def __init__(self, layer: ConcatLabels | ConcatLabelMaps | ConcatLabelImage, dtype: str):
+    def __init__(self, layer: ConcatLabels | ConcatLabelMaps | Projection, dtype: str):
         self.layer, self.dtype = layer, dtype
         self.param_names = layer.param_names
 
@@ -188,8 +192,7 @@ LAYERS = [
         lambda dtype: WithLabels(ConcatLabelMaps(2), dtype),
         (4, 2, 3),
     ),
-    Row("nn/reshape", "ConcatLabelImage", label_image_row(3, 2, 3), (4, 2, 3, 2)),
-    Row("nn/reshape", "ConcatLabelImage, grey", label_image_row(2, 3, 2), (4, 3, 2)),
+    Row("nn/projection", "Projection", trained_projection, (4, 5)),
     Row("nn/pooling", "AvgPool2d", lambda dtype: AvgPool2d(2), (2, 4, 6, 2)),
     Row("nn/pooling", "Upsample", lambda dtype: Upsample(2), (2, 2, 3, 2)),
     Row("nn/maxout", "Maxout", lambda dtype: Maxout(3), (4, 6)),

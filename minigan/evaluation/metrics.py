@@ -82,6 +82,11 @@ Nearest neighbours, k = 3: do the two sets of images occupy the same space?
     would be high for noise: an image that resembles no digit activates no feature strongly, and
     therefore lies among the real images in feature space. Recall compares features.
 
+    Balls are closed: a copy of an image is inside every ball that the image itself is in, also if
+    the image occurs more than k times and its radius is 0. In float32 the two distances may differ
+    in their last digits, so `knn_radii` enlarges each ball by the rounding error. The distance of
+    two equal images is exactly 0.
+
 Shapes
     images (N, H, W) or (N, H, W, 3), or (N, pixels), in [0, 1]; features (N, F); p (N, 10); shares
     (10,). The rows of x, real and generated (N, F) hold the pixels or features of an image.
@@ -103,6 +108,9 @@ from minigan.datasets.pixels import pixel_features
 
 NEIGHBOURS = 3  # k
 ROWS_AT_ONCE = 1000  # rows of a distance matrix computed at once
+# rounding errors of squared distances, in units of eps |x|², with the eps of the dtype: at most 20,
+# and mostly below 4, for digits, negatives of digits and noise
+EQUAL, TIE = 32, 16
 Moments = tuple[np.ndarray, np.ndarray]  # mean (F,), covariance (F, F)
 
 
@@ -178,25 +186,31 @@ def squared_distances(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (rows, squared distances of these rows of a to all rows of b, (rows, len(b))).
 
-    Since |x - y|² = |x|² - 2 x·y + |y|², most of the computation is a matrix product.
+    Since |x - y|² = |x|² - 2 x·y + |y|², most of the computation is a matrix product. A distance
+    that cannot be told from 0, because it is below the rounding error of |x|², is 0.
     """
     b_norms = (b * b).sum(axis=1)
     for start in range(0, len(a), rows_at_once):
         block = a[start : start + rows_at_once]
         distances = (-2 * block) @ b.T
         distances += b_norms
-        distances += (block * block).sum(axis=1)[:, None]
+        norms = (block * block).sum(axis=1)[:, None]
+        distances += norms
+        distances[distances < EQUAL * np.finfo(distances.dtype).eps * norms] = 0
         yield slice(start, start + len(block)), distances
 
 
 def knn_radii(x: np.ndarray) -> np.ndarray:
-    """For each row of x, the squared distance to its k-th nearest other row, (N,)."""
+    """For each row of x, the squared distance to its k-th nearest other row, (N,).
+
+    It is enlarged by its rounding error, so that a copy of that row is inside the ball.
+    """
     radii = np.empty(len(x), x.dtype)
     for rows, distances in squared_distances(x, x):
         themselves = np.arange(len(distances)), np.arange(rows.start, rows.stop)
         distances[themselves] = math.inf
         radii[rows] = np.partition(distances, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1]
-    return radii
+    return radii + TIE * np.finfo(x.dtype).eps * (radii + (x * x).sum(axis=1))
 
 
 def precision_and_coverage(

@@ -298,8 +298,8 @@ def format_report(metrics: dict[str, Any]) -> str:
     lines = [f"{'':34}{'this run':>10}{'real images':>13}{'noise':>10}"]
     for name, label in METRIC_LABELS.items():
         if name in metrics["run"]:
-            run, real, noise = (part[name] for part in parts)
-            lines.append(f"{label:34}{run:10.3f}{real:13.3f}{noise:10.3f}")
+            run, real, noise = (plots.format_number(part[name], 3) for part in parts)
+            lines.append(f"{label:34}{run:>10}{real:>13}{noise:>10}")
     if "classes" in metrics["run"]:
         shares = enumerate(metrics["run"]["classes"])
         lines.append("digits, in %: " + "  ".join(f"{i}: {100 * s:.1f}" for i, s in shares))

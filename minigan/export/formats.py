@@ -44,11 +44,13 @@ CHANNELS_LAST = Exported("Permute(0, 2, 3, 1)", "Transpose", {"perm": (0, 2, 3, 
 def example_input(net: Sequential, shape: tuple[int, ...]) -> Any:
     """One example of zeros for a network that takes (N, *shape), with a label if it needs one.
 
-    A network takes labels if its first layer has the attribute `n_classes`, as ConcatLabels,
-    ConcatLabelMaps and ConcatLabelImage do.
+    A layer that takes labels has the attribute `n_classes`.
     """
-    x, n_classes = np.zeros((1, *shape), net.theta.dtype), getattr(net.layers[0], "n_classes", 0)
-    return (x, np.zeros((1, n_classes), x.dtype)) if n_classes else x
+    x = np.zeros((1, *shape), net.theta.dtype)
+    for layer in net.layers:
+        if layer.takes_labels:
+            return x, np.zeros((1, layer.n_classes), x.dtype)
+    return x
 
 
 def layer_shapes(
@@ -58,11 +60,12 @@ def layer_shapes(
 
     The shapes exclude N, and the shape of x excludes labels.
     """
-    x, x_shape = example_input(net, shape), shape
+    example = example_input(net, shape)
+    x, labels = example if isinstance(example, tuple) else (example, None)
     for layer in net.layers:
-        x, _ = layer.forward(x)
-        yield layer, x_shape, x.shape[1:]
-        x_shape = x.shape[1:]
+        y, _ = layer.forward((x, labels) if layer.takes_labels else x)
+        yield layer, x.shape[1:], y.shape[1:]
+        x = y
 
 
 def exported_operations(G: Sequential, latent_dim: int) -> list[Exported]:

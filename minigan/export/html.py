@@ -7,7 +7,7 @@ The idea
 
     The weights of G become float16, with 10 binary digits after the leading one. The relative error
     is at most 1/2048; for tiny numbers the absolute error is at most 3e-8. D only outputs a score,
-    so 8 bits per weight are enough for its matrices W and its images of labels, E. (Other arrays,
+    so 8 bits per weight are enough for its matrices W and E. (Other arrays,
     such as biases, are small and become float16.) For each column
 
         scale = largest |W| / 127       q = W / scale, rounded: an integer from -127 to 127
@@ -30,8 +30,8 @@ Directions
 Layers of your own
     A layer that page.html does not implement provides its forward pass in the attribute
     `javascript`. It defines a function with the name of the class. The function takes x, a flat
-    array, and an object with the attributes and arrays of the layer and with `from` and `to`, the
-    shapes of x and y.
+    array, an object with the attributes and arrays of the layer and with `from` and `to`, the
+    shapes of x and y, and the label.
 
 >>> q, scale = round_to_8_bits(np.array([[0.5, 100.0], [-1.27, 0.0]]))
 >>> q.tolist(), scale.tolist()                      # 0.5 is 50 hundredths
@@ -56,7 +56,6 @@ from minigan.gan.steps import with_labels
 from minigan.nn.activations import sigmoid
 from minigan.nn.dropout import Dropout
 from minigan.nn.layer import Layer
-from minigan.nn.reshape import ConcatLabels
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 from minigan.training.run_folder import RunError, class_count, class_names, image_shape
@@ -109,8 +108,8 @@ def pack_network(
     """
     layers = []
     for layer, x_shape, y_shape in layer_shapes(net, shape):
-        if isinstance(layer, (Dropout, ConcatLabels)):
-            continue  # Dropout is inactive when sampling, and the page itself appends labels
+        if isinstance(layer, Dropout):
+            continue  # it is inactive when sampling
         settings = {
             name: value
             for name, value in vars(layer).items()

@@ -30,5 +30,5 @@ def export_run(folder: Path, to: str, out: Path) -> dict[Path, bytes]:
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         raise RunError(
-            f'--to {to} needs {package}, which is not installed: pip install -e ".[export]"'
+            f"--to {to} needs {package}, which is not installed: pip install {package}"
         ) from None

@@ -236,7 +236,16 @@ def save_losses(
 
 def format_loss(loss: float) -> str:
     """A loss as a formula if it is one of NAMES_OF_LOSSES, otherwise with three decimals."""
-    return NAMES_OF_LOSSES.get(round(loss, 6), f"{round(loss, 3):g}")
+    return NAMES_OF_LOSSES.get(round(loss, 6), f"{round(loss, 3) + 0.0:g}")
+
+
+def format_number(value: float, digits: int) -> str:
+    """The value with so many decimals; a value that is rounded to 0 has no minus sign.
+
+    >>> format_number(-0.0004, 3), format_number(-0.0006, 3)
+    ('0.000', '-0.001')
+    """
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def save_scores(history: list[dict], path: Path, *, real_label: float = 1.0) -> None:

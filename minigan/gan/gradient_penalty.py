@@ -62,9 +62,9 @@ The general rule
         Tanh, Sigmoid        f'(x) * ddx                                    f''(x) * dy * ddx
         Dropout              mask * ddx, the same mask                      -
         Maxout               ddx where x was largest                        -
+        Projection           sum of ddx_k V_k          backward's, ddx for x        -
         Reshape, AvgPool2d, Upsample: their forward, applied to ddx
-        ConcatLabels, ConcatLabelMaps, ConcatLabelImage: their forward, applied to ddx and labels
-        of 0; dE = 0
+        ConcatLabels, ConcatLabelMaps: their forward, applied to ddx and labels of 0
 
     This is the `double_backward` of each layer. BatchNorm2d has no double_backward in training,
     because it mixes the batch, so an image has no gradient of its own. (Gulrajani et al. omit it

@@ -4,7 +4,7 @@ The idea
     A recipe (recipes.py) names an architecture and gives its sizes. The functions here make a
     generator and a discriminator from them, using the layers in minigan.nn. The output of a
     generator and the input of a discriminator are images (N, H, W), or (N, H, W, 3) in colour. In a
-    conditional recipe the first layer of each network also takes the labels.
+    conditional recipe one layer of each network, usually the first, also takes the labels.
 
 Architectures
     dense       G and D have a Dense and a LeakyReLU layer for each width of the recipe, and D also
@@ -17,8 +17,8 @@ Architectures
     patch       Our own, and the default. G is dcgan's G without batch norm, with one more Dense
                 layer at the beginning. D first divides the image into overlapping patches of 6 x 6
                 pixels, by a convolution with stride 4, and continues with Dense layers. It has no
-                batch norm, so that its gradient can be penalised (gradient_penalty.py). A
-                conditional D receives the label as one further channel, a learned image.
+                batch norm, so that its gradient can be penalised (gradient_penalty.py). The
+                last layer of a conditional D is a Projection.
     conv        For our recipe default-conv, from earlier versions: G as in patch, with batch norm;
                 D with two convolutions of 4 x 4 and one hidden Dense layer.
     auto-write  G has a Dense layer to an image of twice the height and width, then three
@@ -54,7 +54,8 @@ from minigan.nn.dropout import Dropout
 from minigan.nn.layer import Layer
 from minigan.nn.maxout import Maxout
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.projection import Projection
+from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 
@@ -258,19 +259,19 @@ def patch_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:
     # the remainder, so that together they extend one pixel beyond the edge on every side.
     down, across = max(1, height // 4), max(1, width // 4)
     patch = height - 4 * down + 6, width - 4 * across + 6
-    first = image_layer(shape, 0)
-    if n_classes:  # maps of the labels would multiply the work of the first convolution
-        first = ConcatLabelImage(n_classes, height, width, dtype=r.dtype, rng=rng)
-        channels += 1
     D = [
-        first,
+        image_layer(shape, 0),
         conv_D(channels, c, patch, stride=4, padding=1),
         *activation_D(r),
         Reshape(down * across * c),
     ]
     for n_in, n_out in zip([down * across * c, *units_D], units_D):
         D += [dense_D(n_in, n_out), *activation_D(r)]
-    return Sequential(G), Sequential([*D, dense_D(units_D[-1], 1)])
+    if n_classes:
+        last = Projection(units_D[-1], n_classes, init=r.init_D or r.init, dtype=r.dtype, rng=rng)
+    else:
+        last = dense_D(units_D[-1], 1)
+    return Sequential(G), Sequential([*D, last])
 
 
 def auto_write_gan(r: Any, shape: ImageShape, n_classes: int, rng: Any) -> Networks:

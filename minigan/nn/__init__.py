@@ -25,7 +25,8 @@ from minigan.nn.losses import bce, bce_with_logits
 from minigan.nn.maxout import Maxout
 from minigan.nn.optim import SGD, Adam
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.projection import Projection
+from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 
@@ -33,7 +34,6 @@ __all__ = [
     "Adam",
     "AvgPool2d",
     "BatchNorm2d",
-    "ConcatLabelImage",
     "ConcatLabelMaps",
     "ConcatLabels",
     "Conv2d",
@@ -44,6 +44,7 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Maxout",
+    "Projection",
     "ReLU",
     "Reshape",
     "SGD",

@@ -193,7 +193,7 @@ class Conv2d(Layer):
             Exported(
                 f"nn.Conv2d({self.in_channels}, {self.out_channels}, {k}, {s}, {p})",
                 "Conv",
-                {"strides": s, "pads": p + p},
+                {"kernel_shape": k, "strides": s, "pads": p + p},
                 [self.W.transpose(3, 2, 0, 1), self.b],
             )
         ]
@@ -297,7 +297,7 @@ class ConvTranspose2d(Layer):
                 f"nn.ConvTranspose2d({self.in_channels}, {self.out_channels}, {k}, {s}, {p},"
                 f" {more})",
                 "ConvTranspose",
-                {"strides": s, "pads": p + p, "output_padding": more},
+                {"kernel_shape": k, "strides": s, "pads": p + p, "output_padding": more},
                 [self.W.transpose(3, 2, 0, 1), self.b],
             )
         ]

@@ -67,6 +67,9 @@ class Layer:
     param_names: tuple[str, ...] = ()
     # names of arrays that belong to the layer but are not learned, such as running means
     buffer_names: tuple[str, ...] = ()
+    # whether x is a pair (x, labels), with one-hot labels (N, n_classes)
+    takes_labels: bool = False
+    n_classes: int = 0
     # whether y of one example depends on the other examples in the batch
     mixes_examples: bool = False
     # whether a batch may be computed in parts: the layer uses no random numbers, and any sums over

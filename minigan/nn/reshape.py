@@ -1,42 +1,21 @@
-"""Reshape, ConcatLabels, ConcatLabelMaps and ConcatLabelImage: between flat vectors, images and
-images with labels.
+"""Reshape, ConcatLabels and ConcatLabelMaps: between flat vectors, images and images with labels.
 
 The idea
     Dense layers process vectors, and convolutions process images. Reshape turns one into the other.
-    A conditional network (see gan/steps.py) begins with a label layer. Its input is the pair
-    (x, labels), where x is an image or noise and the labels are one-hot, with C numbers per
-    example. ConcatLabels flattens x and appends the labels to the vector. ConcatLabelMaps appends
-    the labels to the image as C further channels: each number of the label becomes a channel that
-    has this value at every pixel.
-
-    C further channels make the convolution that follows more expensive: for ten classes of grey
-    images, eleven times. ConcatLabelImage appends a single channel instead, a learned image E_c for
-    each class c. It is an embedding: a table with one row of parameters per class. As the channel
-    differs from class to class, and may differ from pixel to pixel, the network can learn to
-    compare x with it.
+    The input of a conditional network (see gan/steps.py) is the pair (x, labels), where x is an
+    image or noise and the labels are one-hot, with C numbers per example. ConcatLabels flattens x
+    and appends the labels to the vector. ConcatLabelMaps appends the labels to the image as C
+    further channels: each number of the label becomes a channel that has this value at every pixel.
+    (projection.py has a third layer that takes labels.)
 
 Forward and backward
     Each number of x is copied to y exactly once, so dx consists of the corresponding numbers of dy,
     in the shape of x. Labels are constants and need no gradient, so dx has the shape of x alone.
 
-    The last channel of ConcatLabelImage, with one number for each pixel p, is the product of the
-    labels with the images E, written as a matrix with one row per class and one column per pixel:
-
-        channel_np = sum over c of  labels_nc E_cp          channel = labels @ E
-
-    This is Dense's y = x @ W, with the labels in place of x, E in place of W, and no bias. Hence
-
-        dE = labelsᵀ @ dchannel                             dchannel: the last channel of dy
-
-    For one-hot labels, channel is the image of the example's class, and dE_c is the sum of dchannel
-    over the examples of class c. E starts with standard normal numbers, which have the same scale
-    as pixels.
-
 Shapes
     Reshape: x (N, ...) to y (N, *shape). ConcatLabels: x (N, ...) with K numbers per example and
     labels (N, C) to (N, K + C). ConcatLabelMaps: x (N, H, W) or (N, H, W, channels) and labels
-    (N, C) to (N, H, W, channels + C). ConcatLabelImage: the same x and labels, with E (C, H, W), to
-    (N, H, W, channels + 1).
+    (N, C) to (N, H, W, channels + C).
 
 >>> import numpy as np
 >>> x, labels = np.array([[[0.5, 0.7]]]), np.array([[1.0, 0.0]])   # 1 x 2 pixels; class 0 of 2
@@ -45,13 +24,6 @@ Shapes
 >>> y, cache = ConcatLabelMaps(2).forward((x, labels))
 >>> y.tolist(), ConcatLabelMaps(2).backward(y, cache).tolist()
 ([[[[0.5, 1.0, 0.0], [0.7, 1.0, 0.0]]]], [[[0.5, 0.7]]])
->>> layer = ConcatLabelImage(2, 1, 2, dtype="float64", rng=np.random.default_rng(0))
->>> layer.E[...] = [[[3, 4]], [[5, 6]]]                            # an image for each class
->>> y, cache = layer.forward((x, labels))
->>> y.tolist(), layer.backward(y, cache).tolist()
-([[[[0.5, 3.0], [0.7, 4.0]]]], [[[0.5, 0.7]]])
->>> layer.dE.tolist()                                              # class 1 is not in the batch
-[[[3.0, 4.0]], [[0.0, 0.0]]]
 """
 
 import math
@@ -109,6 +81,7 @@ class Reshape(Layer):
 class ConcatLabels(Layer):
     """(x, labels) -> the numbers of x in a vector, followed by the n_classes numbers of labels."""
 
+    takes_labels = True
     splittable = True
 
     def __init__(self, n_classes: int):
@@ -139,6 +112,7 @@ class ConcatLabels(Layer):
 class ConcatLabelMaps(Layer):
     """(x, labels) -> the images x with n_classes more channels, one per number of the labels."""
 
+    takes_labels = True
     splittable = True
 
     def __init__(self, n_classes: int):
@@ -168,64 +142,6 @@ class ConcatLabelMaps(Layer):
 
     def __repr__(self):
         return f"ConcatLabelMaps({self.n_classes})"
-
-
-class ConcatLabelImage(Layer):
-    """(x, labels) -> the images x with one more channel, labels @ E: a learned image of the label.
-
-    E (n_classes, height, width) starts with standard normal numbers from rng. E, x and the labels
-    have the given dtype.
-    """
-
-    # not W: E is no linear map of x, so it takes part neither in spectral normalisation nor in the
-    # statistics of weights
-    param_names = ("E",)
-    splittable = True
-
-    def __init__(
-        self, n_classes: int, height: int, width: int, *, dtype: str = "float32", rng: Any
-    ):
-        self.n_classes = n_classes
-        self.E = rng.standard_normal((n_classes, height, width)).astype(dtype)
-        self.dE = 0 * self.E
-
-    def forward(self, x, *, train=False, rng=None):
-        # (N, H, W[, channels]), (N, C) -> (N, H, W, channels + 1)
-        x, labels = check_labels(self, x)
-        height, width = self.E.shape[1:]
-        if x.ndim not in (3, 4) or x.shape[1:3] != (height, width):
-            raise ValueError(
-                f"{self!r} expects images of shape (N, {height}, {width}) or"
-                f" (N, {height}, {width}, channels), not {x.shape}"
-            )
-        if x.dtype != self.E.dtype:
-            raise TypeError(
-                f"{self!r} has {self.E.dtype} images of labels but received {x.dtype} x of shape"
-                f" {x.shape}"
-            )
-        images = x.reshape(*x.shape[:3], -1)
-        channel = (labels @ self.E.reshape(self.n_classes, -1)).reshape(*x.shape[:3], 1)
-        return get_array_module(x).concatenate([images, channel], axis=3), (x.shape, labels)
-
-    def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
-        shape, labels = cache
-        channels = math.prod(shape[3:])
-        check_dy(self, dy, (*shape[:3], channels + 1))
-        if need_dparams:
-            dchannel = dy[..., channels].reshape(shape[0], -1)
-            self.dE[...] = (labels.T @ dchannel).reshape(self.dE.shape)
-        return dy[..., :channels].reshape(shape) if need_dx else None
-
-    def double_backward(self, ddx, dy, cache):  # the channel of the label does not depend on x
-        shape, _ = cache
-        check_ddx(self, ddx, shape)
-        self.dE[...] = 0
-        images = ddx.reshape(*shape[:3], -1)
-        xp = get_array_module(ddx)
-        return xp.concatenate([images, xp.zeros_like(images[..., :1])], axis=3), None
-
-    def __repr__(self):
-        return f"ConcatLabelImage{self.E.shape}"
 
 
 def check_labels(layer: Any, x: Any) -> tuple[Array, Array]:

@@ -7,6 +7,9 @@ The idea
 Forward
     x -> first layer -> second layer -> ... -> y, keeping the cache of each layer.
 
+    In a conditional network x is a pair (x, labels), and each layer that takes labels receives them
+    together with its own x.
+
 Backward
     The chain rule is applied layer by layer, in reverse order. The last layer turns dy into the
     gradient of its own input. This input is the output of the layer before it, which turns that
@@ -128,9 +131,12 @@ class Sequential(Layer):
 
     def forward(self, x, *, train=False, rng=None):  # (N, K) -> (N, M), and the cache of each layer
         self.check_views()
-        caches = []
+        labels, caches = None, []
+        if isinstance(x, tuple) and any(layer.takes_labels for layer in self.layers):
+            x, labels = x
         for layer in self.layers:
-            x, cache = layer.forward(x, train=train, rng=rng)
+            pair = layer.takes_labels and labels is not None
+            x, cache = layer.forward((x, labels) if pair else x, train=train, rng=rng)
             caches.append(cache)
         return x, caches
 

@@ -25,8 +25,8 @@ Forward
 
     A kernel (k, l, C, F) is treated as the matrix (k l C, F) by which conv.py multiplies the rows
     of im2col. This is not the matrix of the whole convolution, which may stretch its input several
-    times as much where windows overlap. Dropout may stretch by 1 / (1 - p). D is still bounded, but
-    less tightly.
+    times as much where windows overlap. Dropout may stretch by 1 / (1 - p). A Projection adds E_c,
+    which is not normalised, to its W. D is still bounded, but less tightly.
 
 Backward
     The wrapped layer computes with V = W / sigma, and its backward gives dV. If W_ij changes by h,
@@ -68,18 +68,25 @@ POWER_ITERATIONS = 20  # before the first step
 
 
 class SpectralNorm(Layer):
-    """A Dense or Conv2d layer whose W is divided by its largest singular value.
+    """A Dense, Conv2d or Projection layer whose W is divided by its largest singular value.
 
-    W, b and their gradients belong to this layer, and the wrapped layer computes with V. The
-    initial u is sampled from rng, on the host.
+    All parameters and their gradients belong to this layer, and the wrapped layer computes with V.
+    The initial u is sampled from rng, on the host.
     """
 
-    param_names, buffer_names = ("W", "b"), ("u",)
+    buffer_names = ("u",)
+    W: Array
+    dW: Array
 
     def __init__(self, layer: Any, *, rng):
         self.layer: Any = layer
-        self.W, self.b, self.dW, self.db = layer.W, layer.b, layer.dW, layer.db
-        layer.dW, layer.db = 0 * layer.W, 0 * layer.b
+        self.param_names, self.takes_labels = layer.param_names, layer.takes_labels
+        self.n_classes = layer.n_classes
+        for name in layer.param_names:
+            array = getattr(layer, name)
+            setattr(self, name, array)
+            setattr(self, "d" + name, getattr(layer, "d" + name))
+            setattr(layer, "d" + name, 0 * array)
         self.u = unit_vector(rng.standard_normal(self.W.shape[-1]).astype(self.W.dtype))
         W = as_matrix(self.W)
         for _ in range(POWER_ITERATIONS):
@@ -110,19 +117,22 @@ class SpectralNorm(Layer):
         return ddy, dx
 
     def write_gradients(self, cache: tuple) -> None:
-        """Compute dW from the wrapped layer's dV, both of the shape of W, and copy db."""
+        """Compute dW from the wrapped layer's dV, both of the shape of W, and copy db, ..."""
         _, V, u, v, sigma = cache
         dV, dW = self.layer.dW, as_matrix(self.dW)
         dW[...] = (as_matrix(dV) - (dV * V).sum() * v[:, None] * u) / sigma
-        self.db[...] = self.layer.db
+        for name in self.param_names[1:]:
+            getattr(self, "d" + name)[...] = getattr(self.layer, "d" + name)
 
     def wrapped(self, V: Array) -> Any:
         """The wrapped layer, with V as its weights. (V is not a view into theta; only W is.)"""
-        xp = get_array_module(V)
-        self.layer.W, self.layer.b = V, self.b
-        if get_array_module(self.layer.dW) is not xp:  # the network has been moved
-            self.layer.dW, self.layer.db = xp.zeros_like(V), xp.zeros_like(self.b)
-        return self.layer
+        xp, layer = get_array_module(V), self.layer
+        moved = get_array_module(layer.dW) is not xp
+        for name in self.param_names:
+            setattr(layer, name, V if name == "W" else getattr(self, name))
+            if moved:
+                setattr(layer, "d" + name, xp.zeros_like(getattr(layer, name)))
+        return layer
 
     def exported(self, x_shape, y_shape):
         # after a forward pass the wrapped layer holds V

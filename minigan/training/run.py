@@ -44,7 +44,7 @@ from minigan.accel.cpu import blas_advice
 from minigan.backend import Array, asnumpy, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset
+from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.figures import plots
 from minigan.gan.models import ARCHITECTURES
@@ -58,6 +58,7 @@ from minigan.training.run_folder import (
     MAX_CLASSES,
     VECTORS,
     RunError,
+    class_names,
     make_default_run_folder,
     make_run_folder,
     make_settings,
@@ -128,6 +129,8 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         value_range=options.value_range,
         transpose=options.transpose,
     )
+    if settings:
+        dataset = with_class_order(dataset, class_names(settings))
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
     shape = images.shape[1:]
     if settings:
@@ -495,9 +498,14 @@ def make_folder(options: TrainingOptions) -> Path:
 
 
 def check_figures() -> None:
-    """Raise RunError if matplotlib cannot draw figures, as a run does at its end."""
+    """Raise RunError if matplotlib cannot draw figures, as a run does at its end.
+
+    If a module is missing, ModuleNotFoundError is raised, for which `main` says what to install.
+    """
     try:
         plots.draw_test_figure()
+    except ModuleNotFoundError:  # the sentence for it names what to install
+        raise
     except Exception as error:
         advice = "set MPLCONFIGDIR to a folder that can be written, or install matplotlib again"
         reason = first_line(error)
@@ -519,8 +527,8 @@ def write_history(history: list[dict], folder: Path) -> None:
 def format_epoch(row: dict, epochs: int, diagnosis: str) -> str:
     """The results of an epoch in one line."""
     return (
-        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D {row['loss_D']:.2f}  G"
-        f" {row['loss_G']:.2f}"
+        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D"
+        f" {plots.format_number(row['loss_D'], 2)}  G {plots.format_number(row['loss_G'], 2)}"
         f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnosis}"
     )

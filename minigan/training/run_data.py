@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset
+from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import DataError, format_shape
 from minigan.training.run_folder import class_names, fingerprint, image_shape, save_settings
 
@@ -56,6 +56,7 @@ def load_run_data(folder: Path, settings: dict[str, Any], data: Path | None = No
             " place with --data PATH"
         )
     dataset = load_dataset(path, **read_options(settings))
+    dataset = with_class_order(dataset, class_names(settings))
     check_same_data(dataset, settings, path, folder)
     if data:
         remember_path(folder, data)

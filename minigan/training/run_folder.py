@@ -157,7 +157,7 @@ def fingerprint(images: np.ndarray, labels: np.ndarray | None = None) -> str:
     """The first 16 hex digits of a SHA-256 of the images and, if given, of their labels."""
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     if labels is not None:
-        digest.update(np.ascontiguousarray(labels, "int64").data)
+        digest.update(np.ascontiguousarray(labels, "<i8").data)
     return digest.hexdigest()[:16]
 
 
@@ -222,7 +222,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read {name: array} from one of minigan's .npz files; raises OSError or one of DAMAGE.
 
     Nothing in the file is executed (no pickle). Compressed files are refused, so a small file
-    cannot contain a huge array.
+    cannot contain a huge array. Numbers written in the other byte order are converted.
     """
     with open(path, "rb") as opened:
         with zipfile.ZipFile(opened) as parts:
@@ -236,7 +236,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                     raise ValueError(f"{part.filename} claims more numbers than the file holds")
         opened.seek(0)
         with np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}  # reading a part checks its checksum
+            arrays = {name: file[name] for name in file.files}  # reading a part checks its checksum
+    return {name: a.astype(a.dtype.newbyteorder("="), copy=False) for name, a in arrays.items()}
 
 
 def load_model(folder: Path) -> tuple[dict, Recipe, dict[str, np.ndarray]]:

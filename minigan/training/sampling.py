@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import asnumpy
+from minigan.backend import Array, asnumpy, get_array_module
 from minigan.datasets.pixels import shorten_list, unscale
 from minigan.gan.latents import (
     interpolate_latents,
@@ -42,6 +42,7 @@ from minigan.training.run_folder import (
 
 MAX_COLUMNS = 100  # classes shown side by side in a walk
 MAX_PIXELS_AT_ONCE = 1 << 30  # largest number of pixels in one call: 4 GB in float32
+GENERATED_AT_ONCE = 100  # in one forward pass
 
 
 def load_networks(folder: Path) -> tuple[dict, Recipe, Sequential, Sequential]:
@@ -77,26 +78,29 @@ def untrained_networks(settings: dict, recipe: Recipe) -> tuple[Sequential, Sequ
     )
 
 
-def generate(
-    G: Sequential, latents: Any, pixel_min: float = -1.0, *, chunk: int = 1000
-) -> np.ndarray:
+def generate(G: Sequential, latents: Any, pixel_min: float = -1.0) -> np.ndarray:
     """Images (N, H, W[, 3]) in [0, 1], on the host, from latents on G's device.
 
     pixel_min is the recipe's value. Images are generated in chunks, because the hidden layers need
-    more memory than the images.
+    more memory than the images. All chunks have the same size, and the last one is filled up: a
+    matrix product may round a row differently if the number of rows differs, and image k should be
+    the same, bit for bit, however many images are generated.
     """
     z, labels = latents if isinstance(latents, tuple) else (latents, None)
-    parts = [slice(i, i + chunk) for i in range(0, len(z), chunk)]
-    return np.concatenate(
-        [
-            asnumpy(
-                unscale(
-                    G.forward(z[part] if labels is None else (z[part], labels[part]))[0], pixel_min
-                )
-            )
-            for part in parts
-        ]
-    )
+    images = []
+    for start in range(0, len(z), GENERATED_AT_ONCE):
+        rows = slice(start, start + GENERATED_AT_ONCE)
+        part = fill_up(z[rows]) if labels is None else (fill_up(z[rows]), fill_up(labels[rows]))
+        x = G.forward(part)[0][: len(z[rows])]
+        images.append(asnumpy(unscale(x, pixel_min)))
+    return np.concatenate(images)
+
+
+def fill_up(rows: Array) -> Array:
+    """The rows (n, K), followed by rows of zeros: (GENERATED_AT_ONCE, K)."""
+    filled = get_array_module(rows).zeros((GENERATED_AT_ONCE, *rows.shape[1:]), rows.dtype)
+    filled[: len(rows)] = rows
+    return filled
 
 
 def latents_and_labels(
@@ -106,7 +110,7 @@ def latents_and_labels(
 
     Both are sampled with the given seed, and classes, or clusters, have the same frequencies as in
     the training images. labels is None if the run has none. `conditional_latents` combines z and
-    labels.
+    labels. The first rows of both are the same for any larger count.
     Raises RunError for more images than MAX_PIXELS_AT_ONCE allows.
     """
     n_pixels, n_classes = math.prod(image_shape(settings)), class_count(settings)
@@ -115,9 +119,17 @@ def latents_and_labels(
             f"{count} images are more than 4 GB: generate at most {MAX_PIXELS_AT_ONCE // n_pixels}"
             " at a time"
         )
-    rng = np.random.default_rng(seed)
+    rng, label_rng = sampling_rngs(seed)
     z = sample_latents(recipe, rng, count)
-    return z, rng.choice(n_classes, count, p=settings["shares"]) if n_classes else None
+    return z, label_rng.choice(n_classes, count, p=settings["shares"]) if n_classes else None
+
+
+def sampling_rngs(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """The random numbers for the latents of a seed, and for the labels.
+
+    In a single stream, the labels would follow the last latents and so depend on the count.
+    """
+    return np.random.default_rng(seed), np.random.default_rng([seed, 1])
 
 
 def conditional_latents(z: np.ndarray, labels: Any, n_classes: int) -> Any:

@@ -60,7 +60,7 @@ from minigan.gan.steps import (
 from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.sequential import Sequential
 from minigan.rng import get_rng_state, make_rng, set_rng_state
-from minigan.training.sampling import generate
+from minigan.training.sampling import generate, sampling_rngs
 from minigan.training.schedule import make_optimizers, set_learning_rates
 
 GRID_SIZE = 100  # images in a sample grid
@@ -330,18 +330,19 @@ class GAN:
         """Images (n, H, W[, 3]) on the host, float32 in [0, 1], from latents (n, Z), or
         (latents, labels), on the device.
         """
-        return generate(self.G_ema, latents, self.recipe.pixel_min, chunk=500).astype("float32")
+        return generate(self.G_ema, latents, self.recipe.pixel_min).astype("float32")
 
     def sample(self, n: int, *, seed: int) -> np.ndarray:
         """n images like those of `generate`, from latents sampled with the given seed.
 
-        If there are labels, they are as frequent as among the training images.
+        If there are labels, they are as frequent as among the training images. Image k of a seed is
+        the same, bit for bit, for any n.
         """
-        rng = np.random.default_rng(seed)
+        rng, label_rng = sampling_rngs(seed)
         z = self.xp.asarray(sample_latents(self.recipe, rng, n))
         if self.labels is None:
             return self.generate(z)
-        chosen = self.xp.asarray(rng.integers(0, len(self.labels), n))
+        chosen = self.xp.asarray(label_rng.integers(0, len(self.labels), n))
         return self.generate((z, self.one_hot[self.labels[chosen]]))
 
     def arrays(self) -> dict[str, Array]:

@@ -255,6 +255,47 @@ def test_it_needs_nothing_that_only_posix_has(tmp_path):
     assert (tmp_path / "run" / "metrics.json").is_file()
 
 
+WITHOUT_A_MODULE = """
+import runpy, sys
+
+_, missing, program, *args = sys.argv
+
+
+class Missing:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Missing())
+sys.argv = [program, *args]
+run = runpy.run_path if program.endswith(".py") else runpy.run_module
+run(program, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    "module, program",
+    [("numpy", DEMO), ("tqdm", DEMO), ("PIL", "minigan"), ("matplotlib", DEMO)],
+)
+def test_a_missing_module_is_named_in_one_sentence(module, program, tmp_path):
+    save_tiny_images(tmp_path)
+    args = ["toy", "--steps", 1] if module == "matplotlib" else ["recipes"]
+    result = python("-c", WITHOUT_A_MODULE, module, program, *args, cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
+    assert f"No module named {module!r}" in result.stderr and "install" in result.stderr
+
+
+def test_a_run_does_not_start_without_the_module_that_its_end_needs(tmp_path):
+    save_tiny_images(tmp_path)
+    args = ["--data", "tiny.npz", "--batch-size", 4, "--epochs", 1, "--out", "run"]
+    result = python("-c", WITHOUT_A_MODULE, "matplotlib", DEMO, *args, cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
+    assert "No module named 'matplotlib'" in result.stderr
+    assert "pip install matplotlib" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_conditional_leaves_out_all_dropout_and_says_so(tmp_path):
     save_tiny_images(tmp_path, labels=np.arange(16, dtype=np.uint8) % 2)
     from minigan.training.sampling import load_networks

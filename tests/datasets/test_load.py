@@ -1,5 +1,6 @@
 """Data sets from arrays, IDX files and MNIST: names, labels, classes, sizes, and bad files."""
 
+import argparse
 import gzip
 import io
 import pickle
@@ -10,8 +11,9 @@ import pytest
 from helpers import idx
 from PIL import Image
 
+from minigan.cli.arguments import classes
 from minigan.datasets.idx import SHIPPED, TEST_LABELS, load_images, load_labels
-from minigan.datasets.load import load_dataset
+from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import DataError, size_fits
 
 RNG = np.random.default_rng(0)
@@ -330,3 +332,56 @@ def test_classes_of_test_images_with_and_without_labels(tmp_path):
     )
     with pytest.raises(DataError, match="is called '2': there are 0, 1"):
         load_dataset(tmp_path / "a.npz", classes="2")
+
+
+def pictures_in(folder, names):
+    """Two pictures in a sub-folder for each name."""
+    for i, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for k in range(2):
+            Image.new("L", (8, 8), 10 * i + 125 * k).save(folder / name / f"{k}.png")
+    return folder
+
+
+def test_numbers_in_the_names_of_classes_are_sorted_by_value(tmp_path):
+    names = [str(i) for i in range(12)]
+    data = load_dataset(pictures_in(tmp_path / "numbers", names))
+    assert data.names == names and "classes: 0, 1, 2, 3" in data.notes[-1]
+    for image, label in zip(data.images, data.labels):
+        assert image[0, 0] % 125 // 10 == label  # the grey of the class
+    mixed = ["img2", "img10", "x", "-3", "10", "9"]
+    data = load_dataset(pictures_in(tmp_path / "mixed", mixed))
+    assert data.names == ["-3", "9", "10", "img2", "img10", "x"]
+    assert (data.images[data.labels == 3, 0, 0] % 125 == 0).all()  # img2, the first one made
+
+
+def test_a_class_whose_name_has_a_comma_can_be_selected(tmp_path, capsys):
+    names = ["cats", "salt, pepper", 'the "best"']
+    folder = pictures_in(tmp_path / "pictures", names)
+    for text, chosen in {
+        '"salt, pepper"': ["salt, pepper"],
+        'cats, "salt, pepper"': ["cats", "salt, pepper"],
+        '"the ""best""",cats': ["cats", 'the "best"'],
+        " cats ,": ["cats"],
+    }.items():
+        listed = classes(text)
+        assert load_dataset(folder, classes=listed).names == chosen
+        assert classes(listed) == listed
+    with pytest.raises(DataError, match="called 'dogs': there are cats, \"salt, pepper\","):
+        load_dataset(folder, classes="dogs")
+    with pytest.raises(argparse.ArgumentTypeError, match="empty"):
+        classes(" , ")
+    for text in "a\rb", "a\nb", '"', '""', "a\0b":  # a list of names, or a sentence
+        try:
+            load_dataset(folder, classes=classes(text))
+        except (argparse.ArgumentTypeError, DataError):
+            pass
+
+
+def test_a_run_keeps_the_order_of_classes_that_it_began_with():
+    labels, test_labels = np.array([0, 1, 2, 1]), np.array([2])
+    data = Dataset(GREY[:4], labels, ["2", "10", "a"], GREY[:1], test_labels, [])
+    old = with_class_order(data, ["10", "2", "a"])
+    assert old.names == ["10", "2", "a"]
+    assert old.labels.tolist() == [1, 0, 2, 0] and old.test_labels.tolist() == [2]
+    assert with_class_order(data, ["10", "2"]) is data  # other classes: the caller says so

@@ -38,7 +38,9 @@ def test_the_table_has_a_line_for_each_run(runs):
     assert first.split() == ["a", "default", "4", "3", "32", "2.75", "2.75", "2.125", "0.500"]
     assert second.split() == ["longer-name", "dcgan", "4", "1", "10", "8.25", "8.25", "-", "-"]
     assert len(head) == len(first) == len(second)
-    assert hint.endswith("evaluate longer-name")
+    assert hint.endswith("python demo.py evaluate longer-name")
+    hint = format_comparison(runs, command="python -m minigan").splitlines()[-1]
+    assert hint.endswith("python -m minigan evaluate longer-name")  # as an installed package has it
 
 
 def test_newer_metrics_are_shown_where_they_were_measured(runs):
@@ -48,6 +50,13 @@ def test_newer_metrics_are_shown_where_they_were_measured(runs):
     assert head.split()[-5:] == ["FD", "KID", "read", "recall", "memorised"]
     assert first.split()[-5:] == ["3.250", "0.062", "0.750", "-", "-0.125"]
     assert second.split()[-5:] == ["2.125", "-", "-", "0.500", "-"]
+
+
+def test_a_metric_that_is_rounded_to_zero_has_no_minus_sign(runs):
+    runs["a"]["metrics"] |= {"kid": -0.0004, "memorisation": -0.0006}
+    runs["a"]["history"]["fd"][-1] = -1e-7
+    line = format_comparison(runs).splitlines()[1].split()
+    assert line[5:7] == ["0.00", "0.00"] and "0.000" in line and "-0.001" in line
 
 
 def test_without_any_metrics_there_are_no_columns_for_them(runs):

@@ -188,6 +188,40 @@ def test_memorised_and_collapsed_images_are_noticed():
     assert precision_and_coverage(real, radii, real + 100)[0] == 0
 
 
+def exact_precision_and_coverage(real, generated):
+    """From the integers of the pixels, whose squared distances float64 holds without rounding."""
+    real, generated = (x.reshape(len(x), -1).astype("float64") for x in (real, generated))
+
+    def distances(a, b):
+        return (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * a @ b.T
+
+    within = distances(real, real)
+    np.fill_diagonal(within, math.inf)
+    inside = distances(generated, real) <= np.sort(within, axis=1)[:, 2]
+    return inside.any(axis=1).mean(), inside.any(axis=0).mean()
+
+
+@pytest.mark.parametrize("part, repeats", [(1, 1), (2, 1), (3, 2), (4, 2), (1, 5), (2, 5)])
+def test_copies_are_inside_whatever_float32_rounds(part, repeats):
+    """Copies of a part of the images, each of which may occur more often than k = 3 times."""
+    real = load_images(name=TEST_IMAGES)[: 1237 // repeats].repeat(repeats, axis=0)
+    real = np.random.default_rng(0).permutation(real)
+    generated = real[: len(real) // part]
+    expected = exact_precision_and_coverage(real, generated)
+    assert expected[0] == 1 and (expected[1] == 1) == (part == 1)
+    x, copies = (scale(a, pixel_min=0.0).reshape(len(a), -1) for a in (real, generated))
+    assert precision_and_coverage(x, knn_radii(x), copies) == expected
+    assert recall(copies, x) == 1
+
+
+def test_the_distance_of_equal_images_is_exactly_zero():
+    x = scale(load_images(name=TEST_IMAGES)[:1200], pixel_min=0.0).reshape(1200, -1)
+    for rows, distances in squared_distances(x[:777], x, rows_at_once=300):
+        at = np.arange(len(distances))
+        assert (distances[at, at + rows.start] == 0).all()
+        assert (distances == 0).sum() == len(distances)  # and no other one
+
+
 @pytest.fixture(scope="module")
 def digits():
     return Evaluator(load_images(name=TEST_IMAGES)[:3000], load_classifier())

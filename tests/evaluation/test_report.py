@@ -109,6 +109,12 @@ def test_the_table_says_how_its_numbers_were_measured(result):
         ]
 
 
+def test_a_metric_that_is_rounded_to_zero_has_no_minus_sign(result):
+    near_zero = {**result, "run": {**result["run"], "kid": -0.0004, "memorisation": -0.0006}}
+    text = format_report(near_zero)
+    assert "-0.000" not in text and "-0.001" in text
+
+
 def test_a_file_without_the_newest_metrics_can_be_printed(result):
     """Earlier ones have no KID, no memorisation, and no second classifier."""
     older = dict(result)

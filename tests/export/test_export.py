@@ -32,11 +32,12 @@ from minigan.gan.models import make_networks
 from minigan.gan.recipes import CHOICES, RECIPES, Recipe, replace
 from minigan.gan.steps import with_labels
 from minigan.nn.activations import LeakyReLU, Tanh, sigmoid
+from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.dense import Dense
 from minigan.nn.dropout import Dropout
 from minigan.nn.layer import Layer
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabels, Reshape
+from minigan.nn.reshape import Reshape
 from minigan.nn.sequential import Sequential
 from minigan.training.run_folder import (
     RunError,
@@ -297,6 +298,26 @@ def test_onnx_runtime_generates_the_same_images(run):
         assert abs(there - run.images[:n]).max() < TOLERANCE
 
 
+def test_every_convolution_states_the_size_of_its_kernel(run):
+    """The attribute is optional, but OpenCV 4.8 to 4.12 refuse a file without it."""
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load_model_from_string(onnx_file(*run[:3])).graph
+    shapes = {array.name: tuple(array.dims) for array in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            attributes = {a.name: tuple(a.ints) for a in node.attribute}
+            assert attributes["kernel_shape"] == shapes[node.input[1]][2:]
+
+
+def test_batch_norm_behind_weights_is_part_of_them(run):
+    """OpenCV 4 would fold it into the weights once more for each new size of a batch."""
+    onnx = pytest.importorskip("onnx")
+    before = run.G.theta.copy()
+    graph = onnx.load_model_from_string(onnx_file(*run[:3])).graph
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    assert (run.G.theta == before).all() and len(run.G.forward(run.latents)[0]) == N
+
+
 def test_the_graph_says_what_its_inputs_are():
     onnx = pytest.importorskip("onnx")
     recipe = replace(fewer_units(RECIPES["default"]), conditional=True)
@@ -343,7 +364,7 @@ def as_the_page_reads(net, shape, entries, data):
     net = webpage.without_spectral_norm(net, shape)
     parts = iter(entries)
     for layer in net.layers:
-        if isinstance(layer, (Dropout, ConcatLabels)):
+        if isinstance(layer, Dropout):
             continue
         part = next(parts)
         for name in (*layer.param_names, *layer.buffer_names):
@@ -704,15 +725,17 @@ def made_by_hand(networks, latent_dim, z):
 
 
 def test_layers_of_no_recipe_generate_the_same_images(tmp_path, monkeypatch):
-    """Pooling, and a Reshape from images to images, which no generator of a recipe has."""
+    """Pooling, batch norm of a vector, and a Reshape from images to images."""
     rng = np.random.default_rng(0)
     G = [
         Dense(6, 7 * 5 * 4, rng=rng),
+        BatchNorm2d(7 * 5 * 4),
         Reshape(7, 5, 4),
         Upsample(4),
         Reshape(14, 40, 4),
         AvgPool2d(2),
         Upsample(2),
+        BatchNorm2d(4),  # which follows no weights
         Reshape(2240),
         Dense(2240, 560, rng=rng),
         Tanh(),
@@ -802,6 +825,14 @@ def test_the_command_writes_what_it_says(folder, tmp_path):
         "b.html",
         "run.html",
     }
+
+
+def test_capitals_in_a_suffix_do_not_matter(folder, tmp_path):
+    args = ["export", folder / "run", "--to", "html", "--out", "Page.HTML"]
+    assert demo(*args, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "Page.HTML").read_bytes().startswith(b"<!DOCTYPE html>")
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 2 and "Page.HTML exists" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -227,14 +227,11 @@ def test_the_parameters_of_patch_are_as_many_as_worked_out_by_hand(shape, n_clas
         + (math.prod(first) * 6 * 4 + 4)
         + (math.prod(second) * 4 * channels + channels)
     )
-    label_images = n_classes * height * width
-    channels += n_classes > 0  # one for the label, however many classes there are
     assert D.theta.size == (
-        label_images
-        + (math.prod(sides) * channels * 5 + 5)
+        (math.prod(sides) * channels * 5 + 5)
         + (patches * 5 * 9 + 9)
         + (9 * 8 + 8)
-        + (8 + 1)
+        + (8 + 1 + 8 * n_classes)
     )
     assert G.buffers.size == D.buffers.size == 0  # no batch norm
 
@@ -252,18 +249,17 @@ def test_the_layers_of_patch():
     )
 
 
-@pytest.mark.parametrize("shape, channels", [((8, 12), 2), ((8, 12, 3), 4)], ids=str)
-def test_the_label_is_one_more_channel_of_patch(shape, channels):
-    """Labels change every patch; all other architectures have one channel per class."""
+def test_the_last_layer_of_patch_takes_the_labels():
+    """Labels change the logits, once the projection has learned; elsewhere they are channels."""
+    _, D = networks(tiny("patch", dtype="float64"), (8, 12), n_classes=5)
+    *_, last = D.layers
+    assert repr(last).endswith(" 5 classes)") and not any(x.takes_labels for x in D.layers[:-1])
     rng = np.random.default_rng(1)
-    _, D = networks(tiny("patch", dtype="float64"), shape, n_classes=5)
-    assert repr(D.layers[:2]) == f"[ConcatLabelImage(5, 8, 12), Conv2d({channels}, 3, 6 x 6)]"
-    same = np.broadcast_to(rng.standard_normal(shape), (5, *shape))
-    patches = same, np.eye(5)
-    for layer in D.layers[:2]:
-        patches, _ = layer.forward(patches)
-    assert patches.std(axis=0).min() > 0.01
-    _, D = networks(tiny("dcgan"), shape, n_classes=5)
+    same = np.broadcast_to(rng.standard_normal((8, 12)), (5, 8, 12))
+    assert np.ptp(D.forward((same, np.eye(5)))[0]) == 0
+    last.E[...] = rng.standard_normal(last.E.shape)
+    assert len(set(D.forward((same, np.eye(5)))[0].ravel().tolist())) == 5
+    _, D = networks(tiny("dcgan"), (8, 12), n_classes=5)
     assert repr(D.layers[0]) == "ConcatLabelMaps(5)"
 
 

@@ -24,7 +24,8 @@ from minigan.nn.initializers import initial_weights
 from minigan.nn.layer import Layer
 from minigan.nn.maxout import Maxout
 from minigan.nn.pooling import AvgPool2d, Upsample
-from minigan.nn.reshape import ConcatLabelImage, ConcatLabelMaps, ConcatLabels, Reshape
+from minigan.nn.projection import Projection
+from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
 from minigan.nn.sequential import Sequential
 from minigan.nn.spectral_norm import SpectralNorm
 from minigan.rng import make_rng
@@ -503,7 +504,7 @@ def test_images_of_a_wrong_shape_are_refused():
     [
         ConcatLabels(3),
         ConcatLabelMaps(3),
-        ConcatLabelImage(3, 2, 5, dtype="float64", rng=fresh_rng()),
+        Projection(10, 3, dtype="float64", rng=fresh_rng()),
     ],
     ids=str,
 )
@@ -541,32 +542,32 @@ def test_label_maps_expect_images():
         ConcatLabelMaps(3).forward((np.ones((4, 30)), np.ones((4, 3))))
 
 
-def test_label_images_expect_images_of_their_size():
-    layer = ConcatLabelImage(3, 4, 5, rng=fresh_rng())
+def test_projection_expects_vectors_of_its_size():
+    layer = Projection(5, 3, rng=fresh_rng())
     labels = np.ones((2, 3), "float32")
-    for shape in (2, 20), (2, 5, 4), (2, 4, 4), (2, 5, 5, 1), (2, 4, 5, 1, 1):
-        expected = "(N, 4, 5) or (N, 4, 5, channels)", f"not {shape}"
-        with refusal(ValueError, "ConcatLabelImage(3, 4, 5)", *expected):
+    for shape in (2, 4), (2, 5, 1), (2,):
+        with refusal(ValueError, "Projection(5, 3 classes)", "(N, 5)", f"not {shape}"):
             layer.forward((np.ones(shape, "float32"), labels))
-    with refusal(TypeError, repr(layer), "float32 images of labels", "float64 x", "(2, 4, 5)"):
-        layer.forward((np.ones((2, 4, 5)), labels.astype("float64")))
-    assert layer.forward((np.ones((2, 4, 5), "float32"), labels))[0].shape == (2, 4, 5, 2)
+    with refusal(TypeError, repr(layer), "float32 weights", "float64 x", "(2, 5)"):
+        layer.forward((np.ones((2, 5)), labels.astype("float64")))
 
 
-def test_label_images_start_with_standard_normal_numbers(dtype):
-    layer = ConcatLabelImage(10, 28, 20, dtype=dtype, rng=fresh_rng())
-    assert layer.E.shape == layer.dE.shape == (10, 28, 20) and layer.E.dtype == dtype
-    assert abs(layer.E.mean()) < 0.03 and layer.E.std() == pytest.approx(1, abs=0.03)
-    assert 3 < abs(layer.E).max() < 6 and not layer.dE.any()
+def test_labels_have_no_effect_on_a_new_projection(dtype):
+    layer = Projection(5, 3, dtype=dtype, rng=fresh_rng())
+    dense = Dense(5, 1, dtype=dtype, rng=fresh_rng())
+    x, labels = fresh_rng().standard_normal((4, 5)).astype(dtype), np.eye(3, dtype=dtype)
+    y, _ = layer.forward((x, labels[[0, 1, 2, 0]]))
+    np.testing.assert_allclose(y, dense.forward(x)[0], rtol=1e-6)
+    assert layer.E.dtype == layer.dE.dtype == y.dtype == dtype
 
 
-def test_label_images_of_classes_that_are_not_in_the_batch_have_no_gradient():
-    layer = ConcatLabelImage(3, 2, 2, dtype="float64", rng=fresh_rng())
-    y, cache = layer.forward((np.ones((4, 2, 2)), np.eye(3)[[0, 2, 2, 0]]))
-    np.testing.assert_array_equal(y[..., 1], layer.E[[0, 2, 2, 0]])
-    layer.backward(np.arange(32.0).reshape(y.shape), cache)
-    assert layer.dE.tolist() == [[[26, 30], [34, 38]], [[0, 0], [0, 0]], [[26, 30], [34, 38]]]
-    assert layer.backward(y, cache, need_dx=False) is None
+def test_classes_that_are_not_in_the_batch_have_no_gradient_in_a_projection():
+    layer = Projection(2, 3, dtype="float64", rng=fresh_rng())
+    x = np.arange(8.0).reshape(4, 2)
+    _, cache = layer.forward((x, np.eye(3)[[0, 2, 2, 0]]))
+    layer.backward(np.ones((4, 1)), cache)
+    assert layer.dE.tolist() == [[6, 8], [0, 0], [6, 8]] and layer.dW.tolist() == [[12], [16]]
+    assert layer.backward(np.ones((4, 1)), cache, need_dx=False) is None
 
 
 def test_batchnorm_updates_running_averages_in_training_only():
@@ -687,7 +688,7 @@ EXPORTED = [  # a layer, the shapes of x and y without N, and its operations
             (
                 "nn.Conv2d(2, 3, (4, 5), (1, 2), (1, 0))",
                 "Conv",
-                {"strides": (1, 2), "pads": (1, 0, 1, 0)},
+                {"kernel_shape": (4, 5), "strides": (1, 2), "pads": (1, 0, 1, 0)},
                 None,
             )
         ],
@@ -700,7 +701,12 @@ EXPORTED = [  # a layer, the shapes of x and y without N, and its operations
             (
                 "nn.ConvTranspose2d(2, 3, (4, 5), (1, 2), (1, 0), (0, 1))",
                 "ConvTranspose",
-                {"strides": (1, 2), "pads": (1, 0, 1, 0), "output_padding": (0, 1)},
+                {
+                    "kernel_shape": (4, 5),
+                    "strides": (1, 2),
+                    "pads": (1, 0, 1, 0),
+                    "output_padding": (0, 1),
+                },
                 None,
             )
         ],

@@ -6,11 +6,14 @@ import pickle
 import fake_cupy
 import numpy as np
 import pytest
+from cases import refusal
 
 from minigan.backend import asnumpy, get_array_module
-from minigan.nn.activations import LeakyReLU
+from minigan.nn.activations import LeakyReLU, Tanh
 from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.dense import Dense
+from minigan.nn.projection import Projection
+from minigan.nn.reshape import ConcatLabels
 from minigan.nn.sequential import Sequential
 
 
@@ -214,3 +217,18 @@ def test_a_network_without_buffers_has_an_empty_vector(dtype):
     copied = copy.deepcopy(Sequential([Dense(3, 2, rng=np.random.default_rng(0)), BatchNorm2d(2)]))
     copied.buffers[...] = 5
     assert copied.layers[1].mean.tolist() == [5, 5]
+
+
+def test_labels_reach_every_layer_that_takes_them_and_no_other():
+    rng = np.random.default_rng(0)
+    layers = [ConcatLabels(3), Dense(5, 4, dtype="float64", rng=rng), Tanh()]
+    net = Sequential([*layers, Projection(4, 3, dtype="float64", rng=rng)])
+    x, labels = rng.standard_normal((6, 2)), np.eye(3)[[0, 1, 2, 2, 1, 0]]
+    net.layers[-1].E[...] = rng.standard_normal((3, 4))
+    hidden = np.tanh(np.concatenate([x, labels], axis=1) @ layers[1].W + layers[1].b)
+    expected, _ = net.layers[-1].forward((hidden, labels))
+    np.testing.assert_array_equal(net.forward((x, labels))[0], expected)
+    with refusal(TypeError, "ConcatLabels(3)", "the pair (x, labels)"):
+        net.forward(x)
+    with refusal(TypeError, "Dense(2, 1)", "without labels"):
+        Sequential([Dense(2, 1, dtype="float64", rng=rng)]).forward((x, labels))

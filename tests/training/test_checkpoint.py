@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -68,6 +69,36 @@ def test_interrupted_after_any_step_it_ends_the_same(whole, tmp_path, monkeypatc
     monkeypatch.setattr(GAN, "train_step", plain)
     assert start(tmp_path / "cut", resume=True) == 0
     assert_same_run(tmp_path / "cut", whole)
+
+
+def test_a_run_moves_to_a_machine_of_the_other_byte_order(whole, tmp_path, monkeypatch):
+    plain = GAN.train_step
+
+    def until(gan):
+        if gan.t == 7:
+            raise Stop
+        return plain(gan)
+
+    monkeypatch.setattr(GAN, "train_step", until)
+    with pytest.raises(Stop):
+        start(tmp_path / "cut")
+    monkeypatch.setattr(GAN, "train_step", plain)
+    for path in (tmp_path / "cut").glob("*.npz"):
+        with np.load(path) as file:
+            swapped = {name: a.astype(a.dtype.newbyteorder()) for name, a in dict(file).items()}
+        np.savez(path, **swapped)
+    generator = run_folder.load_model(tmp_path / "cut")[2]["generator"]
+    assert generator.dtype == np.dtype("float32") and abs(generator).max() < 10
+    assert start(tmp_path / "cut", resume=True) == 0
+    assert_same_run(tmp_path / "cut", whole)
+
+
+def test_the_fingerprint_is_the_same_on_machines_of_either_byte_order():
+    images, labels = np.zeros((2, 1, 1), np.uint8), np.array([1, 300])
+    content = bytes([0, 0]) + b"".join(label.to_bytes(8, "little") for label in labels.tolist())
+    expected = hashlib.sha256(content).hexdigest()[:16]
+    for dtype in "<i8", ">i8", "<i4", "uint16":
+        assert run_folder.fingerprint(images, labels.astype(dtype)) == expected
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import SMALL_IMAGES, demo
 
+from minigan.datasets.load import load_dataset
 from minigan.datasets.pixels import DataError
 from minigan.training.run_data import load_run_data, recorded_path
 from minigan.training.run_folder import load_model
@@ -142,3 +143,20 @@ def test_runs_on_the_same_images_in_two_places_can_be_compared(moved):
     options = ("--range", "0,2", "--out", "third", "--data", "other.npy")
     assert demo(*TRAIN, *options, cwd=moved).returncode == 0
     assert "different images" in demo("compare", "run", "third", "--out", "b.png", cwd=moved).stdout
+
+
+def test_a_run_whose_classes_have_the_order_of_earlier_versions(tmp_path, monkeypatch):
+    """They sorted 10 before 2. The data is read with the order that the run began with."""
+    labels = np.resize([2, 10], len(SMALL_IMAGES))
+    np.savez(tmp_path / "data.npz", images=SMALL_IMAGES, labels=labels)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("minigan.datasets.load.natural_key", str)
+        options = ("--data", "data.npz", "--conditional", "--out", "run")
+        assert demo(*TRAIN, *options, cwd=tmp_path).returncode == 0
+    settings = load_model(tmp_path / "run")[0]
+    data = load_run_data(tmp_path / "run", settings)
+    assert data.names == settings["names"] == ["10", "2"]
+    assert load_dataset(tmp_path / "data.npz").names == ["2", "10"]
+    result = demo("--resume", "run", "--epochs", "2", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert load_model(tmp_path / "run")[0]["names"] == ["10", "2"]

@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from helpers import idx, train_small
+from helpers import demo, idx, train_small
+from PIL import Image
 
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import evaluate
-from minigan.gan.recipes import RECIPES, replace
+from minigan.gan.recipes import CHOICES, RECIPES, replace
 from minigan.training.run_folder import RunError, load_model, read_recipe
 from minigan.training.sampling import (
     conditional_latents,
@@ -105,6 +106,83 @@ def test_evaluated_images_have_the_class_frequencies_of_the_data(run):
     assert (
         "agreement" not in result["run"] and result["run"]["fd"] < result["noise"]["fd"]
     )  # no classifier for bars
+
+
+@pytest.mark.parametrize(
+    "fixture, digit", [(None, None), ("plain", None), ("clustered", None), ("run", "1")]
+)
+def test_an_image_is_the_same_bit_for_bit_whatever_the_count(fixture, digit, request):
+    folder = request.getfixturevalue(fixture) if fixture else None  # None: the pretrained generator
+    images = sample_images(folder, 2500, seed=4, digit=digit)
+    for count in 1, 7, 100, 101, 1000:
+        some = sample_images(folder, count, seed=4, digit=digit)
+        assert some.tobytes() == images[:count].tobytes(), count
+
+
+@pytest.mark.parametrize("fixture", ["run", "clustered"])
+@pytest.mark.parametrize("noise", CHOICES["noise"])
+def test_latents_and_labels_are_the_same_whatever_the_count(fixture, noise, request):
+    settings, recipe, _, _ = load_networks(request.getfixturevalue(fixture))
+    recipe = replace(recipe, noise=noise)
+    z, labels = latents_and_labels(settings, recipe, 2500, seed=4)
+    for count in 1, 7, 100, 1000:
+        some = latents_and_labels(settings, recipe, count, seed=4)
+        np.testing.assert_array_equal(some[0], z[:count])
+        np.testing.assert_array_equal(some[1], labels[:count])
+    assert abs(np.corrcoef(z[:, 0], labels)[0, 1]) < 0.1
+
+
+def test_image_i_of_a_class_does_not_depend_on_the_count(run):
+    images = sample_images(run, 300, seed=0).reshape(3, 100, 6, 9)
+    fewer = sample_images(run, 21, seed=0).reshape(3, 7, 6, 9)
+    np.testing.assert_allclose(fewer, images[:, :7], atol=1e-6)  # not bit for bit, in other rows
+
+
+def test_a_folder_gets_one_picture_per_image(plain, tmp_path):
+    images = sample_images(plain, 120, seed=3)
+    args = ["sample", plain, "--seed", 3, "--out", "new/fakes/"]
+    result = demo(*args, "--count", 120, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "120 new images in new/fakes" in result.stdout
+    paths = sorted((tmp_path / "new" / "fakes").glob("*.png"))
+    assert [path.name for path in paths] == [f"{i:06}.png" for i in range(120)]
+    for path, image in zip(paths, images):
+        with Image.open(path) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), np.rint(255 * image))
+    assert len(load_dataset(tmp_path / "new" / "fakes").images) == 120
+    result = demo(*args, "--count", 5, cwd=tmp_path)
+    assert result.returncode == 2 and "new/fakes is not empty" in result.stderr
+    assert len(list((tmp_path / "new" / "fakes").iterdir())) == 120
+    (tmp_path / "empty.v2").mkdir()  # a folder that is there needs no slash
+    args = ["sample", plain, "--seed", 3, "--count", 7, "--out", "empty.v2"]
+    assert demo(*args, cwd=tmp_path).returncode == 0
+    for path in (tmp_path / "empty.v2").iterdir():  # the same bytes, whatever the count
+        assert path.read_bytes() == (tmp_path / "new" / "fakes" / path.name).read_bytes()
+
+
+def test_a_refused_folder_leaves_nothing_behind(plain, tmp_path):
+    (tmp_path / "file").write_text("here")
+    for args, why in (
+        (["nowhere", "--out", "a/"], "nowhere has no model.npz"),
+        ([plain, "--digit", "7", "--out", "a/"], "without --conditional"),
+        ([plain, "--out", "file/"], "file is a file"),
+        ([plain, "--out", "a"], "--out a should end in .png or .npy or /"),
+        ([plain, "--out", ""], "argument --out: it is empty"),
+    ):
+        result = demo("sample", *args, cwd=tmp_path)
+        assert result.returncode == 2 and why in result.stderr and result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["A.PNG", "a.Npy"])
+def test_capitals_in_a_suffix_do_not_matter(plain, tmp_path, name):
+    result = demo("sample", plain, "--count", 3, "--out", name, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    if name == "A.PNG":
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == "PNG"
+    else:
+        assert np.load(tmp_path / name).shape == (3, 6, 9)
 
 
 def test_latents_do_not_depend_on_the_chunks_they_are_drawn_in(plain):

@@ -7,7 +7,7 @@ from functools import partial
 import fake_cupy
 import numpy as np
 import pytest
-from helpers import small
+from helpers import SMALL, SMALL_IMAGES, small
 
 from minigan.backend import asnumpy
 from minigan.gan.gradient_penalty import PENALTIES, make_penalty
@@ -507,3 +507,22 @@ def test_data_that_cannot_be_trained_on_is_refused(recipe, n, labels, words):
     labels = None if labels is None else np.array(labels)
     with pytest.raises(ValueError, match=re.escape(words)):
         GAN(recipe, IMAGES[:n], labels=labels, n_classes=2)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        SMALL,
+        replace(SMALL, conditional=True, noise="uniform"),
+        replace(SMALL, clusters=3, noise="half-binary"),
+    ],
+    ids=["no labels", "classes", "clusters"],
+)
+def test_a_sample_is_the_same_bit_for_bit_whatever_the_count(recipe):
+    images, labels = np.tile(SMALL_IMAGES, (4, 1, 1)), np.arange(360) % 5
+    options = dict(labels=labels, n_classes=5) if recipe.conditional else {}
+    gan = GAN(recipe, images, **options)
+    many = gan.sample(250, seed=3)
+    for n in 1, 7, 100, 101:
+        assert gan.sample(n, seed=3).tobytes() == many[:n].tobytes(), n
+    assert (gan.sample(7, seed=4) != many[:7]).any()
