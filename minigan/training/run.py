@@ -66,12 +66,12 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GAN, find_clusters
+from minigan.training.state import GAN, GRID_SIZE, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 FREE_REPORTS = 20  # reports that may take any time
 REPORT_SHARE = 0.1  # share of the run's time that later reports may take
-MAX_FRAMES = 200  # an animation of this length is long enough
+MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made in memory
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")  # the arguments of `record`
 MAX_LATENT_DIM = 4096
 
@@ -439,7 +439,8 @@ class Run:
         """Save the animation of the sample grids, and the plots of the history."""
         history, folder, recipe = self.history, self.folder, self.recipe
         epochs = [0, *(row["epoch"] for row in history)]
-        every_nth = 1 + len(history) // MAX_FRAMES
+        grid = 4 * GRID_SIZE * math.prod(self.shape[:2])  # pixels, enlarged twice
+        every_nth = 1 + len(history) // max(1, min(MAX_FRAMES, MAX_FRAME_PIXELS // grid))
         shown = [*epochs[:-1:every_nth], epochs[-1]]
         plots.save_animation(
             [folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown],
