@@ -27,6 +27,7 @@ First course: layers, losses, optimizers, and the two training steps
     nn/optim                  SGD and Adam
     nn/ema                    the moving average of weights
     gan/losses                what D and G minimise, in five published versions
+    gan/augment               random flips and shifts of all images that D sees
     gan/steps                 the two training steps
     gan/models                the networks
     gan/recipes               complete settings, by name

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from minigan.datasets.names import join_names, split_names
+from minigan.gan.augment import read_augmentations
 from minigan.gan.recipes import MAX_CLUSTERS, RECIPES, Recipe
 from minigan.training.run_folder import RunError, write_atomically
 
@@ -103,6 +104,14 @@ def classes(text: str) -> str:
     if not names:
         raise argparse.ArgumentTypeError("it is empty: name classes, such as 3,8")
     return join_names(names)
+
+
+def augment(text: str) -> str:
+    """Names of augmentations, such as flip,shift."""
+    try:
+        return read_augmentations(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from None
 
 
 def path(text: str) -> Path:

@@ -24,6 +24,7 @@ RECIPE_OPTIONS = (
     "loss",
     "penalty",
     "penalty_weight",
+    "augment",
     "spectral",
     "conditional",
     "clusters",
@@ -159,6 +160,14 @@ def add_arguments(parser):
         metavar="X",
         help=f"weight of the penalty (default: the recipe's, or {Recipe.penalty_weight:g}, as in"
         " both papers)",
+    )
+    add(
+        "--augment",
+        type=arguments.augment,
+        metavar="flip,shift",
+        help="change all images that the discriminator sees, real and generated alike, so that it"
+        " cannot memorise a few real ones: flip mirrors half of them, and shift moves them by up to"
+        " an eighth of their side (default: no change; docs/data.md shows the effect)",
     )
     add(
         "--spectral",
@@ -339,10 +348,10 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
                 f"{flag} contradicts {args.resume}, which was started without it: omit it, or start"
                 " a new run"
             )
-        was = {"classes": was or "all", "size": was or "none", "range": was or "none"}.get(
-            name, was
-        )
+        none = {"classes": "all", "size": "none", "range": "none", "augment": "none"}
+        was = was or none.get(name, was)
         raise RunError(
-            f"{flag} {value} contradicts {args.resume}, which was started with {was}: omit it, or"
+            f"{flag} {value if value != '' else 'none'} contradicts {args.resume}, which was"
+            f" started with {was}: omit it, or"
             " start a new run"
         )

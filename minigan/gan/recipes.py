@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan.gan.augment import AUGMENTATIONS
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES, make_networks
@@ -79,6 +80,7 @@ class Recipe:
     penalty: str = ""  # on the discriminator's gradient: one of PENALTIES, or none
     penalty_weight: float = 10.0  # gamma of r1, lambda of wgan-gp; both papers use 10
     penalty_every: int = 1  # steps from one penalty to the next; its weight is multiplied by this
+    augment: str = ""  # of all images that D sees: AUGMENTATIONS, as in "flip,shift"
     spectral: bool = False  # spectral normalisation of each layer of the discriminator
     ema_decay: float = 0.0  # decay of the moving average of the generator's weights; 0: none
     dtype: str = "float32"
@@ -95,6 +97,7 @@ CHOICES = {
     "noise": ("normal", "uniform", "half-binary"),
     "pixel_min": (-1, 0),
     "optimizer": ("adam", "sgd"),
+    "augment": ("", *AUGMENTATIONS, ",".join(AUGMENTATIONS)),
 }
 # tables of allowed values, and further allowed values; the tables are read only when a recipe is
 # checked, so entries that were added in the meantime are also allowed

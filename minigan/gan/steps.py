@@ -73,10 +73,16 @@ With labels  (Mirza & Osindero 2014)
     together. For this purpose they need not mean anything: groups of similar images, found without
     labels (datasets/clusters.py), help nearly as much. The recipe `default` uses such clusters.
 
+With augmentation
+    Few images are soon memorised by D. Random changes of all images that D sees, `transforms`,
+    prevent this (augment.py). In the generator step, the gradient that D returns belongs to the
+    changed fakes, and augment_backward turns it into that of the fakes.
+
 Shapes
     real and fake (N, ...), within [-1, 1], in the shape that D takes; z (N, Z), with mean 0 and
-    variance 1; labels None or (N, C); logits (N, 1). Losses and scores, the means of D(x) and
-    D(G(z)), are arrays of shape () on the device; float() copies them to the host.
+    variance 1; labels None or (N, C); transforms None or integers, (N, 2, 3) for real images and
+    fakes, (N, 3) in G's step; logits (N, 1). Losses and scores, the means of D(x) and D(G(z)), are
+    arrays of shape () on the device; float() copies them to the host.
 
 >>> import numpy as np
 >>> from minigan.gan.models import make_discriminator, make_generator
@@ -102,6 +108,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minigan.backend import Array, get_array_module
+from minigan.gan.augment import augment, augment_backward
 from minigan.gan.losses import NON_SATURATING, AdversarialLoss
 from minigan.nn.sequential import Sequential
 
@@ -116,6 +123,18 @@ def generate_fakes(G: Sequential, z: Array, *, labels: Array | None = None, rng:
     return G.forward(with_labels(z, labels), train=True, rng=rng)
 
 
+def augment_both(
+    real: Array, fake: Array, transforms: Array | None, *, pixel_min: float
+) -> tuple[Array, Array]:
+    """Real images and fakes as D sees them; transforms (N, 2, 3), or None for no change."""
+    if transforms is None:
+        return real, fake
+    return (
+        augment(real, transforms[:, 0], pixel_min=pixel_min),
+        augment(fake, transforms[:, 1], pixel_min=pixel_min),
+    )
+
+
 def discriminator_step(
     G: Sequential,
     D: Sequential,
@@ -128,6 +147,8 @@ def discriminator_step(
     loss: AdversarialLoss = NON_SATURATING,
     penalty: Callable | None = None,
     fakes: tuple | None = None,
+    transforms: Array | None = None,
+    pixel_min: float = -1.0,
     rng: Any,
 ) -> tuple[Array, Array, Array]:
     """Train D on N real images (N, ...) and N fakes.
@@ -135,11 +156,13 @@ def discriminator_step(
     Returns (loss, mean D(x), mean D(G(z))), each of shape (). `fakes` is the result of
     generate_fakes for z, if it has been computed before. A penalty is a further loss of D
     (see gradient_penalty.py): `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with
-    its gradient. The returned loss does not include it.
+    its gradient. The returned loss does not include it. With `transforms`, D and the penalty
+    receive changed images; `pixel_min` is the value of black.
     """
     xp, n = get_array_module(real), len(real)
     # the cache is discarded, so no gradient can flow back into G
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
+    real, fake = augment_both(real, fake, transforms, pixel_min=pixel_min)
     targets = xp.zeros((2 * n, 1), dtype=real.dtype)
     targets[:n] = real_label
 
@@ -166,6 +189,8 @@ def generator_step(
     labels: Array | None = None,
     loss: AdversarialLoss = NON_SATURATING,
     fakes: tuple | None = None,
+    transforms: Array | None = None,
+    pixel_min: float = -1.0,
     rng: Any,
 ) -> Array:
     """Train G to generate images that D considers real, from noise z (N, Z).
@@ -174,9 +199,11 @@ def generator_step(
     computed before with the same G.
     """
     fake, cache_G = fakes or generate_fakes(G, z, labels=labels, rng=rng)
-    logits, cache_D = D.forward(with_labels(fake, labels), train=True, rng=rng)
+    seen = augment(fake, transforms, pixel_min=pixel_min)
+    logits, cache_D = D.forward(with_labels(seen, labels), train=True, rng=rng)
     losses, dlogits = loss.generator_loss(logits)
-    dfake = D.backward(dlogits / len(z), cache_D, need_dparams=False)
+    dseen = D.backward(dlogits / len(z), cache_D, need_dparams=False)
+    dfake = augment_backward(dseen, transforms)
     G.backward(dfake, cache_G, need_dx=False)
     optimizer.step(G.dtheta)
     return losses.mean()
@@ -194,6 +221,8 @@ def discriminator_step_two_passes(
     loss: AdversarialLoss = NON_SATURATING,
     penalty: Callable | None = None,
     fakes: tuple | None = None,
+    transforms: Array | None = None,
+    pixel_min: float = -1.0,
     rng: Any,
 ) -> tuple[Array, Array, Array]:
     """discriminator_step with one pass over the N real images (N, ...) and one over the N fakes.
@@ -201,6 +230,7 @@ def discriminator_step_two_passes(
     This is the form in the paper.
     """
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
+    real, fake = augment_both(real, fake, transforms, pixel_min=pixel_min)
     logits_real, cache = D.forward(with_labels(real, labels), train=True, rng=rng)
     losses_real, dlogits = loss.discriminator_loss(logits_real, real_label)
     D.backward(dlogits / len(real), cache, need_dx=False)

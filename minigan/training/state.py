@@ -10,7 +10,7 @@ The idea
     new noise or on the same fakes, and updates the moving average.
 
 Where the random numbers come from
-    One seed initialises six independent random streams, one for each of
+    One seed initialises eight independent random streams, one for each of
 
         the initial weights
         the order of the images
@@ -18,6 +18,8 @@ Where the random numbers come from
         dropout masks, and the points where wgan-gp measures the gradient
         the noise of the sample grids
         the noise of the samples that are evaluated
+        the first centres of clusters
+        random changes of the images that D sees (gan/augment.py), on the host
 
     The grids are therefore generated from the same noise in every run with the same seed,
     latent_dim and noise distribution. On the same machine, with the same number of threads, the
@@ -37,6 +39,7 @@ Where the arrays are
 """
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +49,7 @@ from minigan.accel.fused_steps import fused_steps
 from minigan.backend import Array, asnumpy
 from minigan.datasets.clusters import cluster_images
 from minigan.datasets.pixels import scale
+from minigan.gan.augment import random_transforms
 from minigan.gan.gradient_penalty import make_penalty
 from minigan.gan.latents import latents_for_each_class, sample_latents
 from minigan.gan.losses import GAN_LOSSES
@@ -65,7 +69,7 @@ from minigan.training.schedule import make_optimizers, set_learning_rates
 
 GRID_SIZE = 100  # images in a sample grid
 EVALUATED_SAMPLES = 2000  # images evaluated after every epoch
-STREAMS = ("weights", "order", "noise", "dropout", "grid", "evaluation", "clusters")
+STREAMS = ("weights", "order", "noise", "dropout", "grid", "evaluation", "clusters", "augment")
 OLD_ARRAYS = {"drawer": "G_ema"}  # names in checkpoints from before 0.2.0
 
 
@@ -157,6 +161,7 @@ class GAN:
         self.order = np.random.default_rng(seed_of(seed, "order"))
         self.indices: Any = None  # positions of this epoch's images, in the order of training
         self.shown = 0  # number of batches of them that have been shown
+        self.augmentation = np.random.default_rng(seed_of(seed, "augment"))
         self.noise, self.dropout = (
             make_rng(xp, seed_of(seed, stream)) for stream in ("noise", "dropout")
         )
@@ -171,7 +176,7 @@ class GAN:
                 real_label=recipe.real_label,
                 pixel_min=recipe.pixel_min,
             )
-            if fused and not recipe.penalty and not recipe.shared_fakes
+            if fused and not recipe.penalty and not recipe.shared_fakes and not recipe.augment
             else None
         )
         # wgan-gp uses random numbers, and some scores depend on the whole batch
@@ -271,6 +276,7 @@ class GAN:
         )
         if recipe.shared_fakes:
             options["fakes"] = self.shared[1]
+        options |= self.transforms(recipe.batch_size, 2)
         if self.parallel:
             return tuple(
                 self.parallel.run(
@@ -299,12 +305,23 @@ class GAN:
         else:
             n = recipe.batch_size_G or recipe.batch_size
             z, fakes = sample_latents(recipe, self.noise, n), None
-        options = dict(
+        options: dict[str, Any] = dict(
             labels=self.repeat_labels(batch, len(z)), loss=self.loss, fakes=fakes, rng=self.dropout
         )
+        options |= self.transforms(len(z))
         if self.parallel:
             return self.parallel.run(generator_step, self.G, self.optimizer_G, z, **options)
         return generator_step(self.G, self.D, self.optimizer_G, z, **options)
+
+    def transforms(self, *counts: int) -> dict[str, Any]:
+        """The options of a step for random changes (*counts, 3) of images; {} without any."""
+        recipe = self.recipe
+        if not recipe.augment:
+            return {}
+        shape, rng = self.images.shape[1:], self.augmentation
+        found = random_transforms(recipe.augment, math.prod(counts), shape, rng=rng)
+        transforms = self.xp.asarray(found.reshape(*counts, 3))
+        return dict(transforms=transforms, pixel_min=recipe.pixel_min)
 
     def update_average(self) -> None:
         """Update the moving average of G's weights and buffers; this ends training step t."""
@@ -330,7 +347,7 @@ class GAN:
         """Images (n, H, W[, 3]) on the host, float32 in [0, 1], from latents (n, Z), or
         (latents, labels), on the device.
         """
-        return generate(self.G_ema, latents, self.recipe.pixel_min).astype("float32")
+        return generate(self.G_ema, latents, self.recipe.pixel_min).astype("float32", copy=False)
 
     def sample(self, n: int, *, seed: int) -> np.ndarray:
         """n images like those of `generate`, from latents sampled with the given seed.
@@ -367,7 +384,7 @@ class GAN:
 
     def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """(arrays on the host, a dict for JSON), from which `restore` recovers this state."""
-        counts = {
+        counts: dict[str, Any] = {
             "t": self.t,
             "shown": self.shown,
             "averaged": [average.n for average in self.averages],
@@ -376,6 +393,8 @@ class GAN:
             ],
             "streams": [get_rng_state(stream) for stream in (self.order, self.noise, self.dropout)],
         }
+        if self.recipe.augment:
+            counts["augmentation"] = get_rng_state(self.augmentation)
         arrays = {name: asnumpy(array) for name, array in self.arrays().items()}
         if self.indices is not None:
             arrays["indices"] = asnumpy(self.indices)
@@ -402,6 +421,8 @@ class GAN:
             optimizer.t = t
         for stream, state in zip((self.order, self.noise, self.dropout), counts["streams"]):
             set_rng_state(stream, state)
+        if self.recipe.augment:
+            set_rng_state(self.augmentation, counts["augmentation"])
         if None in (*counts["streams"], get_rng_state(self.noise)):  # saved or restored on CuPy
             # a stream that cannot be restored gets a new seed, so that it does not repeat itself
             seeds = [seed_of(self.seed, stream) for stream in ("noise", "dropout")]

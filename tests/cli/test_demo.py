@@ -401,6 +401,10 @@ BAD_FLAGS = {
     "compare no run": (["compare", "data"], "data has no history.csv"),
     "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
     "unknown command": (["paint"], "no command 'paint'"),
+    "unknown augmentation": (
+        ["--augment", "shift,colour"],
+        "argument --augment: 'colour' is no augmentation: there are flip and shift",
+    ),
     "unknown loss": (["--loss", "best"], "argument --loss: invalid choice: 'best' (choose from "),
     "unknown penalty": (
         ["--penalty", "r2"],
@@ -664,6 +668,19 @@ def test_missing_cupy_is_an_error_and_nothing_else_is_used(no_cupy, folder):
     )
 
 
+def test_augmentation_is_recorded_and_kept(folder, tmp_path):
+    args = ["--data", folder / "data", "--epochs", 1, "--out", "run"]
+    result = demo(*args, "--augment", "shift,flip", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["recipe"]["augment"] == "flip,shift"
+    for given in "shift", "none":
+        refused = demo("--resume", "run", "--augment", given, cwd=tmp_path)
+        words = f"--augment {given} contradicts run, which was started with flip,shift"
+        assert refused.returncode == 2 and words in refused.stderr
+    assert demo("--resume", "run", "--epochs", 2, cwd=tmp_path).returncode == 0
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for a subprocess")
 def test_ctrl_c_saves_what_was_learned(folder, tmp_path):
     process = subprocess.Popen(
@@ -727,6 +744,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--loss",
             "--penalty",
             "--penalty-weight",
+            "--augment",
             "--spectral",
             "--resume",
             "--checkpoint-every",

@@ -101,6 +101,27 @@ def test_the_fingerprint_is_the_same_on_machines_of_either_byte_order():
         assert run_folder.fingerprint(images, labels.astype(dtype)) == expected
 
 
+@pytest.mark.parametrize("where", ["train_step", "generator_step"])
+def test_a_run_with_augmentation_ends_the_same(tmp_path, monkeypatch, where):
+    """Interrupted between the random changes for D's step and those for G's."""
+    recipe = replace(SMALL, augment="flip,shift", batch_size=7)
+    options = dict(images=np.random.default_rng(1).integers(0, 256, (40, 8, 16), dtype=np.uint8))
+    assert start(tmp_path / "whole", recipe, **options) == 0
+    plain = getattr(GAN, where)
+
+    def until(gan, *args):
+        if gan.t == 6:
+            raise Stop
+        return plain(gan, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GAN, where, until)
+        with pytest.raises(Stop):
+            start(tmp_path / "cut", recipe, **options)
+    assert start(tmp_path / "cut", recipe, resume=True, **options) == 0
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+
+
 @pytest.fixture(scope="module")
 def whole_default(tmp_path_factory):
     """A run of the default recipe, of twelve steps in two epochs."""

@@ -22,7 +22,7 @@ from minigan.gan.steps import (
 )
 from minigan.nn.optim import SGD
 from minigan.nn.sequential import Sequential
-from minigan.rng import make_rng
+from minigan.rng import get_rng_state, make_rng
 from minigan.training import state
 from minigan.training.schedule import make_optimizers, set_learning_rates
 from minigan.training.state import GAN
@@ -526,3 +526,56 @@ def test_a_sample_is_the_same_bit_for_bit_whatever_the_count(recipe):
     for n in 1, 7, 100, 101:
         assert gan.sample(n, seed=3).tobytes() == many[:n].tobytes(), n
     assert (gan.sample(7, seed=4) != many[:7]).any()
+
+
+@pytest.mark.parametrize("name", ["dense", "default"])
+def test_augmentation_has_random_numbers_of_its_own(name):
+    """The batches, the noise and the masks are those of a run without it, and D and G differ."""
+    images = np.random.default_rng(1).integers(0, 256, (40, 8, 16), dtype=np.uint8)
+    plain, changed = (
+        GAN(replace(small(name), augment=augment), images) for augment in ("", "flip,shift")
+    )
+    before = get_rng_state(plain.augmentation)
+    for _ in range(3):
+        plain.train_step()
+        changed.train_step()
+    for stream in "order", "noise", "dropout":
+        assert get_rng_state(getattr(plain, stream)) == get_rng_state(getattr(changed, stream))
+    assert get_rng_state(plain.augmentation) == before != get_rng_state(changed.augmentation)
+    assert (plain.D.theta != changed.D.theta).any() and (plain.G.theta != changed.G.theta).any()
+    assert "augmentation" not in plain.save()[1] and "augmentation" in changed.save()[1]
+
+
+def test_both_steps_receive_changed_images_with_new_numbers(monkeypatch):
+    images = np.random.default_rng(1).integers(0, 256, (40, 8, 16), dtype=np.uint8)
+    recipe, seen = replace(small("auto-write"), augment="shift"), []
+
+    def spy(step):
+        def inner(*args, **options):
+            seen.append((options["transforms"], options["pixel_min"]))
+            return step(*args, **options)
+
+        return inner
+
+    for name in "discriminator_step", "generator_step":
+        monkeypatch.setattr(state, name, spy(getattr(state, name)))
+    gan = GAN(recipe, images)
+    for _ in range(2):
+        gan.train_step()
+    warm_up = recipe.d_warmup_steps
+    assert [t.shape for t, _ in seen] == [(7, 2, 3)] * warm_up + [(7, 2, 3), (7, 3)] * 2
+    assert {fill for _, fill in seen} == {0.0}  # black of this recipe
+    rows = [t.reshape(-1, 3).tolist() for t, _ in seen]
+    assert all(a != b for i, a in enumerate(rows) for b in rows[:i])
+
+
+def test_augmentation_on_fake_cupy_gives_the_same():
+    """Fused steps have no augmentation, so the plain ones are used."""
+    images = np.random.default_rng(1).integers(0, 256, (40, 8, 16), dtype=np.uint8)
+    recipe = replace(small("dense"), augment="flip,shift")
+    here, there = (GAN(recipe, images, xp=xp) for xp in (np, fake_cupy))
+    assert there.fused is None
+    for _ in range(3):
+        here.train_step()
+        there.train_step()
+    np.testing.assert_array_equal(here.D.theta, asnumpy(there.D.theta))
