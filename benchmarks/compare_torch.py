@@ -451,6 +451,8 @@ ADVERSARIAL = {  # D on real images, D on fakes, G on fakes: with PyTorch's own 
     "least-squares": (lambda a: (a - 1) ** 2 / 2, lambda a: a**2 / 2, lambda a: (a - 1) ** 2 / 2),
     "hinge": (lambda a: F.relu(1 - a), lambda a: F.relu(1 + a), lambda a: -a),
     "wasserstein": (lambda a: -a, lambda a: a, lambda a: -a),
+    # of the difference of a pair; D's second case is the target 0, which no training step uses
+    "relativistic": (lambda d: F.softplus(-d), F.softplus, F.softplus),
 }
 
 

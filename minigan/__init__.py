@@ -26,7 +26,7 @@ First course: layers, losses, optimizers, and the two training steps
     nn/sequential             a chain of layers; all parameters in one flat vector
     nn/optim                  SGD and Adam
     nn/ema                    the moving average of weights
-    gan/losses                what D and G minimise, in five published versions
+    gan/losses                what D and G minimise, in six published versions
     gan/steps                 the two training steps
     gan/models                the networks
     gan/recipes               complete settings, by name

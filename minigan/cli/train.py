@@ -237,6 +237,8 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     if "conditional" in new:
         # dropout harms conditional training (docs/recipe.md), and labels replace clusters
         new = {"clusters": 0, **new, "dropout": 0.0}
+    if GAN_LOSSES[new.get("loss", recipe.loss)].paired:
+        new["shared_fakes"] = False  # each pair needs a fake with the label of its real image
     if "learning_rate" in new:
         new["learning_rate_D"] = (
             recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate

@@ -205,6 +205,12 @@ def validate_recipe(recipe: Recipe) -> None:
             f"with shared_fakes G learns from the {recipe.batch_size} fakes of D's step, but the"
             f" recipe {recipe.name} has a batch_size_G of {recipe.batch_size_G}: leave it at 0"
         )
+    if recipe.shared_fakes and GAN_LOSSES[recipe.loss].paired:
+        raise ValueError(
+            f"the {recipe.loss} loss pairs the fakes of G's step with new real images of the same"
+            f" labels, but with shared_fakes the recipe {recipe.name} uses the fakes of D's step:"
+            " set shared_fakes to False"
+        )
     if recipe.real_label != 1 and not GAN_LOSSES[recipe.loss].equilibrium_logit:
         raise ValueError(
             f"the {recipe.loss} loss requires real_label to be 1, but the recipe {recipe.name} has"

@@ -302,6 +302,15 @@ def test_another_penalty_has_its_own_weight(args, penalty, weight, every):
     assert found == (penalty, weight, every)
 
 
+def test_a_loss_on_pairs_has_fakes_of_its_own():
+    """With the recipe's shared_fakes, G's step would not have fakes with the right labels."""
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+    recipe = train.training_options(parser.parse_args(["--loss", "relativistic"])).recipe
+    assert DEFAULT.shared_fakes and not recipe.shared_fakes
+    assert (recipe.loss, recipe.clusters) == ("relativistic", DEFAULT.clusters)
+
+
 def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder, tmp_path):
     how = ["--loss", "hinge", "--penalty", "r1", "--penalty-weight", 2, "--spectral"]
     result = demo(

@@ -409,6 +409,7 @@ LINES = {  # loss: the heights of the lines in losses.png, for real_label 1 and,
     "least-squares": ([0.25, 0.125], [0.2025, 0.15125]),
     "hinge": ([2.0], None),  # a D that cannot distinguish may have any score, and so may G
     "wasserstein": ([0.0], None),
+    "relativistic": ([np.log(2)], None),
 }
 
 
