@@ -7,7 +7,7 @@ from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.value_range import format_range
-from minigan.gan.gradient_penalty import PENALTIES
+from minigan.gan.gradient_penalty import PENALTIES, SAME_WEIGHT
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
 from minigan.training.checkpoint import load_run
@@ -151,7 +151,7 @@ def add_arguments(parser):
         "--penalty",
         choices=["none", *PENALTIES],
         help="penalty on the gradient of the discriminator (default: the recipe's; computed at"
-        " every step, it makes a step of dense 1.4 times as long: docs/losses.md)",
+        " every step, r1 makes a step of dense 1.4 times as long: docs/losses.md)",
     )
     add(
         "--penalty-weight",
@@ -215,12 +215,10 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     """The recipe with the given values; values that depend on them are adapted."""
     new = {name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None}
     if args.penalty not in (None, recipe.penalty):
-        # the weight of one penalty has no meaning for another
-        new = {
-            "penalty_weight": Recipe.penalty_weight,
-            "penalty_every": Recipe.penalty_every,
-            **new,
-        }
+        new = {"penalty_every": Recipe.penalty_every, **new}
+        if not {args.penalty, recipe.penalty} <= set(SAME_WEIGHT):
+            # the weight of one penalty has no meaning for another
+            new = {"penalty_weight": Recipe.penalty_weight, **new}
     if args.penalty == "none":
         new["penalty"] = ""
     if args.penalty_weight and not new.get("penalty", recipe.penalty):

@@ -123,6 +123,14 @@ def with_labels(x: Array, labels: Array | None) -> Any:
     return x if labels is None else (x, labels)
 
 
+def real_and_fake(real: Array, fake: Array, labels: Array | None) -> Any:
+    """The input of D for N real images and then N fakes, (N, ...) each, with the same labels."""
+    concatenate = get_array_module(real).concatenate
+    return with_labels(
+        concatenate([real, fake]), None if labels is None else concatenate([labels, labels])
+    )
+
+
 def generate_fakes(G: Sequential, z: Array, *, labels: Array | None = None, rng: Any) -> tuple:
     """(N fakes, cache of G), from noise z (N, Z)."""
     return G.forward(with_labels(z, labels), train=True, rng=rng)
@@ -147,16 +155,14 @@ def discriminator_step(
     Returns (loss, mean D(x), mean D(G(z))), or for a loss on pairs (loss, mean d, share of d > 0),
     each of shape (). `fakes` is the result of generate_fakes for z, if it has been computed before.
     A penalty is a further loss of D (see gradient_penalty.py):
-    `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with its gradient. The returned
-    loss does not include it.
+    `penalty(D, real, fake, both=(logits, cache), labels=labels, rng=rng)` fills D.dtheta with its
+    gradient, where `both` is the result of D's forward for the real images and the fakes. The
+    returned loss does not include it.
     """
     xp, n = get_array_module(real), len(real)
     # the cache is discarded, so no gradient can flow back into G
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
-    both = with_labels(
-        xp.concatenate([real, fake]), None if labels is None else xp.concatenate([labels, labels])
-    )
-    logits, cache = D.forward(both, train=True, rng=rng)
+    logits, cache = D.forward(real_and_fake(real, fake, labels), train=True, rng=rng)
     if loss.paired:
         d = logits[:n] - logits[n:]
         losses, dd = loss.discriminator_loss(d, real_label)
@@ -167,7 +173,7 @@ def discriminator_step(
         losses, dlogits = loss.discriminator_loss(logits, targets)
     D.backward(dlogits / n, cache, need_dx=False)
     if penalty:
-        add_penalty_gradient(penalty, D, real, fake, labels=labels, rng=rng)
+        add_penalty_gradient(penalty, D, real, fake, both=(logits, cache), labels=labels, rng=rng)
     optimizer.step(D.dtheta)
 
     if loss.paired:
@@ -260,9 +266,16 @@ def share_above_0(d: Array) -> Array:
 
 
 def add_penalty_gradient(
-    penalty: Callable, D: Sequential, real: Array, fake: Array, *, labels: Array | None, rng: Any
+    penalty: Callable,
+    D: Sequential,
+    real: Array,
+    fake: Array,
+    *,
+    both: tuple | None = None,
+    labels: Array | None,
+    rng: Any,
 ) -> None:
     """Add the gradient of a penalty to D.dtheta; real and fake (N, ...)."""
     dtheta = D.dtheta.copy()  # the penalty's backward replaces it
-    penalty(D, real, fake, labels=labels, rng=rng)
+    penalty(D, real, fake, both=both, labels=labels, rng=rng)
     D.dtheta += dtheta

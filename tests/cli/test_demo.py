@@ -288,6 +288,10 @@ def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path)
         (["--penalty-weight", 3], "r1", 3, DEFAULT.penalty_every),
         (["--penalty", "wgan-gp"], "wgan-gp", 10, 1),  # as published
         (["--penalty", "wgan-gp", "--penalty-weight", 3], "wgan-gp", 3, 1),
+        # the same gamma, at every step as published
+        (["--penalty", "r1+r2"], "r1+r2", DEFAULT.penalty_weight, 1),
+        (["--penalty", "r2", "--penalty-weight", 3], "r2", 3, 1),
+        (["--recipe", "dense", "--penalty", "r1+r2"], "r1+r2", 10, 1),
         (["--penalty", "none"], "", 10, 1),
         (["--recipe", "dense"], "", 10, 1),
         (["--recipe", "dense", "--penalty", "r1"], "r1", 10, 1),
@@ -412,8 +416,8 @@ BAD_FLAGS = {
     "unknown command": (["paint"], "no command 'paint'"),
     "unknown loss": (["--loss", "best"], "argument --loss: invalid choice: 'best' (choose from "),
     "unknown penalty": (
-        ["--penalty", "r2"],
-        "argument --penalty: invalid choice: 'r2' (choose from ",
+        ["--penalty", "r3"],
+        "argument --penalty: invalid choice: 'r3' (choose from ",
     ),
     "a penalty through batch norm": (
         ["--recipe", "dcgan", "--penalty", "r1"],
@@ -421,11 +425,11 @@ BAD_FLAGS = {
     ),
     "the weight of no penalty": (
         ["--recipe", "dense", "--penalty-weight", "3"],
-        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+        "--penalty-weight 3 without a penalty: add --penalty r1 or r2 or r1+r2 or wgan-gp",
     ),
     "the weight of a penalty that is left out": (
         ["--penalty", "none", "--penalty-weight", "3"],
-        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+        "--penalty-weight 3 without a penalty: add --penalty r1 or r2 or r1+r2 or wgan-gp",
     ),
     "weight 0": (["--penalty", "r1", "--penalty-weight", "0"], "'0' is not a number above 0"),
     "epochs 0": (["--epochs", "0"], "'0' is not an integer from 1 to"),

@@ -70,6 +70,9 @@ class Spy(Layer):
         self.forwards.append((train, rng))
         return x, None
 
+    def double_backward(self, ddx, dy, cache):
+        return ddx, None
+
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         self.backwards.append((need_dx, need_dparams))
         return dy
@@ -176,14 +179,14 @@ def test_with_a_penalty_the_discriminator_s_gradient_against_central_differences
         return float((softplus(a) - a).mean() + softplus(b).mean())
 
     def whole():
-        x = real
-        if name == "wgan-gp":
-            x = fake + np.random.default_rng(1).random((7, 1)) * (real - fake)
-        g, _ = D.input_gradient(np.ones((7, 1)), D.forward((x, labels))[1])
-        squares = (g**2).sum(axis=1)
-        return loss() + 3 * float(
-            squares.mean() / 2 if name == "r1" else ((squares**0.5 - 1) ** 2).mean()
-        )
+        def squares(x):
+            g, _ = D.input_gradient(np.ones((7, 1)), D.forward((x, labels))[1])
+            return (g**2).sum(axis=1)
+
+        between = fake + np.random.default_rng(1).random((7, 1)) * (real - fake)
+        r1, r2 = squares(real).mean() / 2, squares(fake).mean() / 2
+        gp = ((squares(between) ** 0.5 - 1) ** 2).mean()
+        return loss() + 3 * {"r1": r1, "r2": r2, "r1+r2": r1 + r2, "wgan-gp": gp}[name]
 
     options = dict(labels=labels, penalty=make_penalty(name, 3.0), rng=np.random.default_rng(1))
     L, _, _ = step(G, D, SGD(D.theta, 0.0), real, z, **options)
@@ -275,6 +278,14 @@ def test_on_pairs_the_generator_s_gradient_against_central_differences(labelled)
     np.testing.assert_allclose(G.dtheta, central_difference(loss, G.theta), rtol=1e-7, atol=1e-10)
     with pytest.raises(ValueError, match="^with a loss on pairs, generator_step needs real images"):
         generator_step(G, D, SGD(G.theta, 0.0), z, **options)
+
+
+def test_r1_and_r2_use_the_pass_of_the_step():
+    G, D, _, optimizer, real, z = parts(dropout=0.3)
+    D.layers.insert(0, spy := Spy())
+    penalty = make_penalty("r1+r2", 1.0)
+    discriminator_step(G, D, optimizer, real, z, penalty=penalty, rng=np.random.default_rng(0))
+    assert len(spy.forwards) == 1
 
 
 STEPS = [discriminator_step, discriminator_step_two_passes, generator_step]

@@ -409,6 +409,8 @@ def test_loss_penalty_and_spectral_norm_reach_the_networks():
         dict(loss="minimax"),
         dict(loss="relativistic"),
         dict(penalty="r1"),
+        dict(penalty="r2"),
+        dict(penalty="r1+r2"),
         dict(penalty="wgan-gp"),
         dict(spectral=True),
     ):
@@ -457,7 +459,7 @@ def test_a_penalty_is_on_the_gradient_of_the_pixels_not_of_the_labels():
     x, labels = np.ones((7, 8, 12), "float32"), np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2, 0]]
     for name in PENALTIES:
         P = make_penalty(name, 1.0)(gan.D, x, -x, labels=labels, rng=np.random.default_rng(0))
-        assert P == (0 if name == "r1" else 1) and not gan.D.dtheta[96 * 5 :].any()
+        assert P == (1 if name == "wgan-gp" else 0) and not gan.D.dtheta[96 * 5 :].any()
     gan.D.layers[1].W[:96] = 0.1
     assert (
         make_penalty("r1", 1.0)(gan.D, x, -x, labels=labels, rng=None) > 0
@@ -615,7 +617,7 @@ def test_values_that_contradict_each_other_are_refused():
         recipe_from_dict({**asdict(RECIPES["dense"]), "loss": "relativistic", "real_label": 0.9})
     for name, value in (
         ("loss", "best"),
-        ("penalty", "r2"),
+        ("penalty", "r3"),
         ("spectral", 1),
         ("penalty_every", 0),
         ("penalty_weight", "much"),
