@@ -66,7 +66,12 @@ from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.sequential import Sequential
 from minigan.rng import get_rng_state, make_rng, set_rng_state
 from minigan.training.sampling import generate, sampling_rngs
-from minigan.training.schedule import make_optimizers, set_learning_rates
+from minigan.training.schedule import (
+    ema_decay,
+    make_optimizers,
+    penalty_weight,
+    set_learning_rates,
+)
 
 GRID_SIZE = 100  # images in a sample grid
 EVALUATED_SAMPLES = 2000  # images evaluated after every epoch
@@ -153,9 +158,10 @@ class GAN:
             recipe, tuple(shape), n_classes=n_classes, seed=seed, xp=xp
         )
         self.optimizer_G, self.optimizer_D = optimizers or make_optimizers(recipe, self.G, self.D)
-        self.G_ema = copy.deepcopy(self.G) if recipe.ema_decay else self.G
+        averaged = recipe.ema_decay or recipe.ema_half_life
+        self.G_ema = copy.deepcopy(self.G) if averaged else self.G
         self.averages = [
-            ExponentialMovingAverage(vector, recipe.ema_decay)
+            ExponentialMovingAverage(vector, recipe.ema_decay, warm_up=not recipe.ema_half_life)
             for vector in (self.G_ema.theta, self.G_ema.buffers)
         ]
         self.shared: Any = None  # noise and fakes of D's step, until G's step
@@ -292,7 +298,8 @@ class GAN:
         if recipe.shared_fakes:
             self.shared = z, self.generate_fakes(z, batch)
         if recipe.penalty and penalised and self.t % recipe.penalty_every == 0:
-            penalty = make_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
+            weight = penalty_weight(recipe, self.t, self.steps_per_epoch)
+            penalty = make_penalty(recipe.penalty, weight * recipe.penalty_every)
         mixing = any(layer.mixes_examples for layer in self.D.layers)
         step = discriminator_step_two_passes if mixing else discriminator_step
         options: dict[str, Any] = dict(
@@ -346,8 +353,9 @@ class GAN:
 
     def update_average(self) -> None:
         """Update the moving average of G's weights and buffers; this ends training step t."""
-        if self.recipe.ema_decay:
+        if self.G_ema is not self.G:
             for average, vector in zip(self.averages, (self.G.theta, self.G.buffers)):
+                average.decay = ema_decay(self.recipe, self.t, self.steps_per_epoch)
                 average.step(vector)
         self.t += 1
 

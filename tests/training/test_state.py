@@ -593,6 +593,82 @@ def test_a_loss_on_pairs_trains_the_same_on_every_backend(name, xp):
             gan.train_step()
 
 
+SCHEDULED = dict(
+    optimizer="adam",
+    loss="relativistic",
+    penalty="r1+r2",
+    penalty_weight=1.0,
+    final_penalty_weight=0.1,
+    beta2=0.9,
+    final_beta2=0.99,
+    ema_decay=0.0,
+    ema_half_life=0.5,
+    burn_in=1.5,  # epochs of four steps: six steps
+)
+
+
+def test_schedules_change_three_values_over_the_burn_in(monkeypatch):
+    """After 0, 1, ... of six steps the ramp is (1 - cos(pi n / 6)) / 2, and then it stays at 1."""
+    weights, make = [], state.make_penalty
+    monkeypatch.setattr(
+        state, "make_penalty", lambda name, weight: weights.append(weight) or make(name, weight)
+    )
+    gan = GAN(replace(small("dense"), **SCHEDULED), IMAGES)
+    assert gan.steps_per_epoch == 4
+    product, last_beta2 = 1.0, 0.9
+    for n, ramp in enumerate([0, 0.0669873, 0.25, 0.5, 0.75, 0.9330127, 1, 1, 1]):
+        before = gan.G_ema.theta.copy()
+        gan.train_step()
+        assert weights.pop() == pytest.approx(1 - 0.9 * ramp, rel=1e-6)
+        beta2, half_life = 0.9 + 0.09 * ramp, 2 * ramp  # in steps
+        product *= beta2
+        for optimizer in gan.optimizer_G, gan.optimizer_D:
+            assert optimizer.beta2 == pytest.approx(beta2, rel=1e-7)
+            assert optimizer.beta2_history[1] == pytest.approx(product, rel=1e-6)
+            assert optimizer.beta2_history[0] == pytest.approx(last_beta2, rel=1e-7)
+        last_beta2 = beta2
+        decay = 0.5 ** (1 / half_life) if n else 0.0
+        expected = decay * before + (1 - decay) * gan.G.theta
+        np.testing.assert_allclose(gan.G_ema.theta, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [0, 3, 7])
+def test_a_gan_with_schedules_is_restored_bit_for_bit(steps):
+    recipe = replace(small("dense"), **SCHEDULED, d_warmup_steps=2)
+    gan, other = (GAN(recipe, IMAGES) for _ in range(2))
+    for _ in range(steps):
+        gan.train_step()
+    other.restore(*copy.deepcopy(gan.save()))
+    for _ in range(4):
+        np.testing.assert_array_equal(gan.train_step(), other.train_step())
+    np.testing.assert_array_equal(gan.G_ema.theta, other.G_ema.theta)
+    first = 0.9**2 if steps + 4 else 1  # of D's warm-up steps
+    of_G, of_D = (net.beta2_history[1] for net in (gan.optimizer_G, gan.optimizer_D))
+    assert of_D == pytest.approx(first * of_G, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(burn_in=0.0), "needs a burn_in together with"),
+        (
+            dict(final_penalty_weight=0.0, final_beta2=0.0, ema_half_life=0.0),
+            "needs a burn_in together with",
+        ),
+        (dict(final_beta2=1.0), "final_beta2 1.0 must be below 1"),
+        (dict(optimizer="sgd"), "only adam uses it"),
+        (dict(ema_decay=0.9), "both an ema_decay and an ema_half_life"),
+        (dict(ema_half_life=-1.0), "must be 0 or more"),
+        (dict(burn_in=float("nan")), "must be 0 or more"),
+    ],
+)
+def test_schedules_that_contradict_each_other_are_refused(change, words):
+    recipe = {**asdict(small("dense")), **SCHEDULED}
+    assert recipe_from_dict(recipe).burn_in == 1.5
+    with pytest.raises(ValueError, match=words):
+        recipe_from_dict({**recipe, **change})
+
+
 def test_the_last_bias_of_D_learns_nothing_from_pairs():
     gan = paired_gan("default")
     gan.train_step()
