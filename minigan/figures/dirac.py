@@ -63,7 +63,7 @@ Shapes
     A point is (2,), psi and theta; a trajectory of n steps is (n + 1, 2).
 
 >>> for c in 0.0, 0.5, 1.0:
-...     print(c, {kind: abs(multipliers(kind, c)).max().round(3).item() for kind in KINDS})
+...     print(c, {kind: abs(multipliers(kind, c)).max().round(3).item() for kind in DYNAMICS})
 0.0 {'continuous': 1.0, 'alternating': 1.0, 'simultaneous': 1.02}
 0.5 {'continuous': 0.905, 'alternating': 0.894, 'simultaneous': 0.917}
 1.0 {'continuous': 0.819, 'alternating': 0.872, 'simultaneous': 0.8}
@@ -75,12 +75,12 @@ import numpy as np
 
 from minigan.nn.activations import sigmoid
 
-KINDS = ("continuous", "alternating", "simultaneous")
+DYNAMICS = ("continuous", "alternating", "simultaneous")
 RATE = 0.4  # the learning rate; in continuous time the duration of a step
 START = (0.0, 0.05)  # psi and theta: near the equilibrium
 STEPS = 63  # two turns without a penalty, of 4 pi / RATE steps each
 GAMMA = 0.5  # critical with both penalties
-PENALTIES = {"no penalty": 0, "R1": 1, "R1 + R2": 2}  # k
+PENALTY_COUNTS = {"no penalty": 0, "R1": 1, "R1 + R2": 2}  # k
 SUBSTEPS = 20  # of continuous time, in a duration RATE
 
 
@@ -92,7 +92,7 @@ def gradients(point: np.ndarray, c: float) -> np.ndarray:
 
 
 def take_step(kind: str, point: np.ndarray, c: float, rate: float = RATE) -> np.ndarray:
-    """The point after a step of one of the KINDS from `point`, (2,)."""
+    """The point after a step of the given DYNAMICS from `point`, (2,)."""
     if kind == "continuous":
         h = rate / SUBSTEPS
         for _ in range(SUBSTEPS):  # the midpoint rule

@@ -73,9 +73,9 @@ def animate_dirac(*, steps: int | None = None, file: BinaryIO) -> None:
     steps, frames, drawn = steps or dirac.STEPS, [], []
     say("penalty     steps         eigenvalues of a step       modulus   distance at the end")
     with new_figure(9, 3.7) as figure:
-        for axes, kind in zip(figure.subplots(1, 3), dirac.KINDS):
+        for axes, kind in zip(figure.subplots(1, 3), dirac.DYNAMICS):
             largest = 0.0
-            for i, (name, k) in enumerate(dirac.PENALTIES.items()):
+            for i, (name, k) in enumerate(dirac.PENALTY_COUNTS.items()):
                 c = k * dirac.GAMMA
                 points, mu = dirac.trajectory(kind, c, steps), dirac.multipliers(kind, c)
                 left = np.linalg.norm(points[-1]) / np.linalg.norm(points[0])

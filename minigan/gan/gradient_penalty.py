@@ -171,7 +171,8 @@ def make_penalty(name: str, weight: float) -> Callable:
         rng: Any,
     ) -> Array:
         if name == "r1+r2" and both:
-            return gradient_penalty(D, *both, name, weight=weight)
+            logits, caches = both
+            return gradient_penalty(D, logits, caches, name, weight=weight)
         if name == "r1+r2":
             x = real_and_fake(real, fake, labels)
         elif name == "wgan-gp":

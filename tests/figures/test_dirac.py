@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from minigan.figures.dirac import (
+    DYNAMICS,
     GAMMA,
-    KINDS,
-    PENALTIES,
+    PENALTY_COUNTS,
     RATE,
     START,
     STEPS,
@@ -27,8 +27,8 @@ from minigan.nn.dense import Dense
 from minigan.nn.optim import SGD
 from minigan.nn.sequential import Sequential
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
-every_penalty = pytest.mark.parametrize("k", PENALTIES.values(), ids=PENALTIES.keys())
+every_kind = pytest.mark.parametrize("kind", DYNAMICS)
+every_penalty = pytest.mark.parametrize("k", PENALTY_COUNTS.values(), ids=PENALTY_COUNTS.keys())
 NAMES = {0: None, 1: "r1", 2: "r1+r2"}
 
 
@@ -119,7 +119,7 @@ def test_the_animation_of_the_phase_portraits(capsys):
     file = io.BytesIO()
     animate_dirac(steps=6, file=file)
     head, *rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == len(KINDS) * len(PENALTIES) and "modulus" in head
+    assert len(rows) == len(DYNAMICS) * len(PENALTY_COUNTS) and "modulus" in head
     assert "1.020" in rows[6] and rows[6].startswith("no penalty  simultaneous")
     with Image.open(file) as picture:
         assert picture.n_frames > 5 and picture.size == (900, 370)
