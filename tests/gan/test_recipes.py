@@ -121,7 +121,7 @@ REFUSED = [
     ("init", "best"),
     ("init_D", "best"),
     ("loss", "best"),
-    ("penalty", "r2"),
+    ("penalty", "r3"),
     ("conditional", 1),
     ("clusters", -1),
     ("name", 3),
@@ -147,7 +147,7 @@ def test_a_recipe_without_a_source_is_of_an_earlier_version():
 
 @pytest.mark.parametrize("loss", GAN_LOSSES)
 def test_only_a_loss_with_probabilities_allows_a_smoothed_target(loss):
-    values = {**asdict(RECIPES["default"]), "loss": loss, "dropout": 0.0}
+    values = {**asdict(RECIPES["default"]), "loss": loss, "dropout": 0.0, "shared_fakes": False}
     assert recipe_from_dict({**values, "real_label": 1.0}).loss == loss
     if GAN_LOSSES[loss].equilibrium_logit:
         assert recipe_from_dict({**values, "real_label": 0.9}).real_label == 0.9
