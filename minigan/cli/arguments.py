@@ -7,11 +7,22 @@ import math
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from minigan.datasets.names import join_names, split_names
-from minigan.gan.recipes import MAX_CLUSTERS, RECIPES, Recipe
+from minigan.gan.recipes import (
+    FIELDS,
+    MAX_CLUSTERS,
+    RECIPES,
+    Recipe,
+    allowed_choices,
+    check_value,
+)
 from minigan.training.run_folder import RunError, write_atomically
+
+NONE = "none"  # an empty text, such as that of a penalty
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,6 +103,54 @@ def recipe(text: str) -> Recipe:
             f" {', '.join(RECIPES)}"
         )
     return RECIPES[text]
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE: a field of a recipe and its value, as `format_value` writes it."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not NAME=VALUE, such as dropout=0.3")
+    if name not in FIELDS:
+        near = difflib.get_close_matches(name, FIELDS, 1, 0)
+        raise argparse.ArgumentTypeError(
+            f"a recipe has no {name[:40]!r}; did you mean {near[0]}? demo.py recipes NAME lists"
+            " all settings"
+        )
+    try:
+        return name, check_value(name, parse_value(name, value))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from None
+
+
+def parse_value(name: str, text: str) -> Any:
+    """A value for a field of a recipe, from text such as 0.5, true, none or 256,32,16.
+
+    What has another type than the field remains text, for check_value to refuse.
+    """
+    kind: Any = FIELDS[name].type
+    if kind is str:
+        return "" if text == NONE and "" in allowed_choices(name) else text
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind is tuple:
+        return tuple(parse_number(part) for part in text.split(","))
+    number = parse_number(text)
+    return float(number) if kind is float and isinstance(number, int) else number
+
+
+def parse_number(text: str) -> int | float | str:
+    """An integer of at most nine digits, else a float, else the text."""
+    for kind in (int, float) if len(text) < 10 else (float,):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def format_value(value: Any) -> str:
+    """The value of a field of a recipe as text, which parse_value reads."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value) or NONE
 
 
 def classes(text: str) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from minigan.cli import arguments, train
 from minigan.gan.models import make_networks
-from minigan.gan.recipes import RECIPES, asdict, replace
+from minigan.gan.recipes import FIELDS, RECIPES, asdict, replace
 
 DEFAULT = RECIPES["default"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
@@ -359,7 +359,148 @@ def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder
     assert demo("sample", "run", "--count", 4, "--out", "a.npy", cwd=tmp_path).returncode == 0
 
 
+# ---- --set NAME=VALUE ----
+
+
+def parsed(*args):
+    """The training options of a command line."""
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+    return train.training_options(parser.parse_args([*map(str, args)]))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_value_that_recipes_prints_can_be_set(name, tmp_path):
+    """Each line of `demo.py recipes NAME` gives a field, its value and its meaning."""
+    result = demo("recipes", name, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    recipe, lines = RECIPES[name], result.stdout.splitlines()
+    assert lines[0] == f"{name}: {recipe.source}" and f"--recipe {name} --set" in lines[-1]
+    rows = [line.split(maxsplit=2) for line in lines[1:-1]]
+    assert [row[0] for row in rows] == [field for field in FIELDS if field != "source"]
+    for field, value, meaning in rows:
+        assert len(meaning) > 5 and value not in ("True", "False")
+        assert arguments.setting(f"{field}={value}") == (field, getattr(recipe, field))
+        assert type(arguments.setting(f"{field}={value}")[1]) is FIELDS[field].type
+
+
+def test_choices_are_listed_with_their_setting(tmp_path):
+    lines = demo("recipes", "dense", cwd=tmp_path).stdout.splitlines()
+    (penalty,) = (line for line in lines if line.split()[0] == "penalty")
+    assert penalty.endswith("(one of r1, wgan-gp, none)") and " none " in penalty
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("widths_G=16,256,64", (16, 256, 64)),
+        ("widths_D=9", (9,)),
+        ("momentum=0.5,0.7,250", (0.5, 0.7, 250)),
+        ("spectral=true", True),
+        ("spectral=False", False),
+        ("penalty=none", ""),
+        ("penalty=", ""),
+        ("penalty=wgan-gp", "wgan-gp"),
+        ("source=none", "none"),
+        ("beta1=0", 0.0),
+        ("learning_rate=2e-4", 2e-4),
+        ("pixel_min=0", 0.0),
+        ("epochs=3", 3),
+    ],
+)
+def test_a_setting_is_read_by_the_type_of_its_field(text, value):
+    name, found = arguments.setting(text)
+    assert (name, found) == (text.partition("=")[0], value) and type(found) is type(value)
+
+
+def test_set_changes_exactly_these_fields():
+    changes = dict(widths_G=(8, 6, 4), beta1=0.5, ema_decay=0.0, shared_fakes=False)
+    flags = ["--set", "widths_G=8,6,4", "--set", "beta1=0.5", "--set", "ema_decay=0"]
+    assert parsed(*flags, "--set", "shared_fakes=false").recipe == replace(DEFAULT, **changes)
+
+
+@pytest.mark.parametrize(
+    "flags, settings",
+    [
+        (["--epochs", 3], ["epochs=3"]),
+        (["--batch-size", 64], ["batch_size=64"]),
+        (["--penalty", "wgan-gp"], ["penalty=wgan-gp"]),
+        (["--penalty", "none"], ["penalty=none"]),
+        (["--recipe", "dense", "--conditional"], ["conditional=true"]),
+        (["--clusters", 0], ["clusters=0"]),
+        (["--recipe", "goodfellow-2014", "--learning-rate", 0.02], ["learning_rate=0.02"]),
+    ],
+)
+def test_set_means_the_same_as_the_option_of_that_name(flags, settings):
+    recipe = flags[:2] if flags[0] == "--recipe" else []
+    spelled = [word for setting in settings for word in ("--set", setting)]
+    one, other = parsed(*flags), parsed(*recipe, *spelled)
+    assert one.recipe == other.recipe and one.epochs_given == other.epochs_given
+    assert one.notes == other.notes and parsed(*flags, *spelled).recipe == one.recipe
+
+
+def test_a_value_that_is_set_is_not_adapted_to_others():
+    """--conditional removes dropout, and --batch-size changes batch_size_G in proportion."""
+    options = parsed("--recipe", "dense", "--conditional", "--set", "dropout=0.1")
+    assert options.recipe.dropout == 0.1 and options.notes == []
+    recipe = parsed("--recipe", "keras-mlp", "--batch-size", 64, "--set", "batch_size_G=10").recipe
+    assert (recipe.batch_size_G, recipe.steps_per_epoch) == (10, 468)
+    recipe = parsed("--set", "conditional=false").recipe
+    assert recipe == DEFAULT
+
+
+def test_settings_are_saved_and_a_resumed_run_keeps_them(folder, tmp_path):
+    how = ["--set", "widths_G=8,6,4", "--set", "negative_slope_D=0.1"]
+    data = ["--data", folder / "data"]
+    result = demo(*data, "--epochs", 1, "--out", "run", *how, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    recipe = json.loads((tmp_path / "run" / "settings.json").read_text())["recipe"]
+    assert recipe["widths_G"] == [8, 6, 4] and recipe["negative_slope_D"] == 0.1
+    resume = ["--resume", "run", *data]
+    for setting, was in (("negative_slope_D=0.3", "0.1"), ("widths_G=8,6,5", "8,6,4")):
+        result = demo(*resume, "--set", setting, cwd=tmp_path)
+        assert result.returncode == 2 and result.stderr == (
+            f"demo.py: --set {setting} contradicts run, which was started with {was}: omit it, or"
+            " start a new run\n"
+        )
+    result = demo(*resume, *how, "--set", "epochs=2", cwd=tmp_path)
+    assert result.returncode == 0 and "epoch   2/2" in result.stdout, result.stderr
+
+
 BAD_FLAGS = {
+    "set nothing": (["--set", "dropout"], "'dropout' is not NAME=VALUE, such as dropout=0.3"),
+    "set an unknown field": (
+        ["--set", "drop_out=0.3"],
+        "a recipe has no 'drop_out'; did you mean dropout?",
+    ),
+    "set a long unknown field": (["--set", "x" * 5000 + "=3"], "a recipe has no 'xxx"),
+    "set dropout 1": (
+        ["--set", "dropout=1"],
+        "dropout is 1.0, but must be a number of at least 0 and less than 1",
+    ),
+    "set beta1 1": (["--set", "beta1=1"], "beta1 is 1.0, but must be a number of at least 0 and"),
+    "set a rate of nan": (["--set", "learning_rate_D=nan"], "must be a number of at least 0"),
+    "set a rate of 0": (["--set", "learning_rate=0"], "must be a number above 0"),
+    "set a falling divisor": (["--set", "lr_decay=0.9"], "must be a number of at least 1"),
+    "set a word": (["--set", "beta2=high"], "beta2 is 'high', but must be a number"),
+    "set a long integer": (["--set", "d_warmup_steps=" + "9" * 400], "integer of at least 0"),
+    "set a fraction": (["--set", "penalty_every=1.5"], "must be an integer of at least 1"),
+    "set no bool": (["--set", "spectral=maybe"], "'maybe', but must be true or false"),
+    "set no widths": (["--set", "widths_G="], "must be integers of at least 1, such as"),
+    "set too few widths": (["--set", "widths_G=8,8"], "the networks patch need 3 widths_G, not 2"),
+    "set momentum": (["--set", "momentum=0.5,0.7,0"], "three numbers, two of at least 0 and one"),
+    "set an unknown noise": (["--set", "noise=pink"], "must be one of normal, uniform, half-b"),
+    "set an unknown penalty": (["--set", "penalty=r2"], "must be one of r1, wgan-gp, none"),
+    "set a folder": (["--set", "name=../x"], "must be text without slashes"),
+    "set a contradiction": (
+        ["--set", "epochs=3", "--epochs", "4"],
+        "--set epochs=3 contradicts --epochs 4: omit one of the two",
+    ),
+    "set labels and no labels": (
+        ["--set", "conditional=false", "--conditional"],
+        "--set conditional=false contradicts --conditional: omit one of the two",
+    ),
+    "recipes of no recipe": (["recipes", "dcgam"], "no recipe 'dcgam'; did you mean dcgan?"),
     "unknown recipe": (
         ["--recipe", "dcgam"],
         "no recipe 'dcgam'; did you mean dcgan? The recipes are default, dense,",
@@ -710,6 +851,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
         args[0],
         [
             "--recipe",
+            "--set",
             "--backend",
             "--epochs",
             "--batch-size",

@@ -293,6 +293,44 @@ def test_commands_are_found_and_wrong_ones_fail(clone):
         assert result.returncode and words in result.stderr, (wrong, result.stderr)
 
 
+# ---- changes of the code ----
+
+DIFF = re.compile(
+    r"^```diff\n--- a/([^\n]*)\n\+\+\+ b/([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+def change(text, lines):
+    """A text after the change that the lines of a diff describe; it must fit in one place."""
+    before, after = (
+        "".join(line[1:] + "\n" for line in lines if line[0] in sides) for sides in (" -", " +")
+    )
+    assert text.count(before) == 1 and before != after, before
+    return text.replace(before, after)
+
+
+@pytest.mark.long
+@BASH
+def test_the_printed_changes_of_the_code_can_be_trained(clone, tmp_path):
+    diffs = DIFF.findall(read("docs/usage.md"))
+    assert [old for old, _, _ in diffs] == ["demo.py", "minigan/gan/models.py"]
+    changed = tmp_path / "changed"
+    shutil.copytree(clone, changed, symlinks=True, ignore=shutil.ignore_patterns("runs", "RUN_DIR"))
+    for old, new, lines in diffs:
+        assert old == new
+        text = change((changed / old).read_text(encoding="utf-8"), lines.splitlines())
+        (changed / old).write_text(text, encoding="utf-8")
+        result = bash(f"python demo.py --out {Path(old).stem}", changed)
+        assert result.returncode == 0, result.stderr
+
+
+def test_the_printed_changes_of_the_code_fit():
+    for old, _, lines in DIFF.findall(read("docs/usage.md")):
+        change(read(old), lines.splitlines())
+    with pytest.raises(AssertionError, match="two"):
+        change("one\ntwo\ntwo\n", [" two", "+three"])
+
+
 # ---- links ----
 
 
