@@ -19,6 +19,7 @@ from minigan.cli import (
     inspect,
     recipes,
     sample,
+    summary,
     toy,
     train,
     walk,
@@ -30,6 +31,7 @@ from minigan.training.run_folder import RunError
 
 COMMANDS = {
     "recipes": recipes,
+    "summary": summary,
     "sample": sample,
     "walk": walk,
     "evaluate": evaluate,
@@ -67,8 +69,8 @@ def main(
     except MemoryError:  # CuPy's OutOfMemoryError is a subclass
         return complain(
             prog,
-            "out of memory: choose a smaller --count, --batch-size or --latent-dim, or smaller"
-            " images",
+            "out of memory: choose a smaller --count, --batch-size or --latent-dim, smaller widths"
+            " of the networks, or smaller images",
         )
     except BrokenPipeError:  # the reader of the output has ended, as with `| head`
         discard_output()

@@ -243,6 +243,55 @@ def test_recipes_are_listed(tmp_path):
         assert line.endswith(recipe.source)
 
 
+def summarised(text):
+    """{network: [(layer, output shape, parameters), ...]} of what summary prints, with the totals
+    as its last row."""
+    tables = {}
+    for line in text.splitlines():
+        cells = re.split(r" {2,}", line.strip())
+        if line.startswith(("generator: ", "discriminator: ")):
+            rows = tables.setdefault(line.partition(":")[0], [])
+        elif cells[0] == "total":
+            rows.append(int(cells[1].split()[0].replace(",", "")))
+        elif len(cells) == 3 and cells[0] != "layer":
+            rows.append((cells[0], cells[1], int(cells[2].replace(",", ""))))
+    return tables
+
+
+@pytest.mark.parametrize("size", [28, 8])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_summary_counts_the_parameters_of_a_recipe(name, size, tmp_path):
+    result = demo("summary", "--recipe", name, "--size", size, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    recipe, tables = RECIPES[name], summarised(result.stdout)
+    networks = make_networks(
+        recipe, (size, size), n_classes=recipe.clusters, rng=np.random.default_rng(0)
+    )
+    for net, (*layers, total) in zip(networks, tables.values()):
+        assert [layer for layer, _, _ in layers] == list(map(repr, net.layers))
+        assert total == net.theta.size == sum(count for _, _, count in layers)
+        assert ("not learned" in result.stdout) == any(n.buffers.size for n in networks)
+    assert tables["generator"][-2][1] == f"({size}, {size})"
+    assert tables["discriminator"][-2][1] == "(1,)"
+
+
+def test_a_summary_is_that_of_a_run(folder, tmp_path):
+    """Here of a conditional one, in colour, and not square."""
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 12, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=np.arange(12) % 3)
+    flags = ["--data", "data.npz", "--batch-size", 4, "--conditional", "--out", "run"]
+    assert demo(*flags, "--epochs", 1, "--set", "widths_G=9,8,7", cwd=tmp_path).returncode == 0
+    result = demo("summary", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "generator: input (64,) and labels (3,)" in result.stdout
+    assert "discriminator: input (8, 12, 3) and labels (3,)" in result.stdout
+    tables = summarised(result.stdout)
+    assert tables["generator"][1] == ("Dense(67, 9)", "(9,)", 67 * 9 + 9)
+    assert tables["generator"][-2][1] == "(8, 12, 3)"
+    result = demo("summary", folder / "run", cwd=tmp_path)
+    assert result.returncode == 0 and "and labels (1,)" in result.stdout  # a cluster per 100 images
+
+
 def test_the_files_of_mnist_are_checked(folder, tmp_path):
     result = demo("data", cwd=tmp_path)
     assert result.returncode == 0 and result.stdout.count("✓") == 4
@@ -499,6 +548,20 @@ BAD_FLAGS = {
     "set labels and no labels": (
         ["--set", "conditional=false", "--conditional"],
         "--set conditional=false contradicts --conditional: omit one of the two",
+    ),
+    "a summary of nothing": (["summary", "nowhere"], "nowhere has no model.npz"),
+    "a summary of a run and a recipe": (
+        ["summary", "run", "--recipe", "dense"],
+        "run has its own recipe and image size: omit --recipe, --set and --size, or",
+    ),
+    "a summary at a size that is impossible": (
+        ["summary", "--recipe", "dcgan", "--size", "30"],
+        "--size 30 is not possible with the networks dcgan: use a multiple of 4, at most 221",
+    ),
+    "a summary of huge images": (["summary", "--size", "222"], "networks patch: use at most 221"),
+    "a summary of a contradiction": (
+        ["summary", "--set", "conditional=true"],
+        "256 clusters would take the place of the labels",
     ),
     "recipes of no recipe": (["recipes", "dcgam"], "no recipe 'dcgam'; did you mean dcgan?"),
     "unknown recipe": (

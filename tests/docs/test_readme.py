@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import idx
+from helpers import demo, idx
 from PIL import Image
 
 import minigan
@@ -56,6 +56,7 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
     "demo.py export": [],
     "demo.py check": [],
     "demo.py recipes": [],
+    "demo.py summary": [],
     "demo.py --help": [],
     "demo.py data": [],
     "-m minigan": ["recipes"],
@@ -329,6 +330,12 @@ def test_the_printed_changes_of_the_code_fit():
         change(read(old), lines.splitlines())
     with pytest.raises(AssertionError, match="two"):
         change("one\ntwo\ntwo\n", [" two", "+three"])
+
+
+def test_the_printed_summary_is_that_of_the_command():
+    block = r"^python demo.py (summary [^\n]*)\n```\n\n```\n(.*?)^```$"
+    command, printed = re.search(block, read("docs/usage.md"), re.MULTILINE | re.DOTALL).groups()
+    assert demo(*command.split(), cwd=ROOT).stdout == printed
 
 
 # ---- links ----
