@@ -1,12 +1,17 @@
 """The command line: select the command to run, and report its errors."""
 
 import argparse
+import difflib
+import platform
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import numpy as np
+
+import minigan
 from minigan.accel.cpu import disable_malloc_trim
 from minigan.backend import BackendError
 from minigan.cli import (
@@ -92,10 +97,13 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         command.add_arguments(parser)
         return command.run(parser.parse_args(argv[1:]))
     if argv and not argv[0].startswith("-"):
-        raise RunError(
-            f"there is no command {argv[0]!r}: use {', '.join(COMMANDS)}, or no command at all to"
-            " train"
+        near = difflib.get_close_matches(argv[0], COMMANDS, 1)
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"use {', '.join(COMMANDS)}, or no command at all to train"
         )
+        raise RunError(f"there is no command {argv[0][:40]!r}: {hint}")
     commands = "\n".join(
         f"  {name:9} {command.__doc__ or ''}" for name, command in COMMANDS.items()
     )
@@ -106,6 +114,13 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         epilog=f"other commands, each with its own --help:\n{commands}",
     )
     train.add_arguments(parser)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"minigan {minigan.__version__}, NumPy {np.__version__}, Python"
+        f" {platform.python_version()}",
+        help="print the versions of minigan, NumPy and Python",
+    )
     options = train.training_options(parser.parse_args(argv))
     options.command = typed
     return train_loop(options, make_evaluator)

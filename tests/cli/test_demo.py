@@ -13,6 +13,7 @@ import pytest
 from helpers import DEMO, demo, demo_process, idx
 from PIL import Image
 
+import minigan
 from minigan.cli import arguments, train
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import FIELDS, RECIPES, asdict, replace
@@ -604,7 +605,9 @@ BAD_FLAGS = {
     "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
     "compare no run": (["compare", "data"], "data has no history.csv"),
     "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
-    "unknown command": (["paint"], "no command 'paint'"),
+    "unknown command": (["paint"], "no command 'paint': use recipes, summary, sample, "),
+    "training is no command": (["train"], "no command 'train': use recipes, "),
+    "mistyped command": (["smaple"], "there is no command 'smaple': did you mean 'sample'?"),
     "unknown loss": (["--loss", "best"], "argument --loss: invalid choice: 'best' (choose from "),
     "unknown penalty": (
         ["--penalty", "r2"],
@@ -816,6 +819,12 @@ def test_bad_input_gets_one_sentence_and_status_2(mess, args, words):
         assert (mess / "diverged" / "samples" / "epoch-0000.png").is_file()
     else:
         assert tree(mess) == before and result.stdout == ""
+
+
+def test_the_version_is_printed(tmp_path):
+    result = demo("--version", cwd=tmp_path)
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.startswith(f"minigan {minigan.__version__}, NumPy {np.__version__}, ")
 
 
 def test_output_that_nobody_reads(folder):
