@@ -66,7 +66,7 @@ def train(options, make_evaluator):
         labels=data.labels,
         networks=(G, D),
         optimizers=optimizers,
-        cores=limit_blas_threads(),
+        cores=limit_blas_threads(options.threads),
         **start,
     )
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 import minigan
-from minigan.accel.cpu import disable_malloc_trim
+from minigan.accel.cpu import disable_malloc_trim, preserve_blas_threads
 from minigan.backend import BackendError
 from minigan.cli import (
     arguments,
@@ -123,7 +123,8 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
     )
     options = train.training_options(parser.parse_args(argv))
     options.command = typed
-    return train_loop(options, make_evaluator)
+    with preserve_blas_threads():
+        return train_loop(options, make_evaluator)
 
 
 def complain(prog: str, sentence: object) -> int:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from minigan.accel.cpu import threads_of_resumed_run
 from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.cli.arguments import format_value
@@ -178,6 +179,14 @@ def add_arguments(parser):
         " (default: no; see docs/losses.md)",
     )
     add(
+        "--threads",
+        type=arguments.positive_int,
+        metavar="N",
+        help="threads of NumPy's matrix products, and cores that share a batch (default: the cores"
+        " that this process may use, or the number in OPENBLAS_NUM_THREADS; with another number the"
+        " last bits of a run may differ)",
+    )
+    add(
         "--resume",
         type=arguments.path,
         metavar="RUN_DIR",
@@ -217,6 +226,7 @@ def training_options(args: Any) -> TrainingOptions:
         transpose=args.transpose or False,
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
+        threads=args.threads or 0,
         epochs_given=bool(args.epochs),
         notes=notes,
     )
@@ -283,7 +293,9 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
 
 
 def resume_options(args: Any) -> TrainingOptions:
-    """The options of a resumed run; only its epochs, data path and backend may change."""
+    """The options of a resumed run; only its epochs, data path, backend and threads may
+    change.
+    """
     folder = args.resume
     settings, checkpoint, complaints = load_run(folder)
     for complaint in complaints:
@@ -335,6 +347,7 @@ def resume_options(args: Any) -> TrainingOptions:
         **read_options(settings),
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
+        threads=args.threads or threads_of_resumed_run(settings.get("threads", 0)),
         epochs_given=bool(args.epochs),
         settings=settings,
         checkpoint=checkpoint,

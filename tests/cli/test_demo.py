@@ -14,9 +14,11 @@ from helpers import DEMO, demo, demo_process, idx
 from PIL import Image
 
 import minigan
+from minigan.accel import cpu
 from minigan.cli import arguments, train
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import FIELDS, RECIPES, asdict, replace
+from minigan.training import run
 
 DEFAULT = RECIPES["default"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
@@ -517,7 +519,42 @@ def test_settings_are_saved_and_a_resumed_run_keeps_them(folder, tmp_path):
     assert result.returncode == 0 and "epoch   2/2" in result.stdout, result.stderr
 
 
+# ---- --threads N ----
+
+
+def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monkeypatch):
+    for name in cpu.BLAS_VARIABLES:  # which conftest.py has set to 1
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 2)
+    used = []  # by the clusters, then by the training steps
+    find_clusters = run.find_clusters
+
+    def watched(*args, **options):
+        used.append(cpu.blas_threads())
+        return find_clusters(*args, **options)
+
+    monkeypatch.setattr(run, "find_clusters", watched)
+
+    def recorded(name):
+        settings = json.loads((tmp_path / name / "settings.json").read_text())
+        used.append(settings["threads"])
+        return used[-2:]
+
+    data = ["--data", folder / "data"]
+    result = demo(*data, "--epochs", 1, "--threads", 2, "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0 and recorded("run") == [2, 2], result.stderr
+    assert cpu.blas_threads() == 1  # this process, a notebook for example, goes on as before
+    for epochs, flags, threads in (2, [], 2), (3, ["--threads", 1], 1), (4, [], 1):
+        result = demo(*data, "--resume", "run", "--epochs", epochs, *flags, cwd=tmp_path)
+        assert result.returncode == 0 and recorded("run") == [threads] * 2, result.stderr
+        note = "note: the number of BLAS threads is now 1 instead of 2, so that this run may differ"
+        assert (note in result.stdout) == bool(flags)
+    result = demo(*data, "--epochs", 1, "--out", "other", cwd=tmp_path)
+    assert recorded("other") == [1, 1] and "BLAS threads is now" not in result.stdout
+
+
 BAD_FLAGS = {
+    "no threads": (["--threads", "0"], "'0' is not an integer from 1 to"),
     "set nothing": (["--set", "dropout"], "'dropout' is not NAME=VALUE, such as dropout=0.3"),
     "set an unknown field": (
         ["--set", "drop_out=0.3"],
@@ -942,6 +979,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--penalty",
             "--penalty-weight",
             "--spectral",
+            "--threads",
             "--resume",
             "--checkpoint-every",
         ],
