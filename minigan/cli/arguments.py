@@ -22,6 +22,13 @@ from minigan.gan.recipes import (
 )
 from minigan.training.run_folder import RunError, write_atomically
 
+SIGNATURES = {  # how files of these kinds begin
+    ".png": b"\x89PNG",
+    ".gif": b"GIF8",
+    ".npy": b"\x93NUMPY",
+    ".html": b"<!DOCTYPE html>",
+    ".py": b"# The generator of a",  # of an export to PyTorch
+}
 NONE = "none"  # an empty text, such as that of a penalty
 
 
@@ -194,15 +201,48 @@ def add_run_and_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_out(file: Path, *suffixes: str) -> None:
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add --force, for commands that write one file."""
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace the file of --out if it exists and is of the same kind (default: refuse;"
+        " folders, links and files of a run are never replaced)",
+    )
+
+
+def check_out(file: Path, *suffixes: str, force: bool = False) -> None:
     """Refuse an --out that has the wrong suffix or exists already, before any work is done.
 
-    Capitals in the suffix do not matter. Raises RunError.
+    With `force`, it may exist if --force may replace it. Capitals in the suffix do not matter.
+    Raises RunError.
     """
     if file.suffix.lower() not in suffixes:
         raise RunError(f"--out {file} should end in {' or '.join(suffixes)}")
-    if file.exists() or file.is_symlink():
-        raise RunError(f"{file} exists: choose another --out; nothing was overwritten")
+    if not file.exists() and not file.is_symlink():
+        return
+    if not force:
+        raise RunError(
+            f"{file} exists: choose another --out, or add --force to replace it; nothing was"
+            " overwritten"
+        )
+    if reason := reason_to_keep(file):
+        raise RunError(
+            f"--force does not replace {file}, which is {reason}: choose another --out; nothing was"
+            " overwritten"
+        )
+
+
+def reason_to_keep(file: Path) -> str:
+    """Why --force does not replace a file that exists, in words; "" if it does."""
+    if file.is_symlink() or not file.is_file():
+        return "a link" if file.is_symlink() else "not a file"
+    if any((folder / "settings.json").exists() for folder in list(file.resolve().parents)[:2]):
+        return "in the folder of a run"
+    suffix = file.suffix.lower()
+    with open(file, "rb") as opened:
+        same_kind = opened.read(20).startswith(SIGNATURES.get(suffix, b""))
+    return "" if same_kind else f"no {suffix} file as minigan writes it"
 
 
 def check_out_folder(folder: Path) -> None:

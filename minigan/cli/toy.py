@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import check_out, write_out
+from minigan.cli.arguments import add_force, check_out, write_out
 from minigan.figures.toy_animation import animate_toy
 from minigan.figures.toys import TOYS
 
@@ -40,11 +40,12 @@ def add_arguments(parser):
         help="generator steps (default"
         f" {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())})",
     )
+    add_force(parser)
 
 
 def run(args):
     """Train on the toy and write the animation."""
-    check_out(args.out, ".gif")
+    check_out(args.out, ".gif", force=args.force)
     content = io.BytesIO()
     animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content)
     write_out(args.out, content)

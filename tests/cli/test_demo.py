@@ -213,7 +213,8 @@ def test_compare_puts_runs_side_by_side(folder, tmp_path):
     again = demo("compare", run, "--out", "both.png", cwd=tmp_path)
     assert (
         again.returncode == 2
-        and "both.png exists: choose another --out; nothing was overwritten" in again.stderr
+        and "both.png exists: choose another --out, or add --force to replace it; nothing was over"
+        in again.stderr
     )
 
 
@@ -553,7 +554,55 @@ def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monk
     assert recorded("other") == [1, 1] and "BLAS threads is now" not in result.stdout
 
 
+# ---- --force ----
+
+
+@pytest.mark.parametrize(
+    "args, out",
+    [
+        (["sample", "run", "--count", 4], "a.png"),
+        (["sample", "run", "--count", 4], "a.npy"),
+        (["walk", "run", "--frames", 1], "a.gif"),
+        (["compare", "run"], "a.png"),
+        (["toy", "--steps", 1], "a.gif"),
+        (["export", "run", "--to", "html"], "a.html"),
+    ],
+)
+def test_force_replaces_one_file_of_the_same_kind(folder, tmp_path, args, out):
+    begins = arguments.SIGNATURES[os.path.splitext(out)[1]]
+    args = [folder / "run" if arg == "run" else arg for arg in args] + ["--out", out]
+    (tmp_path / out).write_bytes(begins + b"an old picture")
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 2 and "or add --force to replace it" in result.stderr
+    assert (tmp_path / out).read_bytes() == begins + b"an old picture"
+    result = demo(*args, "--force", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    written = (tmp_path / out).read_bytes()
+    assert written.startswith(begins) and len(written) > 100
+    assert [path.name for path in tmp_path.iterdir()] == [out]
+    assert demo(*args, "--force", cwd=tmp_path).returncode == 0  # what it wrote is of that kind
+
+
 BAD_FLAGS = {
+    "force on a text": (
+        ["sample", "run", "--force", "--out", "precious.png"],
+        "--force does not replace precious.png, which is no .png file as minigan writes it",
+    ),
+    "force on a link": (["sample", "run", "--force", "--out", "link.png"], "which is a link"),
+    "force on a figure of a run": (
+        ["sample", "run", "--force", "--out", "run/fd.png"],
+        "--force does not replace run/fd.png, which is in the folder of a run: choose another",
+    ),
+    "force on samples of a run": (
+        ["sample", "run", "--force", "--out", "run/samples/epoch-0000.png"],
+        "which is in the folder of a run",
+    ),
+    "force on a folder": (["sample", "run", "--force", "--out", "pictures"], "is not empty"),
+    "force on a folder with a suffix": (
+        ["walk", "run", "--force", "--out", "folder.gif"],
+        "--force does not replace folder.gif, which is not a file",
+    ),
+    "force on a run": (["--data", "data", "--out", "run", "--force"], "--force"),
     "no threads": (["--threads", "0"], "'0' is not an integer from 1 to"),
     "set nothing": (["--set", "dropout"], "'dropout' is not NAME=VALUE, such as dropout=0.3"),
     "set an unknown field": (
@@ -816,6 +865,7 @@ def mess(folder):
     (folder / "wide" / "train-images-idx3-ubyte").write_bytes(
         idx(np.resize(np.uint8([0, 255]), (1, 1, 5000)))
     )
+    (folder / "folder.gif").mkdir()
     (folder / "link.png").symlink_to(folder / "nothing-there")
     for name in "foreign", "corrupt":
         (folder / name).mkdir()
@@ -951,10 +1001,10 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
     flags = {
-        "sample": ["--count", "--out", "--seed"],
+        "sample": ["--count", "--out", "--seed", "--force"],
         "evaluate": ["--data", "--count", "--seed"],
-        "export": ["--out"],
-        "toy": ["--shape", "--out", "--seed", "--steps"],
+        "export": ["--out", "--force"],
+        "toy": ["--shape", "--out", "--seed", "--steps", "--force"],
         "inspect": ["--data", "--steps"],
     }.get(
         args[0],
