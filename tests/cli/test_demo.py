@@ -589,6 +589,10 @@ BAD_FLAGS = {
         "--force does not replace precious.png, which is no .png file as minigan writes it",
     ),
     "force on a link": (["sample", "run", "--force", "--out", "link.png"], "which is a link"),
+    "force on a link to a file": (
+        ["sample", "run", "--force", "--out", "fd.png"],
+        "--force does not replace fd.png, which is a link",
+    ),
     "force on a figure of a run": (
         ["sample", "run", "--force", "--out", "run/fd.png"],
         "--force does not replace run/fd.png, which is in the folder of a run: choose another",
@@ -866,6 +870,7 @@ def mess(folder):
         idx(np.resize(np.uint8([0, 255]), (1, 1, 5000)))
     )
     (folder / "folder.gif").mkdir()
+    (folder / "fd.png").symlink_to(folder / "run" / "fd.png")
     (folder / "link.png").symlink_to(folder / "nothing-there")
     for name in "foreign", "corrupt":
         (folder / name).mkdir()
