@@ -485,10 +485,11 @@ def test_the_long_run_is_that_of_the_file():
         json.loads(read("docs/seeds/long-0.json")),
     )
     for name, digits in ("fd", 2), ("kid", 3), ("read", 3), ("coverage", 2), ("recall", 2):
-        shown = " | ".join(f"{row[name]:.{digits}f}" for row in run["rows"])
-        assert f"| {name if name[0] in 'rc' else name.upper()} | {shown} |" in recipe, name
-    assert f"The last FD is {run['worse']:.2f} times the lowest mean" in recipe
-    assert run["epochs"] == 46 and f"--epochs 46 --seed {run['seed']} " in recipe
+        shown = [f"{row[name]:.{digits}f}" for row in run["rows"] if row["epoch"] % 10 == 0]
+        title = name if name[0] in "rc" else name.upper()
+        assert f"| {title} | {' | '.join(shown)} |" in recipe, name
+    assert f"the last FD is {run['worse']:.2f} times the lowest mean" in recipe
+    assert f"--epochs {run['epochs']} --seed {run['seed']} " in recipe and len(shown) == 10
 
 
 def one_thread_runs():
