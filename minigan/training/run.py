@@ -41,6 +41,7 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.figures import plots
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
 from minigan.training.checkpoint import save_checkpoint
@@ -63,7 +64,8 @@ from minigan.training.run_folder import (
 from minigan.training.state import GAN, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
-STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")  # the arguments of `record`
+# the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
+STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_LATENT_DIM = 4096
 
 
@@ -322,7 +324,7 @@ class Run:
         self.history.append(
             {
                 "epoch": epoch,
-                **dict(zip(STEP_COLUMNS, np.mean(self.losses, axis=0).tolist())),
+                **dict(zip(step_columns(recipe.loss), np.mean(self.losses, axis=0).tolist())),
                 **metrics,
                 "seconds": seconds,
                 "images_per_second": gan.steps_per_epoch * recipe.batch_size / seconds,
@@ -422,7 +424,9 @@ class Run:
             plots.save_losses(
                 history, folder / "losses.png", real_label=recipe.real_label, loss=recipe.loss
             )
-            plots.save_scores(history, folder / "scores.png", real_label=recipe.real_label)
+            plots.save_scores(
+                history, folder / "scores.png", real_label=recipe.real_label, loss=recipe.loss
+            )
             plots.save_fd(history, folder / "fd.png")
 
     def announce(self) -> None:
@@ -496,12 +500,22 @@ def write_history(history: list[dict], folder: Path) -> None:
     write_atomically(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))
 
 
+def step_columns(loss: str) -> tuple[str, ...]:
+    """The names in history.csv of the numbers that a training step with this loss returns."""
+    return (*STEP_COLUMNS[:2], *GAN_LOSSES[loss].score_names)
+
+
 def format_epoch(row: dict, epochs: int, *, classes: str = "", loss: str = "non-saturating") -> str:
     """The results of an epoch in one line."""
+    scores = (
+        f"D(x) - D(G(z)) {plots.format_number(row['difference'], 2)}  above 0 {row['ordered']:.0%}"
+        if GAN_LOSSES[loss].paired
+        else f"D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
+    )
     return (
         f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D"
         f" {plots.format_number(row['loss_D'], 2)}  G {plots.format_number(row['loss_G'], 2)}"
-        f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
+        f"   {scores}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s  "
         f" {diagnose(row, classes=classes, loss=loss)}"
     )
