@@ -3,8 +3,8 @@
 The idea
     A recipe gives the initial learning rate and how it changes: it falls linearly to a fraction of
     its initial value by the end of the run (`final_lr_factor`), or it is divided by a constant at
-    each step (`lr_decay`, Goodfellow et al. 2014). The recipe `default` lets it fall, and `dense` keeps
-    it constant. Both also average the weights (see nn/ema.py).
+    each step (`lr_decay`, Goodfellow et al. 2014). It falls in the recipe `default` and is constant
+    in `dense`. Both also average the weights (see nn/ema.py).
 
 Burn-in  (Huang et al. 2024)
     While fakes and real images are far apart, a large penalty weight gamma makes D smooth, a small
