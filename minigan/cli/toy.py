@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import check_out, write_out
+from minigan.cli.arguments import add_force, check_out, write_out
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
 from minigan.figures.toys import TOYS
@@ -42,11 +42,12 @@ def add_arguments(parser):
         f" {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())},"
         f" {STEPS} for dirac)",
     )
+    add_force(parser)
 
 
 def run(args):
     """Train on the toy and write the animation."""
-    check_out(args.out, ".gif")
+    check_out(args.out, ".gif", force=args.force)
     content = io.BytesIO()
     if args.shape == "dirac":
         animate_dirac(steps=args.steps, file=content)

@@ -3,7 +3,7 @@
 The idea
     A recipe is a small record of all settings that determine a run, except the seed and the data.
     Options on the command line change values in a copy of the recipe, and the copy is saved with
-    the run.
+    the run: `--set NAME=VALUE` changes any field, and common fields have an option of their own.
 
     docs/recipe.md describes how our own recipe `default` was found, and docs/recipes.md compares
     the recipes. All except `default`, `dense`, `default-conv` and `keras-mlp-fixed` follow
@@ -18,6 +18,7 @@ The idea
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
@@ -30,10 +31,13 @@ from minigan.nn.initializers import INITIALIZERS
 from minigan.nn.sequential import Sequential
 
 __all__ = [
+    "FIELDS",
     "MAX_CLUSTERS",
     "RECIPES",
     "Recipe",
+    "allowed_choices",
     "asdict",
+    "check_value",
     "recipe_from_dict",
     "replace",
     "validate_recipe",
@@ -42,53 +46,54 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings of a run except the seed and the data."""
+    """All settings of a run except the seed and the data.
 
-    name: str
-    source: str  # where it comes from, in one line
+    `demo.py recipes NAME` prints the comments beside the fields as their meanings.
+    """
+
+    name: str  # selects the recipe, and is part of the default name of a run folder
+    source: str  # where the recipe comes from, in one line
     latent_dim: int  # Z, the dimension of the latents
     widths_G: tuple  # units, or channels, of the generator's hidden layers, from first to last
     widths_D: tuple  # the same for the discriminator
     batch_size: int  # N real images and N fakes per step
-    epochs: int
-    learning_rate: float  # at the first step
-    networks: str = "dense"  # one of ARCHITECTURES
+    epochs: int  # passes over all images
+    learning_rate: float  # of both optimizers at the first step
+    networks: str = "dense"  # the architecture of both: see models.py
     negative_slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
     negative_slope_D: float = 0.2  # the same for the discriminator
-    dropout: float = 0.0  # its probability, after each hidden layer of the discriminator
+    dropout: float = 0.0  # probability, after each hidden layer of the discriminator
     init: str = "glorot"  # initializer of the weights
     init_D: str = ""  # initializer for the discriminator, if different
-    noise: str = "normal"  # distribution of the latents, see latents.py
+    noise: str = "normal"  # distribution of the latents: see latents.py
     pixel_min: float = -1.0  # the value of a black pixel, -1 or 0; a white pixel is 1
     shared_fakes: bool = False  # G learns from the fakes of D's step, which saves a pass of G
     batch_size_G: int = 0  # number of latents in the generator step; 0: batch_size
-    steps_per_epoch: int = 0  # 0: as many as it takes to show each image once
+    steps_per_epoch: int = 0  # training steps; 0: as many as show each image once
     with_replacement: bool = False  # sample images at random instead of each once per epoch
     d_warmup_steps: int = 0  # discriminator steps before the first generator step
-    optimizer: str = "adam"  # or "sgd"
-    learning_rate_D: float = 0.0  # for the discriminator; 0: the same
+    optimizer: str = "adam"  # of both networks: see nn/optim.py
+    learning_rate_D: float = 0.0  # learning rate of the discriminator; 0: the same
     final_lr_factor: float = 1.0  # the learning rate falls linearly to this fraction of itself
     lr_decay: float = 1.0  # each step divides the learning rate by this
-    momentum: tuple = (0.0, 0.0, 1)  # of SGD: first value, last value, epochs between the two
+    momentum: tuple = (0.0, 0.0, 1)  # of SGD: first value, last value, epochs between them
     beta1: float = 0.9  # decay rate of Adam's average of the gradient
     beta2: float = 0.999  # decay rate of Adam's average of the squared gradient
-    weight_decay_G: float = 0.0  # for the generator; see AdamW in nn/optim.py
+    weight_decay_G: float = 0.0  # of the generator: see AdamW in nn/optim.py
     conditional: bool = False  # whether both networks receive the label of each image
     clusters: int = 0  # clusters of images (datasets/clusters.py) instead of labels; 0: none
     real_label: float = 1.0  # the discriminator's target for real images
-    loss: str = "non-saturating"  # one of GAN_LOSSES
-    penalty: str = ""  # on the discriminator's gradient: one of PENALTIES, or none
+    loss: str = "non-saturating"  # what both networks minimise: see losses.py
+    penalty: str = ""  # on the discriminator's gradient: see gradient_penalty.py
     penalty_weight: float = 10.0  # gamma of r1 and r2, lambda of wgan-gp; both papers use 10
     penalty_every: int = 1  # steps from one penalty to the next; its weight is multiplied by this
-    # the schedules of training/schedule.py: over the first burn_in epochs the last three values
-    # change from their initial to their final ones; 0: they do not change, or are not used
-    burn_in: float = 0.0
-    final_penalty_weight: float = 0.0
-    final_beta2: float = 0.0
-    ema_half_life: float = 0.0  # in epochs, initially 0; in place of ema_decay
+    burn_in: float = 0.0  # epochs during which the next three change: training/schedule.py
+    final_penalty_weight: float = 0.0  # penalty_weight after the burn-in; 0: the same
+    final_beta2: float = 0.0  # beta2 after the burn-in; 0: the same
+    ema_half_life: float = 0.0  # epochs, reached after the burn-in; replaces ema_decay; 0: unused
     spectral: bool = False  # spectral normalisation of each layer of the discriminator
     ema_decay: float = 0.0  # decay of the moving average of the generator's weights; 0: none
-    dtype: str = "float32"
+    dtype: str = "float32"  # of all weights and images
 
     @property
     def has_labels(self) -> bool:
@@ -112,9 +117,27 @@ REGISTRIES: dict[str, tuple[dict[str, Any], tuple]] = {
     "loss": (GAN_LOSSES, ()),
     "penalty": (PENALTIES, ("",)),
 }
-KINDS = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}
+KINDS: dict[Any, Any] = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}
 # other integers may not be zero
 MAY_BE_ZERO = ("batch_size_G", "steps_per_epoch", "d_warmup_steps", "clusters")
+Limits = tuple[Callable[[float], bool], str]  # whether a number is allowed, and which numbers are
+POSITIVE: Limits = (lambda v: 0 < v < math.inf, "a number above 0")
+NOT_NEGATIVE: Limits = (lambda v: 0 <= v < math.inf, "a number of at least 0")
+UP_TO_1: Limits = (lambda v: 0 <= v <= 1, "a number from 0 to 1")
+BELOW_1: Limits = (lambda v: 0 <= v < 1, "a number of at least 0 and less than 1")
+LIMITS = {  # of fields that are floats; the other floats are NOT_NEGATIVE
+    "learning_rate": POSITIVE,
+    "lr_decay": (lambda v: 1 <= v < math.inf, "a number of at least 1"),
+    "penalty_weight": POSITIVE,
+    "negative_slope_G": UP_TO_1,
+    "negative_slope_D": UP_TO_1,
+    "real_label": UP_TO_1,
+    "dropout": BELOW_1,
+    "beta1": BELOW_1,
+    "beta2": BELOW_1,
+    "ema_decay": BELOW_1,
+}
+FIELDS = {field.name: field for field in fields(Recipe)}
 OLD_FIELDS = {  # names before 0.2.0, in the settings of old runs
     "slope_G": "negative_slope_G",
     "slope_D": "negative_slope_D",
@@ -147,41 +170,71 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     Raises ValueError for a value that is not allowed.
     """
     values = {"source": "an earlier minigan", **with_current_names(values)}
-    for field in fields(Recipe):
-        name = field.name
+    for name, field in FIELDS.items():
         # recipes of earlier versions have fewer fields
         value = values[name] if field.default is MISSING else values.setdefault(name, field.default)
-        kinds: Any = KINDS[field.type]  # type: ignore[index]
-        good = isinstance(value, kinds) and (field.type is bool or not isinstance(value, bool))
-        if good and field.type is int:
-            good = value >= (0 if name in MAY_BE_ZERO else 1)
-        if good and field.type is tuple:
-            values[name] = tuple(value)
-            good = (
-                all(type(v) is int and v >= 1 for v in value)
-                or name == "momentum"
-                and len(value) == 3
-                and all(type(v) in (int, float) and v >= 0 for v in value)
-            )
-        if good and name in ("negative_slope_G", "negative_slope_D", "dropout"):
-            good = 0 <= value <= 1 and (name, value) != ("dropout", 1)
-        registry, others = REGISTRIES.get(name, (None, ()))
-        if (
-            not good
-            or name in CHOICES
-            and value not in CHOICES[name]
-            or registry is not None
-            and value not in (*registry, *others)
-        ):
-            raise ValueError(f"{name} is {value!r}")
+        values[name] = check_value(name, value)
     validate_recipe(recipe := Recipe(**values))
     return recipe
+
+
+def check_value(name: str, value: Any) -> Any:
+    """The value of a field, a list as a tuple; raises ValueError if it is not allowed there."""
+    kind: Any = FIELDS[name].type
+    good = isinstance(value, KINDS[kind]) and (kind is bool or not isinstance(value, bool))
+    choices = allowed_choices(name)
+    if not good:
+        pass
+    elif choices:
+        good = value in choices
+    elif kind is int:
+        good = value >= (0 if name in MAY_BE_ZERO else 1)
+    elif kind is float:
+        good = LIMITS.get(name, NOT_NEGATIVE)[0](value)
+    elif name == "momentum":
+        good = (
+            len(value) == 3
+            and all(type(v) in (int, float) and 0 <= v < math.inf for v in value)
+            and value[2] > 0
+        )
+    elif kind is tuple:
+        good = all(type(v) is int and v >= 1 for v in value)
+    elif name == "name":  # it is part of the name of a folder
+        good = value != "" and not {"/", "\\"} & {*value}
+    if not good:
+        raise ValueError(f"{name} is {value!r}, but must be {describe_allowed(name)}")
+    return tuple(value) if kind is tuple else value
+
+
+def allowed_choices(name: str) -> tuple:
+    """The only values that a field may have; () if it may have any that its type allows."""
+    registry, others = REGISTRIES.get(name, ({}, ()))
+    return CHOICES.get(name, (*registry, *others))
+
+
+def describe_allowed(name: str) -> str:
+    """Which values a field may have, in words."""
+    kind: Any = FIELDS[name].type
+    if choices := allowed_choices(name):
+        return f"one of {', '.join(str(choice) or 'none' for choice in choices)}"
+    if kind is float:
+        return LIMITS.get(name, NOT_NEGATIVE)[1]
+    if kind is int:
+        return f"an integer of at least {0 if name in MAY_BE_ZERO else 1}"
+    if kind is tuple:
+        return (
+            "three numbers, two of at least 0 and one above 0, such as 0.5,0.7,250"
+            if name == "momentum"
+            else "integers of at least 1, such as 256,32,16"
+        )
+    if kind is bool:
+        return "true or false"
+    return "text without slashes" if name == "name" else "text"
 
 
 def validate_recipe(recipe: Recipe) -> None:
     """Raise ValueError, with an explanation, if values of a recipe contradict each other."""
     architecture = ARCHITECTURES[recipe.networks]
-    defaults = {field.name: field.default for field in fields(Recipe)}
     for name, count in zip(("widths_G", "widths_D"), architecture.widths):
         if not (len(getattr(recipe, name)) == count if count else getattr(recipe, name)):
             raise ValueError(
@@ -189,10 +242,11 @@ def validate_recipe(recipe: Recipe) -> None:
                 f" {len(getattr(recipe, name))}"
             )
     for name in architecture.unused:
-        if getattr(recipe, name) != defaults[name]:
+        default = FIELDS[name].default
+        if getattr(recipe, name) != default:
             raise ValueError(
                 f"the networks {recipe.networks} do not use {name}, but the recipe {recipe.name}"
-                f" sets it to {getattr(recipe, name)!r}: leave it at {defaults[name]!r}"
+                f" sets it to {getattr(recipe, name)!r}: leave it at {default!r}"
             )
     if recipe.penalty and any(layer.mixes_examples for layer in tiny_discriminator(recipe).layers):
         raise ValueError(

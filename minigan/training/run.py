@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from minigan.accel.cpu import blas_advice
+from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
 from minigan.backend import Array, asnumpy, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
@@ -84,6 +84,7 @@ class TrainingOptions:
     transpose: bool = False  # exchange rows and columns of every image
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
+    threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
     command: str = "python demo.py"  # the command as the user types it, for hints
@@ -155,6 +156,7 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         )
     n_classes = len(dataset.names) if recipe.conditional else 0
     if recipe.clusters:
+        limit_blas_threads(options.threads)
         labels, n_classes = find_clusters(recipe, images, seed=options.seed)
     return TrainingData(
         images,
@@ -195,6 +197,14 @@ class Run:
             n_clusters=data.n_classes,
         )
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
+        threads = blas_threads()
+        before = self.settings.get("threads") or threads
+        if before != threads and gan.xp is np:
+            self.notes.append(
+                f"the number of BLAS threads is now {threads} instead of {before}, so that this run"
+                " may differ in the last bits from an uninterrupted one"
+            )
+        self.settings["threads"] = threads
         self.interruption = Interruption()
         self.status = 0
 

@@ -3,8 +3,8 @@
 The idea
     A recipe gives the initial learning rate and how it changes: it falls linearly to a fraction of
     its initial value by the end of the run (`final_lr_factor`), or it is divided by a constant at
-    each step (`lr_decay`, Goodfellow et al. 2014). Our own recipes keep the learning rate constant
-    and average the weights instead (see nn/ema.py).
+    each step (`lr_decay`, Goodfellow et al. 2014). It falls in the recipe `default` and is constant
+    in `dense`. Both also average the weights (see nn/ema.py).
 
 Burn-in  (Huang et al. 2024)
     While fakes and real images are far apart, a large penalty weight gamma makes D smooth, a small
@@ -67,7 +67,8 @@ def make_optimizers(recipe: Any, G: Sequential, D: Sequential) -> tuple[Any, Any
 def learning_rate_factor(recipe: Any, step: int, steps_per_epoch: int) -> float:
     """The factor by which the recipe's learning rates are multiplied at a step, counted from 0."""
     progress = step / (steps_per_epoch * recipe.epochs)
-    return (1 - (1 - recipe.final_lr_factor) * progress) / recipe.lr_decay**step
+    # a negative power becomes 0 where a positive one would be too large for a float
+    return (1 - (1 - recipe.final_lr_factor) * progress) * recipe.lr_decay**-step
 
 
 def set_learning_rates(

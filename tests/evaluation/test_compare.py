@@ -73,6 +73,16 @@ def test_a_metrics_file_from_before_0_2_0_can_be_read(runs, tmp_path):
     assert read_run(tmp_path / "a")["metrics"] == part
 
 
+def test_the_same_images_in_two_clones_are_the_same_images(runs):
+    one = {**runs["a"], "data": ("/one/data", "", 0, 7), "fingerprint": "01ab"}
+    other = {**one, "data": ("/other/data", "", 0, 7)}
+    assert "different images" not in format_comparison({"a": one, "b": other})
+    for fingerprint in "23cd", None:  # None: a run of version 0.1.0
+        different = {**other, "fingerprint": fingerprint}
+        assert "different images" in format_comparison({"a": one, "b": different})
+        assert "different images" in format_comparison({"b": different, "a": one})
+
+
 def test_notes_say_what_cannot_be_compared(runs):
     other = {**runs["a"], "data": ("elsewhere", "", 0, 7)}
     assert "different images" in format_comparison({**runs, "b": other})

@@ -106,6 +106,9 @@ def test_rates_follow_the_recipe():
     set_learning_rates(recipe, G, D, 299_999, 600)
     assert D.momentum == pytest.approx(0.7) and D.lr == pytest.approx(0.05 * 1.000004**-299_999)
 
+    set_learning_rates(replace(recipe, lr_decay=1e10), G, D, 299_999, 600)
+    assert G.lr == D.lr == 0  # a divisor too large for a float
+
     recipe = replace(RECIPES["auto-write"], epochs=10, final_lr_factor=0.5)
     G, D = make_optimizers(
         recipe, *make_networks(small("auto-write"), (8, 12), rng=np.random.default_rng(0))
