@@ -135,6 +135,7 @@ LIMITS = {  # of fields that are floats; the other floats are NOT_NEGATIVE
     "dropout": BELOW_1,
     "beta1": BELOW_1,
     "beta2": BELOW_1,
+    "final_beta2": BELOW_1,
     "ema_decay": BELOW_1,
 }
 FIELDS = {field.name: field for field in fields(Recipe)}
@@ -267,20 +268,15 @@ def validate_recipe(recipe: Recipe) -> None:
             f" recipe {recipe.name} has a batch_size_G of {recipe.batch_size_G}: leave it at 0"
         )
     scheduled = recipe.final_penalty_weight, recipe.final_beta2, recipe.ema_half_life
-    if not all(0 <= value < math.inf for value in (recipe.burn_in, *scheduled)):
-        raise ValueError(
-            "burn_in, final_penalty_weight, final_beta2 and ema_half_life must be 0 or more, but"
-            f" the recipe {recipe.name} has {recipe.burn_in}, {', '.join(map(str, scheduled))}"
-        )
     if any(scheduled) and not recipe.burn_in or recipe.burn_in and not any(scheduled):
         raise ValueError(
             f"the recipe {recipe.name} needs a burn_in together with final_penalty_weight,"
             " final_beta2 or ema_half_life: set both, or neither"
         )
-    if recipe.final_beta2 >= 1 or recipe.final_beta2 and recipe.optimizer != "adam":
+    if recipe.final_beta2 and recipe.optimizer != "adam":
         raise ValueError(
-            f"final_beta2 {recipe.final_beta2} must be below 1, and only adam uses it, but the"
-            f" recipe {recipe.name} has the optimizer {recipe.optimizer}"
+            f"only adam uses final_beta2, but the recipe {recipe.name} has the optimizer"
+            f" {recipe.optimizer}: leave it at 0"
         )
     if recipe.ema_half_life and recipe.ema_decay:
         raise ValueError(

@@ -157,7 +157,7 @@ def test_the_refusal_says_what_is_allowed():
         ("negative_slope_G", 2, "a number from 0 to 1"),
         ("epochs", 0, "an integer of at least 1"),
         ("clusters", -1, "an integer of at least 0"),
-        ("penalty", "r2", "one of r1, wgan-gp, none"),
+        ("penalty", "r3", "one of r1, r2, r1+r2, wgan-gp, none"),
         ("noise", "pink", "one of normal, uniform, half-binary"),
         ("pixel_min", 0.5, "one of -1, 0"),
         ("spectral", 1, "true or false"),

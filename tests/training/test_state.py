@@ -658,11 +658,11 @@ def test_a_gan_with_schedules_is_restored_bit_for_bit(steps):
             dict(final_penalty_weight=0.0, final_beta2=0.0, ema_half_life=0.0),
             "needs a burn_in together with",
         ),
-        (dict(final_beta2=1.0), "final_beta2 1.0 must be below 1"),
-        (dict(optimizer="sgd"), "only adam uses it"),
+        (dict(final_beta2=1.0), "final_beta2 is 1.0, but must be"),
+        (dict(optimizer="sgd"), "only adam uses final_beta2"),
         (dict(ema_decay=0.9), "both an ema_decay and an ema_half_life"),
-        (dict(ema_half_life=-1.0), "must be 0 or more"),
-        (dict(burn_in=float("nan")), "must be 0 or more"),
+        (dict(ema_half_life=-1.0), "ema_half_life is -1.0, but must be"),
+        (dict(burn_in=float("nan")), "burn_in is nan, but must be"),
     ],
 )
 def test_schedules_that_contradict_each_other_are_refused(change, words):
