@@ -453,7 +453,7 @@ def test_every_value_that_recipes_prints_can_be_set(name, tmp_path):
 def test_choices_are_listed_with_their_setting(tmp_path):
     lines = demo("recipes", "dense", cwd=tmp_path).stdout.splitlines()
     (penalty,) = (line for line in lines if line.split()[0] == "penalty")
-    assert penalty.endswith("(one of r1, wgan-gp, none)") and " none " in penalty
+    assert penalty.endswith("(one of r1, r2, r1+r2, wgan-gp, none)") and " none " in penalty
 
 
 @pytest.mark.parametrize(
@@ -643,7 +643,7 @@ BAD_FLAGS = {
     "set too few widths": (["--set", "widths_G=8,8"], "the networks patch need 3 widths_G, not 2"),
     "set momentum": (["--set", "momentum=0.5,0.7,0"], "three numbers, two of at least 0 and one"),
     "set an unknown noise": (["--set", "noise=pink"], "must be one of normal, uniform, half-b"),
-    "set an unknown penalty": (["--set", "penalty=r2"], "must be one of r1, wgan-gp, none"),
+    "set an unknown penalty": (["--set", "penalty=r3"], "one of r1, r2, r1+r2, wgan-gp, none"),
     "set a folder": (["--set", "name=../x"], "must be text without slashes"),
     "set a contradiction": (
         ["--set", "epochs=3", "--epochs", "4"],
