@@ -4,6 +4,7 @@ python demo.py                                     train on the digits in data/
 python demo.py --data PATH                         train on images of your own
 python demo.py --recipe dcgan                      train with another recipe
 python demo.py recipes                             list the recipes
+python demo.py summary                             list the layers of both networks
 python demo.py --resume RUN_DIR                    continue a run that was interrupted
 python demo.py sample                              generate digits with a pretrained generator
 python demo.py sample RUN_DIR --out digits.png     generate new images
@@ -65,7 +66,7 @@ def train(options, make_evaluator):
         labels=data.labels,
         networks=(G, D),
         optimizers=optimizers,
-        cores=limit_blas_threads(),
+        cores=limit_blas_threads(options.threads),
         **start,
     )
 

@@ -1,6 +1,6 @@
 """Train the recipe `default` for a long time, and measure whether it becomes better or worse.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/long_run.py --epochs 46 --seed 0 --out long-0.json
+    OPENBLAS_NUM_THREADS=1 python benchmarks/long_run.py --epochs 100 --seed 0 --out long-0.json
 
 Every fifth epoch, 10,000 samples are measured against the test images. Their noise is not that of
 the 2,000 samples that a run itself measures. The file is written after each measurement. "worse" is
@@ -31,7 +31,7 @@ METRICS = "fd", "kid", "precision", "coverage", "recall"
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--recipe", default="default", choices=list(RECIPES))
-    parser.add_argument("--epochs", type=int, default=46, help="default 46")
+    parser.add_argument("--epochs", type=int, default=100, help="default 100")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     args = parser.parse_args()

@@ -299,6 +299,28 @@ def test_the_table_of_derivatives_has_its_rows(entered, capsys):
     assert all(check.ok for _, check in rows)
 
 
+def test_a_layer_without_a_double_backward_is_checked_all_the_same(monkeypatch, capsys):
+    """Only gradient penalties need one. So it is for a layer that wraps another."""
+
+    class Half(Layer):
+        def forward(self, x, *, train=False, rng=None):
+            return x / 2, None
+
+        def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
+            return dy / 2
+
+    rows = [
+        derivatives.Row("test_extensions", "Half", lambda dtype: Half(), (4, 6)),
+        derivatives.Row("x", "Half!", lambda dtype: derivatives.WithLabels(Half(), dtype), (4, 6)),
+    ]
+    assert not any(derivatives.has_double_backward(row.make("float64")) for row in rows)
+    monkeypatch.setattr(derivatives, "LAYERS", [*derivatives.LAYERS, rows[0]])
+    assert command("check") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "Half" in line]
+    assert [line[-1] for line in lines] == ["✓", "-"]
+    assert lines[1] == ["test_extensions", "Half,", "double", "backward", "-"]
+
+
 @pytest.mark.parametrize("wrong", ["dx", "dslope"])
 def test_a_wrong_backward_is_found(entered, wrong, monkeypatch, capsys):
     class WrongPReLU(PReLU):

@@ -5,8 +5,10 @@ The idea
     itself: one for each core of the machine. A container or a cluster's job may use fewer cores,
     and threads that have to wait for each other on them are several times slower than fewer threads
     would be. The number of threads is therefore limited to the cores that this process may use,
-    unless the user has set it. Everything else is the user's choice, and `blas_advice` only
-    recommends better settings.
+    unless the user has set it, by --threads or in the environment. It never depends on how busy the
+    machine is, because another number of threads may change the last bits of a matrix product, and
+    a run with the same seed should remain the same run. Everything else is the user's choice, and
+    `blas_advice` only recommends better settings.
 
 >>> openblas = {"internal_api": "openblas", "num_threads": 4}
 >>> choose_blas_advice([openblas], cores=4, load=0.1, processor="")
@@ -15,6 +17,8 @@ The idea
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 GRANTED_CORES = (  # set by schedulers: Slurm, PBS Professional, Torque, Grid Engine, LSF
@@ -76,19 +80,50 @@ def usable_cores() -> int:
     return min([cpu_count(), *(int(n) for n in granted if n.isdecimal() and int(n) > 0)])
 
 
-def limit_blas_threads() -> int:
-    """Limit the threads of NumPy's matrix products to `usable_cores`; returns their number.
+def limit_blas_threads(threads: int = 0) -> int:
+    """Set the threads of NumPy's matrix products to a number, or for 0 limit them to
+    `usable_cores`; returns their number.
 
-    If the user has set their number in the environment, it is not changed.
+    If the user has set their number in the environment, it is not limited.
     """
     import threadpoolctl
 
+    if threads:
+        threadpoolctl.threadpool_limits(threads, user_api="blas")
+        return blas_threads()
     threads = blas_threads()
-    if threads > 1 and not any(os.environ.get(name) for name in BLAS_VARIABLES):
+    if threads > 1 and not is_set_by_user():
         cores = usable_cores()
         if cores < threads:
             threadpoolctl.threadpool_limits(cores, user_api="blas")
     return blas_threads()
+
+
+def is_set_by_user() -> bool:
+    """Whether a variable of the environment sets the number of BLAS threads."""
+    return any(os.environ.get(name) for name in BLAS_VARIABLES)
+
+
+def threads_of_resumed_run(recorded: int) -> int:
+    """The number of threads for a run that has used `recorded` of them (0 if that is unknown).
+
+    It is the same, so that the run continues bit for bit, or 0 for the default of
+    `limit_blas_threads`, if there are fewer cores now or the user has set another number in the
+    environment.
+    """
+    return recorded if 0 < recorded <= usable_cores() and not is_set_by_user() else 0
+
+
+@contextmanager
+def preserve_blas_threads() -> Iterator[None]:
+    """A context that restores the number of BLAS threads at its end, as a notebook expects."""
+    import threadpoolctl
+
+    threads = blas_threads()
+    try:
+        yield
+    finally:
+        threadpoolctl.threadpool_limits(threads, user_api="blas")
 
 
 def blas_advice() -> str:
@@ -126,7 +161,7 @@ def choose_blas_advice(libraries: list[dict], *, cores: int, load: float, proces
             return (
                 f"NumPy's BLAS uses {threads} threads, but only {free} of {cores} cores seem to be"
                 " free, which can make it slower than with fewer:"
-                f" OPENBLAS_NUM_THREADS={free} python demo.py ..."
+                f" python demo.py --threads {free}"
             )
         if (
             lib["internal_api"] == "openblas"

@@ -7,12 +7,30 @@ import math
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from minigan.datasets.names import join_names, split_names
 from minigan.gan.augment import read_augmentations
-from minigan.gan.recipes import MAX_CLUSTERS, RECIPES, Recipe
+from minigan.gan.recipes import (
+    FIELDS,
+    MAX_CLUSTERS,
+    RECIPES,
+    Recipe,
+    allowed_choices,
+    check_value,
+)
 from minigan.training.run_folder import RunError, write_atomically
+
+SIGNATURES = {  # how files of these kinds begin
+    ".png": b"\x89PNG",
+    ".gif": b"GIF8",
+    ".npy": b"\x93NUMPY",
+    ".html": b"<!DOCTYPE html>",
+    ".py": b"# The generator of a",  # of an export to PyTorch
+}
+NONE = "none"  # an empty text, such as that of a penalty
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,6 +113,54 @@ def recipe(text: str) -> Recipe:
     return RECIPES[text]
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE: a field of a recipe and its value, as `format_value` writes it."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not NAME=VALUE, such as dropout=0.3")
+    if name not in FIELDS:
+        near = difflib.get_close_matches(name, FIELDS, 1, 0)
+        raise argparse.ArgumentTypeError(
+            f"a recipe has no {name[:40]!r}; did you mean {near[0]}? demo.py recipes NAME lists"
+            " all settings"
+        )
+    try:
+        return name, check_value(name, parse_value(name, value))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from None
+
+
+def parse_value(name: str, text: str) -> Any:
+    """A value for a field of a recipe, from text such as 0.5, true, none or 256,32,16.
+
+    What has another type than the field remains text, for check_value to refuse.
+    """
+    kind: Any = FIELDS[name].type
+    if kind is str:
+        return "" if text == NONE and "" in allowed_choices(name) else text
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind is tuple:
+        return tuple(parse_number(part) for part in text.split(","))
+    number = parse_number(text)
+    return float(number) if kind is float and isinstance(number, int) else number
+
+
+def parse_number(text: str) -> int | float | str:
+    """An integer of at most nine digits, else a float, else the text."""
+    for kind in (int, float) if len(text) < 10 else (float,):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def format_value(value: Any) -> str:
+    """The value of a field of a recipe as text, which parse_value reads."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value) or NONE
+
+
 def classes(text: str) -> str:
     """Names separated by commas, sorted so that the same classes always give the same text."""
     try:
@@ -144,15 +210,48 @@ def add_run_and_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_out(file: Path, *suffixes: str) -> None:
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add --force, for commands that write one file."""
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace the file of --out if it exists and is of the same kind (default: refuse;"
+        " folders, links and files of a run are never replaced)",
+    )
+
+
+def check_out(file: Path, *suffixes: str, force: bool = False) -> None:
     """Refuse an --out that has the wrong suffix or exists already, before any work is done.
 
-    Capitals in the suffix do not matter. Raises RunError.
+    With `force`, it may exist if --force may replace it. Capitals in the suffix do not matter.
+    Raises RunError.
     """
     if file.suffix.lower() not in suffixes:
         raise RunError(f"--out {file} should end in {' or '.join(suffixes)}")
-    if file.exists() or file.is_symlink():
-        raise RunError(f"{file} exists: choose another --out; nothing was overwritten")
+    if not file.exists() and not file.is_symlink():
+        return
+    if not force:
+        raise RunError(
+            f"{file} exists: choose another --out, or add --force to replace it; nothing was"
+            " overwritten"
+        )
+    if reason := reason_to_keep(file):
+        raise RunError(
+            f"--force does not replace {file}, which is {reason}: choose another --out; nothing was"
+            " overwritten"
+        )
+
+
+def reason_to_keep(file: Path) -> str:
+    """Why --force does not replace a file that exists, in words; "" if it does."""
+    if file.is_symlink() or not file.is_file():
+        return "a link" if file.is_symlink() else "not a file"
+    if any((folder / "settings.json").exists() for folder in list(file.resolve().parents)[:2]):
+        return "in the folder of a run"
+    suffix = file.suffix.lower()
+    with open(file, "rb") as opened:
+        same_kind = opened.read(20).startswith(SIGNATURES.get(suffix, b""))
+    return "" if same_kind else f"no {suffix} file as minigan writes it"
 
 
 def check_out_folder(folder: Path) -> None:

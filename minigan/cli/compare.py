@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import check_out, write_out
+from minigan.cli.arguments import add_force, check_out, write_out
 from minigan.evaluation.compare import format_comparison, read_run, save_curves_of_runs
 
 
@@ -24,11 +24,12 @@ def add_arguments(parser):
         metavar="FILE",
         help="the file for the figure, a PNG (default comparison.png)",
     )
+    add_force(parser)
 
 
 def run(args):
     """Print the table and write the figure."""
-    check_out(args.out, ".png")
+    check_out(args.out, ".png", force=args.force)
     runs, content = {str(folder): read_run(folder) for folder in args.runs}, io.BytesIO()
     save_curves_of_runs(runs, content)
     write_out(args.out, content)

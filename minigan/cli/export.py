@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import check_out, write_out
+from minigan.cli.arguments import add_force, check_out, write_out
 from minigan.export.run import EXPORT_SUFFIXES, export_run
 
 
@@ -28,15 +28,16 @@ def add_arguments(parser):
         help="the file to write, ending in .html, .safetensors or .onnx (default: the name of the"
         " run, in the current folder)",
     )
+    add_force(parser)
 
 
 def run(args):
     """Write the file, or the two files."""
     out = args.out or Path(args.run.resolve().name + EXPORT_SUFFIXES[args.to])
-    check_out(out, EXPORT_SUFFIXES[args.to])
+    check_out(out, EXPORT_SUFFIXES[args.to], force=args.force)
     files = export_run(args.run, args.to, out)
     for file in files:
-        check_out(file, file.suffix.lower())
+        check_out(file, file.suffix.lower(), force=args.force)
     for file, content in files.items():
         write_out(file, io.BytesIO(content))
     print(

@@ -1,13 +1,18 @@
 """The command line: select the command to run, and report its errors."""
 
 import argparse
+import difflib
+import platform
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from minigan.accel.cpu import disable_malloc_trim
+import numpy as np
+
+import minigan
+from minigan.accel.cpu import disable_malloc_trim, preserve_blas_threads
 from minigan.backend import BackendError
 from minigan.cli import (
     arguments,
@@ -19,6 +24,7 @@ from minigan.cli import (
     inspect,
     recipes,
     sample,
+    summary,
     toy,
     train,
     walk,
@@ -30,6 +36,7 @@ from minigan.training.run_folder import RunError
 
 COMMANDS = {
     "recipes": recipes,
+    "summary": summary,
     "sample": sample,
     "walk": walk,
     "evaluate": evaluate,
@@ -67,8 +74,8 @@ def main(
     except MemoryError:  # CuPy's OutOfMemoryError is a subclass
         return complain(
             prog,
-            "out of memory: choose a smaller --count, --batch-size or --latent-dim, or smaller"
-            " images",
+            "out of memory: choose a smaller --count, --batch-size or --latent-dim, smaller widths"
+            " of the networks, or smaller images",
         )
     except BrokenPipeError:  # the reader of the output has ended, as with `| head`
         discard_output()
@@ -90,10 +97,13 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         command.add_arguments(parser)
         return command.run(parser.parse_args(argv[1:]))
     if argv and not argv[0].startswith("-"):
-        raise RunError(
-            f"there is no command {argv[0]!r}: use {', '.join(COMMANDS)}, or no command at all to"
-            " train"
+        near = difflib.get_close_matches(argv[0], COMMANDS, 1)
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"use {', '.join(COMMANDS)}, or no command at all to train"
         )
+        raise RunError(f"there is no command {argv[0][:40]!r}: {hint}")
     commands = "\n".join(
         f"  {name:9} {command.__doc__ or ''}" for name, command in COMMANDS.items()
     )
@@ -104,9 +114,17 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         epilog=f"other commands, each with its own --help:\n{commands}",
     )
     train.add_arguments(parser)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"minigan {minigan.__version__}, NumPy {np.__version__}, Python"
+        f" {platform.python_version()}",
+        help="print the versions of minigan, NumPy and Python",
+    )
     options = train.training_options(parser.parse_args(argv))
     options.command = typed
-    return train_loop(options, make_evaluator)
+    with preserve_blas_threads():
+        return train_loop(options, make_evaluator)
 
 
 def complain(prog: str, sentence: object) -> int:

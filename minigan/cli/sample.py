@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import check_out, check_out_folder, is_folder, write_out
+from minigan.cli.arguments import add_force, check_out, check_out_folder, is_folder, write_out
 from minigan.figures.plots import save_grid, save_picture, to_bytes
 from minigan.training.pretrained import load_training_command
 from minigan.training.sampling import sample_images
@@ -53,6 +53,7 @@ def add_arguments(parser):
         help="seed of the latents (default 0: the same images every time). Image k of a seed is the"
         " same for any --count, but --conditional runs without --digit sort the images by class",
     )
+    add_force(parser)
 
 
 def run(args):
@@ -61,7 +62,7 @@ def run(args):
     if folder:
         check_out_folder(out)
     else:
-        check_out(out, ".png", ".npy", "/")
+        check_out(out, ".png", ".npy", "/", force=args.force)
     images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit)
     if folder:
         out.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+from minigan.accel.cpu import threads_of_resumed_run
 from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
+from minigan.cli.arguments import format_value
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.value_range import format_range
-from minigan.gan.gradient_penalty import PENALTIES
+from minigan.gan.gradient_penalty import PENALTIES, SAME_WEIGHT
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
 from minigan.training.checkpoint import load_run
@@ -40,6 +42,15 @@ def add_arguments(parser):
         metavar="NAME",
         help="a complete set of settings; the options below change single values (default:"
         " default; see demo.py recipes)",
+    )
+    add(
+        "--set",
+        type=arguments.setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change any setting of the recipe, such as dropout=0.3 or widths_G=512,64,32; may be"
+        " repeated (default: the recipe's values; demo.py recipes NAME lists them)",
     )
     add(
         "--backend",
@@ -152,7 +163,7 @@ def add_arguments(parser):
         "--penalty",
         choices=["none", *PENALTIES],
         help="penalty on the gradient of the discriminator (default: the recipe's; computed at"
-        " every step, it makes a step of dense 1.4 times as long: docs/losses.md)",
+        " every step, r1 makes a step of dense 1.4 times as long: docs/losses.md)",
     )
     add(
         "--penalty-weight",
@@ -177,6 +188,14 @@ def add_arguments(parser):
         " (default: no; see docs/losses.md)",
     )
     add(
+        "--threads",
+        type=arguments.positive_int,
+        metavar="N",
+        help="threads of NumPy's matrix products, and cores that share a batch (default: the cores"
+        " that this process may use, or the number in OPENBLAS_NUM_THREADS; with another number the"
+        " last bits of a run may differ)",
+    )
+    add(
         "--resume",
         type=arguments.path,
         metavar="RUN_DIR",
@@ -198,10 +217,11 @@ def training_options(args: Any) -> TrainingOptions:
 
     Raises RunError if they contradict each other or the run that is resumed.
     """
+    merge_settings(args)
     if args.resume:
         return resume_options(args)
     recipe, notes = args.recipe or DEFAULT, []
-    if args.conditional and recipe.dropout:
+    if args.conditional and recipe.dropout and "dropout" not in args.set:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
     return TrainingOptions(
         recipe=changed_recipe(recipe, args),
@@ -215,21 +235,42 @@ def training_options(args: Any) -> TrainingOptions:
         transpose=args.transpose or False,
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
+        threads=args.threads or 0,
         epochs_given=bool(args.epochs),
         notes=notes,
     )
 
 
+def merge_settings(args: Any) -> None:
+    """Make args.set a dict, without the settings that have an option of their own.
+
+    `--set epochs=3` becomes `--epochs 3`. Raises RunError if both are given and differ.
+    """
+    args.set = dict(args.set)
+    for name in RECIPE_OPTIONS:
+        if name not in args.set:
+            continue
+        value, given = args.set.pop(name), getattr(args, name)
+        value = value or "none" if name == "penalty" else value
+        if given not in (None, value):
+            raise RunError(
+                f"--set {name}={format_value(value)} contradicts"
+                f" --{name.replace('_', '-')}{'' if given is True else f' {given}'}: omit one of"
+                " the two"
+            )
+        setattr(args, name, value)
+
+
 def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
-    """The recipe with the given values; values that depend on them are adapted."""
+    """The recipe with the given values; values that depend on them are adapted, unless they are
+    given as well.
+    """
     new = {name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None}
     if args.penalty not in (None, recipe.penalty):
-        # the weight of one penalty has no meaning for another
-        new = {
-            "penalty_weight": Recipe.penalty_weight,
-            "penalty_every": Recipe.penalty_every,
-            **new,
-        }
+        new = {"penalty_every": Recipe.penalty_every, **new}
+        if not {args.penalty, recipe.penalty} <= set(SAME_WEIGHT):
+            # the weight of one penalty has no meaning for another
+            new = {"penalty_weight": Recipe.penalty_weight, **new}
     if args.penalty == "none":
         new["penalty"] = ""
     if args.penalty_weight and not new.get("penalty", recipe.penalty):
@@ -243,14 +284,16 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
             "batch_size_G": math.ceil(recipe.batch_size_G * factor),
             "steps_per_epoch": math.ceil(recipe.steps_per_epoch / factor),
         }
-    if "conditional" in new:
+    if new.get("conditional"):
         # dropout harms conditional training (docs/recipe.md), and labels replace clusters
         new = {"clusters": 0, **new, "dropout": 0.0}
+    if GAN_LOSSES[new.get("loss", recipe.loss)].paired:
+        new["shared_fakes"] = False  # each pair needs a fake with the label of its real image
     if "learning_rate" in new:
         new["learning_rate_D"] = (
             recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
         )
-    recipe = replace(recipe, **new)
+    recipe = replace(recipe, **new | args.set)
     try:
         validate_recipe(recipe)
     except ValueError as error:
@@ -259,7 +302,9 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
 
 
 def resume_options(args: Any) -> TrainingOptions:
-    """The options of a resumed run; only its epochs, data path and backend may change."""
+    """The options of a resumed run; only its epochs, data path, backend and threads may
+    change.
+    """
     folder = args.resume
     settings, checkpoint, complaints = load_run(folder)
     for complaint in complaints:
@@ -312,6 +357,7 @@ def resume_options(args: Any) -> TrainingOptions:
         **read_options(settings),
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
+        threads=args.threads or threads_of_resumed_run(settings.get("threads", 0)),
         epochs_given=bool(args.epochs),
         settings=settings,
         checkpoint=checkpoint,
@@ -339,6 +385,12 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
     before = read_options(settings)["value_range"]
     given["range"] = args.range and format_range(args.range)
     made_with["range"] = before and format_range(before)
+    for name, value in args.set.items():
+        if value != made_with[name]:
+            raise RunError(
+                f"--set {name}={format_value(value)} contradicts {args.resume}, which was started"
+                f" with {format_value(made_with[name])}: omit it, or start a new run"
+            )
     for name, value in given.items():
         flag, was = f"--{name.replace('_', '-')}", made_with[name]
         if value in (None, was):
@@ -348,10 +400,10 @@ def refuse_contradictions(args: Any, settings: dict, recipe: Recipe) -> None:
                 f"{flag} contradicts {args.resume}, which was started without it: omit it, or start"
                 " a new run"
             )
-        none = {"classes": "all", "size": "none", "range": "none", "augment": "none"}
-        was = was or none.get(name, was)
+        was = {"classes": was or "all", "size": was or "none", "range": was or "none"}.get(
+            name, was
+        )
         raise RunError(
-            f"{flag} {value if value != '' else 'none'} contradicts {args.resume}, which was"
-            f" started with {was}: omit it, or"
-            " start a new run"
+            f"{flag} {format_value(value)} contradicts {args.resume}, which was started with"
+            f" {format_value(was)}: omit it, or start a new run"
         )

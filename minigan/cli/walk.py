@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import check_out, write_out
+from minigan.cli.arguments import add_force, check_out, write_out
 from minigan.figures.plots import make_grid, save_walk
 from minigan.training.run_folder import RunError
 from minigan.training.sampling import walk_images
@@ -51,11 +51,12 @@ def add_arguments(parser):
         metavar="FILE",
         help="the file for the animation, a GIF (default walk.gif)",
     )
+    add_force(parser)
 
 
 def run(args):
     """Generate the images and write the animation."""
-    check_out(args.out, ".gif")
+    check_out(args.out, ".gif", force=args.force)
     if len(args.seeds) * args.frames > MAX_FRAMES:
         raise RunError(
             f"{len(args.seeds)} seeds with {args.frames} frames each are too many for an animation:"

@@ -252,8 +252,11 @@ def random_x(shape: tuple[int, ...]) -> np.ndarray:
     return np.where(abs(x) < 0.01, 0.1, x)
 
 
-def check_derivatives() -> Iterator[tuple[str, str, Check]]:
-    """Yield (module, name, Check) for everything that has a gradient."""
+def check_derivatives() -> Iterator[tuple[str, str, Check | None]]:
+    """Yield (module, name, Check) for everything that has a gradient.
+
+    The Check is None for the double backward of a layer that has none.
+    """
     for row in LAYERS:
         for check in check_layer(row.make("float64"), random_x(row.shape), train=row.train):
             yield row.module, row.name, check
@@ -292,10 +295,32 @@ def check_steps() -> Iterator[tuple[str, str, Check]]:
     def loss_G():  # -log D(G(z))
         return float(softplus(-logits_of(G.forward(z)[0])).mean())
 
+    def differences():  # of the logits of each pair
+        return logits_of(real) - logits_of(G.forward(z)[0])
+
+    def paired_loss_D():
+        return float(softplus(-differences()).mean())
+
+    def paired_loss_G():
+        return float(softplus(differences()).mean())
+
     discriminator_step(G, D, NoOpOptimizer(), real, z, real_label=label, rng=None)
     yield "gan/steps", "D's step, through D", compare("dtheta", D.dtheta, loss_D, D.theta)
     generator_step(G, D, NoOpOptimizer(), z, rng=None)
     yield "gan/steps", "G's step, through D and G", compare("dtheta", G.dtheta, loss_G, G.theta)
+    paired = GAN_LOSSES["relativistic"]
+    discriminator_step(G, D, NoOpOptimizer(), real, z, loss=paired, rng=None)
+    yield (
+        "gan/steps",
+        "D's step, on pairs",
+        compare("dtheta", D.dtheta, paired_loss_D, D.theta),
+    )
+    generator_step(G, D, NoOpOptimizer(), z, loss=paired, real=real, rng=None)
+    yield (
+        "gan/steps",
+        "G's step, on pairs",
+        compare("dtheta", G.dtheta, paired_loss_G, G.theta),
+    )
 
 
 def discriminators() -> Iterator[tuple[str, Sequential, tuple[int, ...]]]:
@@ -345,12 +370,24 @@ def discriminators() -> Iterator[tuple[str, Sequential, tuple[int, ...]]]:
     )
 
 
-def check_penalties() -> Iterator[tuple[str, str, Check]]:
-    """Check the double backward of every layer, and each penalty's gradient for several Ds."""
+def has_double_backward(layer: Layer) -> bool:
+    """Whether a layer defines double_backward, and so does the layer that it wraps, if any."""
+    wrapped = getattr(layer, "layer", None)
+    return type(layer).double_backward is not Layer.double_backward and (
+        wrapped is None or has_double_backward(wrapped)
+    )
+
+
+def check_penalties() -> Iterator[tuple[str, str, Check | None]]:
+    """Check the double backward of every layer, and each penalty's gradient for several Ds.
+
+    The Check is None for a layer that has no double backward, which is optional.
+    """
     for row in LAYERS:
         layer = row.make("float64")
-        has_one = type(layer).double_backward is not Layer.double_backward
-        if has_one and not (row.train and layer.mixes_examples):  # as batch norm in training
+        if not has_double_backward(layer):
+            yield row.module, f"{row.name}, double backward", None
+        elif not (row.train and layer.mixes_examples):  # as batch norm in training
             for check in check_double_backward(layer, random_x(row.shape), train=row.train):
                 yield row.module, f"{row.name}, double backward", check
     for name in PENALTIES:

@@ -172,10 +172,12 @@ def weighted_layers(net: Sequential) -> list[tuple[int, int]]:
 def layer_outputs(
     net: Sequential, x: Any, *, train: bool = False, rng: Any = None
 ) -> list[np.ndarray]:
-    """The output y of every layer, for an input x of the network."""
+    """The output y of every layer, for an input x of the network, which may be (x, labels)."""
     ys = []
+    x, labels = x if isinstance(x, tuple) else (x, None)
     for layer in net.layers:
-        x, _ = layer.forward(x, train=train, rng=rng)
+        pair = layer.takes_labels and labels is not None
+        x, _ = layer.forward((x, labels) if pair else x, train=train, rng=rng)
         ys.append(x)
     return ys
 
@@ -202,7 +204,7 @@ def sample_layers(
         layer_outputs(D, with_labels(images, labels), train=True, rng=rng)
         for images in (real, ys_G[-1])
     ]
-    generator_step(G, D, NoOpOptimizer(), z, labels=labels, loss=loss, rng=rng)
+    generator_step(G, D, NoOpOptimizer(), z, labels=labels, loss=loss, real=real, rng=rng)
     discriminator_step_two_passes(
         G,
         D,

@@ -3,7 +3,7 @@
 The idea
     A recipe is a small record of all settings that determine a run, except the seed and the data.
     Options on the command line change values in a copy of the recipe, and the copy is saved with
-    the run.
+    the run: `--set NAME=VALUE` changes any field, and common fields have an option of their own.
 
     docs/recipe.md describes how our own recipe `default` was found, and docs/recipes.md compares
     the recipes. All except `default`, `dense`, `default-conv` and `keras-mlp-fixed` follow
@@ -17,6 +17,8 @@ The idea
 3
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
@@ -30,10 +32,13 @@ from minigan.nn.initializers import INITIALIZERS
 from minigan.nn.sequential import Sequential
 
 __all__ = [
+    "FIELDS",
     "MAX_CLUSTERS",
     "RECIPES",
     "Recipe",
+    "allowed_choices",
     "asdict",
+    "check_value",
     "recipe_from_dict",
     "replace",
     "validate_recipe",
@@ -42,48 +47,55 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings of a run except the seed and the data."""
+    """All settings of a run except the seed and the data.
 
-    name: str
-    source: str  # where it comes from, in one line
+    `demo.py recipes NAME` prints the comments beside the fields as their meanings.
+    """
+
+    name: str  # selects the recipe, and is part of the default name of a run folder
+    source: str  # where the recipe comes from, in one line
     latent_dim: int  # Z, the dimension of the latents
     widths_G: tuple  # units, or channels, of the generator's hidden layers, from first to last
     widths_D: tuple  # the same for the discriminator
     batch_size: int  # N real images and N fakes per step
-    epochs: int
-    learning_rate: float  # at the first step
-    networks: str = "dense"  # one of ARCHITECTURES
+    epochs: int  # passes over all images
+    learning_rate: float  # of both optimizers at the first step
+    networks: str = "dense"  # the architecture of both: see models.py
     negative_slope_G: float = 0.2  # of the generator's LeakyReLUs; 0 makes them ReLUs
     negative_slope_D: float = 0.2  # the same for the discriminator
-    dropout: float = 0.0  # its probability, after each hidden layer of the discriminator
+    dropout: float = 0.0  # probability, after each hidden layer of the discriminator
     init: str = "glorot"  # initializer of the weights
     init_D: str = ""  # initializer for the discriminator, if different
-    noise: str = "normal"  # distribution of the latents, see latents.py
+    noise: str = "normal"  # distribution of the latents: see latents.py
     pixel_min: float = -1.0  # the value of a black pixel, -1 or 0; a white pixel is 1
     shared_fakes: bool = False  # G learns from the fakes of D's step, which saves a pass of G
     batch_size_G: int = 0  # number of latents in the generator step; 0: batch_size
-    steps_per_epoch: int = 0  # 0: as many as it takes to show each image once
+    steps_per_epoch: int = 0  # training steps; 0: as many as show each image once
     with_replacement: bool = False  # sample images at random instead of each once per epoch
     d_warmup_steps: int = 0  # discriminator steps before the first generator step
-    optimizer: str = "adam"  # or "sgd"
-    learning_rate_D: float = 0.0  # for the discriminator; 0: the same
+    optimizer: str = "adam"  # of both networks: see nn/optim.py
+    learning_rate_D: float = 0.0  # learning rate of the discriminator; 0: the same
     final_lr_factor: float = 1.0  # the learning rate falls linearly to this fraction of itself
     lr_decay: float = 1.0  # each step divides the learning rate by this
-    momentum: tuple = (0.0, 0.0, 1)  # of SGD: first value, last value, epochs between the two
+    momentum: tuple = (0.0, 0.0, 1)  # of SGD: first value, last value, epochs between them
     beta1: float = 0.9  # decay rate of Adam's average of the gradient
     beta2: float = 0.999  # decay rate of Adam's average of the squared gradient
-    weight_decay_G: float = 0.0  # for the generator; see AdamW in nn/optim.py
+    weight_decay_G: float = 0.0  # of the generator: see AdamW in nn/optim.py
     conditional: bool = False  # whether both networks receive the label of each image
     clusters: int = 0  # clusters of images (datasets/clusters.py) instead of labels; 0: none
     real_label: float = 1.0  # the discriminator's target for real images
-    loss: str = "non-saturating"  # one of GAN_LOSSES
-    penalty: str = ""  # on the discriminator's gradient: one of PENALTIES, or none
-    penalty_weight: float = 10.0  # gamma of r1, lambda of wgan-gp; both papers use 10
+    loss: str = "non-saturating"  # what both networks minimise: see losses.py
+    penalty: str = ""  # on the discriminator's gradient: see gradient_penalty.py
+    penalty_weight: float = 10.0  # gamma of r1 and r2, lambda of wgan-gp; both papers use 10
     penalty_every: int = 1  # steps from one penalty to the next; its weight is multiplied by this
+    burn_in: float = 0.0  # epochs during which the next three change: training/schedule.py
+    final_penalty_weight: float = 0.0  # penalty_weight after the burn-in; 0: the same
+    final_beta2: float = 0.0  # beta2 after the burn-in; 0: the same
+    ema_half_life: float = 0.0  # epochs, reached after the burn-in; replaces ema_decay; 0: unused
     augment: str = ""  # of all images that D sees: AUGMENTATIONS, as in "flip,shift"
     spectral: bool = False  # spectral normalisation of each layer of the discriminator
     ema_decay: float = 0.0  # decay of the moving average of the generator's weights; 0: none
-    dtype: str = "float32"
+    dtype: str = "float32"  # of all weights and images
 
     @property
     def has_labels(self) -> bool:
@@ -108,9 +120,28 @@ REGISTRIES: dict[str, tuple[dict[str, Any], tuple]] = {
     "loss": (GAN_LOSSES, ()),
     "penalty": (PENALTIES, ("",)),
 }
-KINDS = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}
+KINDS: dict[Any, Any] = {int: int, float: (int, float), str: str, tuple: (list, tuple), bool: bool}
 # other integers may not be zero
 MAY_BE_ZERO = ("batch_size_G", "steps_per_epoch", "d_warmup_steps", "clusters")
+Limits = tuple[Callable[[float], bool], str]  # whether a number is allowed, and which numbers are
+POSITIVE: Limits = (lambda v: 0 < v < math.inf, "a number above 0")
+NOT_NEGATIVE: Limits = (lambda v: 0 <= v < math.inf, "a number of at least 0")
+UP_TO_1: Limits = (lambda v: 0 <= v <= 1, "a number from 0 to 1")
+BELOW_1: Limits = (lambda v: 0 <= v < 1, "a number of at least 0 and less than 1")
+LIMITS = {  # of fields that are floats; the other floats are NOT_NEGATIVE
+    "learning_rate": POSITIVE,
+    "lr_decay": (lambda v: 1 <= v < math.inf, "a number of at least 1"),
+    "penalty_weight": POSITIVE,
+    "negative_slope_G": UP_TO_1,
+    "negative_slope_D": UP_TO_1,
+    "real_label": UP_TO_1,
+    "dropout": BELOW_1,
+    "beta1": BELOW_1,
+    "beta2": BELOW_1,
+    "final_beta2": BELOW_1,
+    "ema_decay": BELOW_1,
+}
+FIELDS = {field.name: field for field in fields(Recipe)}
 OLD_FIELDS = {  # names before 0.2.0, in the settings of old runs
     "slope_G": "negative_slope_G",
     "slope_D": "negative_slope_D",
@@ -143,41 +174,71 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     Raises ValueError for a value that is not allowed.
     """
     values = {"source": "an earlier minigan", **with_current_names(values)}
-    for field in fields(Recipe):
-        name = field.name
+    for name, field in FIELDS.items():
         # recipes of earlier versions have fewer fields
         value = values[name] if field.default is MISSING else values.setdefault(name, field.default)
-        kinds: Any = KINDS[field.type]  # type: ignore[index]
-        good = isinstance(value, kinds) and (field.type is bool or not isinstance(value, bool))
-        if good and field.type is int:
-            good = value >= (0 if name in MAY_BE_ZERO else 1)
-        if good and field.type is tuple:
-            values[name] = tuple(value)
-            good = (
-                all(type(v) is int and v >= 1 for v in value)
-                or name == "momentum"
-                and len(value) == 3
-                and all(type(v) in (int, float) and v >= 0 for v in value)
-            )
-        if good and name in ("negative_slope_G", "negative_slope_D", "dropout"):
-            good = 0 <= value <= 1 and (name, value) != ("dropout", 1)
-        registry, others = REGISTRIES.get(name, (None, ()))
-        if (
-            not good
-            or name in CHOICES
-            and value not in CHOICES[name]
-            or registry is not None
-            and value not in (*registry, *others)
-        ):
-            raise ValueError(f"{name} is {value!r}")
+        values[name] = check_value(name, value)
     validate_recipe(recipe := Recipe(**values))
     return recipe
+
+
+def check_value(name: str, value: Any) -> Any:
+    """The value of a field, a list as a tuple; raises ValueError if it is not allowed there."""
+    kind: Any = FIELDS[name].type
+    good = isinstance(value, KINDS[kind]) and (kind is bool or not isinstance(value, bool))
+    choices = allowed_choices(name)
+    if not good:
+        pass
+    elif choices:
+        good = value in choices
+    elif kind is int:
+        good = value >= (0 if name in MAY_BE_ZERO else 1)
+    elif kind is float:
+        good = LIMITS.get(name, NOT_NEGATIVE)[0](value)
+    elif name == "momentum":
+        good = (
+            len(value) == 3
+            and all(type(v) in (int, float) and 0 <= v < math.inf for v in value)
+            and value[2] > 0
+        )
+    elif kind is tuple:
+        good = all(type(v) is int and v >= 1 for v in value)
+    elif name == "name":  # it is part of the name of a folder
+        good = value != "" and not {"/", "\\"} & {*value}
+    if not good:
+        raise ValueError(f"{name} is {value!r}, but must be {describe_allowed(name)}")
+    return tuple(value) if kind is tuple else value
+
+
+def allowed_choices(name: str) -> tuple:
+    """The only values that a field may have; () if it may have any that its type allows."""
+    registry, others = REGISTRIES.get(name, ({}, ()))
+    return CHOICES.get(name, (*registry, *others))
+
+
+def describe_allowed(name: str) -> str:
+    """Which values a field may have, in words."""
+    kind: Any = FIELDS[name].type
+    if choices := allowed_choices(name):
+        return f"one of {', '.join(str(choice) or 'none' for choice in choices)}"
+    if kind is float:
+        return LIMITS.get(name, NOT_NEGATIVE)[1]
+    if kind is int:
+        return f"an integer of at least {0 if name in MAY_BE_ZERO else 1}"
+    if kind is tuple:
+        return (
+            "three numbers, two of at least 0 and one above 0, such as 0.5,0.7,250"
+            if name == "momentum"
+            else "integers of at least 1, such as 256,32,16"
+        )
+    if kind is bool:
+        return "true or false"
+    return "text without slashes" if name == "name" else "text"
 
 
 def validate_recipe(recipe: Recipe) -> None:
     """Raise ValueError, with an explanation, if values of a recipe contradict each other."""
     architecture = ARCHITECTURES[recipe.networks]
-    defaults = {field.name: field.default for field in fields(Recipe)}
     for name, count in zip(("widths_G", "widths_D"), architecture.widths):
         if not (len(getattr(recipe, name)) == count if count else getattr(recipe, name)):
             raise ValueError(
@@ -185,10 +246,11 @@ def validate_recipe(recipe: Recipe) -> None:
                 f" {len(getattr(recipe, name))}"
             )
     for name in architecture.unused:
-        if getattr(recipe, name) != defaults[name]:
+        default = FIELDS[name].default
+        if getattr(recipe, name) != default:
             raise ValueError(
                 f"the networks {recipe.networks} do not use {name}, but the recipe {recipe.name}"
-                f" sets it to {getattr(recipe, name)!r}: leave it at {defaults[name]!r}"
+                f" sets it to {getattr(recipe, name)!r}: leave it at {default!r}"
             )
     if recipe.penalty and any(layer.mixes_examples for layer in tiny_discriminator(recipe).layers):
         raise ValueError(
@@ -207,6 +269,27 @@ def validate_recipe(recipe: Recipe) -> None:
         raise ValueError(
             f"with shared_fakes G learns from the {recipe.batch_size} fakes of D's step, but the"
             f" recipe {recipe.name} has a batch_size_G of {recipe.batch_size_G}: leave it at 0"
+        )
+    scheduled = recipe.final_penalty_weight, recipe.final_beta2, recipe.ema_half_life
+    if any(scheduled) and not recipe.burn_in or recipe.burn_in and not any(scheduled):
+        raise ValueError(
+            f"the recipe {recipe.name} needs a burn_in together with final_penalty_weight,"
+            " final_beta2 or ema_half_life: set both, or neither"
+        )
+    if recipe.final_beta2 and recipe.optimizer != "adam":
+        raise ValueError(
+            f"only adam uses final_beta2, but the recipe {recipe.name} has the optimizer"
+            f" {recipe.optimizer}: leave it at 0"
+        )
+    if recipe.ema_half_life and recipe.ema_decay:
+        raise ValueError(
+            f"the recipe {recipe.name} has both an ema_decay and an ema_half_life: set one to 0"
+        )
+    if recipe.shared_fakes and GAN_LOSSES[recipe.loss].paired:
+        raise ValueError(
+            f"the {recipe.loss} loss pairs the fakes of G's step with new real images of the same"
+            f" labels, but with shared_fakes the recipe {recipe.name} uses the fakes of D's step:"
+            " set shared_fakes to False"
         )
     if recipe.real_label != 1 and not GAN_LOSSES[recipe.loss].equilibrium_logit:
         raise ValueError(
@@ -254,20 +337,20 @@ RECIPES = {
             networks="patch",
             latent_dim=64,
             noise="half-binary",  # lowers FD; see latents.py
-            clusters=512,  # far fewer digits are malformed than without; see datasets/clusters.py
+            clusters=256,  # far fewer digits are malformed than without; see datasets/clusters.py
             widths_G=(256, 32, 16),
-            widths_D=(32, 512, 64),
+            widths_D=(16, 256, 64),
             batch_size=128,
             shared_fakes=True,  # to save time
-            epochs=6,  # about three minutes on two cores
-            learning_rate=2e-3,  # ten times the usual 2e-4
-            final_lr_factor=0.15,  # with 1, samples become clearer but less varied
+            epochs=12,  # about two minutes on two cores
+            learning_rate=1.4e-3,  # seven times the usual 2e-4
+            final_lr_factor=0.05,  # with 1, samples become clearer but less varied
             beta1=0.0,  # the usual 0.9 averages gradients of a D that has changed since
             beta2=0.99,  # the usual 0.999 reacts more slowly to a gradient that suddenly grows
-            weight_decay_G=0.05,  # with less, strokes become hard; with more, less varied
+            weight_decay_G=0.1,  # with less, strokes become hard; with more, less varied
             penalty="r1",  # keeps D from getting too far ahead of G
             penalty_weight=1.0,
-            penalty_every=4,  # to save time
+            penalty_every=8,  # to save time
             ema_decay=0.998,  # removes specks and most malformed digits; see ema.py
         ),
         Recipe(

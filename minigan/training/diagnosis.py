@@ -17,6 +17,10 @@ The idea
     run stays where it is. Samples that are too alike are reported as collapsed only if FD has
     stopped falling.
 
+    With a loss on pairs (see gan/losses.py) there are no mean outputs of D. The share of pairs that
+    D ranks correctly takes their place: D has won if it ranks nearly all of them correctly, and by
+    far, and it cannot tell if it ranks half of them correctly.
+
     The thresholds are our own. They were chosen so that deliberately broken runs are recognised and
     healthy runs are not reported (see tests/training/test_diagnosis.py).
 
@@ -67,13 +71,22 @@ def diagnose(
         return "diverged: a loss is NaN or infinite; try a lower --learning-rate"
     if steps < MIN_STEPS:
         return f"too early to tell: {steps} steps"
-    real, fake = row["score_real"], row["score_fake"]
-    if GAN_LOSSES[loss].score_is_probability and real > 0.95 and fake < 0.05:
+    if GAN_LOSSES[loss].paired:
+        difference, ordered = row["difference"], row["ordered"]
+        won = ordered > 0.99 and difference > 6
+        scores = f"it ranks {ordered:.1%} of the pairs correctly, by {difference:.1f} on average"
+        advantage = 2 * ordered - 1
+    else:
+        real, fake = row["score_real"], row["score_fake"]
+        won = GAN_LOSSES[loss].score_is_probability and real > 0.95 and fake < 0.05
+        scores = f"D(x) = {real:.2f}, D(G(z)) = {fake:.2f}"
+        advantage = real - fake
+    if won:
         return (
-            f"the discriminator has won: D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, and the generator"
-            " no longer learns; try a lower --learning-rate"
+            f"the discriminator has won: {scores}, and the generator no longer learns; try a lower"
+            " --learning-rate"
         )
-    if "share_0" in row and row["fd"] > 60 and real - fake < 0.5 and row["spread"] > 0.5:
+    if "share_0" in row and row["fd"] > 60 and advantage < 0.5 and row["spread"] > 0.5:
         return "still scribbling: no digits yet, but neither network has won; wait for a few epochs"
     by_share = sorted(
         (row[f"share_{i}"], name)
@@ -95,7 +108,7 @@ def diagnose(
             f"collapsed: the samples differ from each other only {row['spread']:.0%} as much as"
             " real images do; try a lower --learning-rate or another --seed"
         )
-    if real - fake < 0.01:
+    if advantage < 0.01:
         return (
             "the discriminator cannot tell real from generated images: either the samples are"
             " perfect, or it has stopped learning"

@@ -42,7 +42,7 @@ def train(options: TrainingOptions, make_evaluator: Callable) -> int:
         xp=xp,
         networks=(G, D),
         optimizers=(optimizer_G, optimizer_D),
-        cores=limit_blas_threads(),
+        cores=limit_blas_threads(options.threads),
     )
     with Run(options, data, gan, make_evaluator) as run:
         for epoch in run.epochs():

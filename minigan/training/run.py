@@ -40,13 +40,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from minigan.accel.cpu import blas_advice
+from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
 from minigan.backend import Array, asnumpy, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.figures import plots
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
 from minigan.training.checkpoint import save_checkpoint
@@ -72,7 +73,8 @@ FETCH_EVERY = 50  # steps between two copies of the losses to the host
 FREE_REPORTS = 20  # reports that may take any time
 REPORT_SHARE = 0.1  # share of the run's time that later reports may take
 MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made in memory
-STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")  # the arguments of `record`
+# the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
+STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_LATENT_DIM = 4096
 
 
@@ -91,6 +93,7 @@ class TrainingOptions:
     transpose: bool = False  # exchange rows and columns of every image
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
+    threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
     command: str = "python demo.py"  # the command as the user types it, for hints
@@ -162,6 +165,7 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
         )
     n_classes = len(dataset.names) if recipe.conditional else 0
     if recipe.clusters:
+        limit_blas_threads(options.threads)
         labels, n_classes = find_clusters(recipe, images, seed=options.seed)
     return TrainingData(
         images,
@@ -204,6 +208,14 @@ class Run:
             n_clusters=data.n_classes,
         )
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
+        threads = blas_threads()
+        before = self.settings.get("threads") or threads
+        if before != threads and gan.xp is np:
+            self.notes.append(
+                f"the number of BLAS threads is now {threads} instead of {before}, so that this run"
+                " may differ in the last bits from an uninterrupted one"
+            )
+        self.settings["threads"] = threads
         self.interruption = Interruption()
         self.status = 0
 
@@ -340,7 +352,7 @@ class Run:
         self.history.append(
             {
                 "epoch": epoch,
-                **dict(zip(STEP_COLUMNS, np.mean(self.losses, axis=0).tolist())),
+                **dict(zip(step_columns(recipe.loss), np.mean(self.losses, axis=0).tolist())),
                 **metrics,
                 "seconds": seconds,
                 "images_per_second": len(self.losses) * recipe.batch_size / seconds,
@@ -358,7 +370,7 @@ class Run:
             classes=self.settings.get("classes", ""),
             loss=recipe.loss,
         )
-        say(format_epoch(self.history[-1], recipe.epochs, diagnosis))
+        say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
         if len(self.history) > FREE_REPORTS:
             self.report_seconds += time.perf_counter() - report_started
 
@@ -450,7 +462,9 @@ class Run:
             plots.save_losses(
                 history, folder / "losses.png", real_label=recipe.real_label, loss=recipe.loss
             )
-            plots.save_scores(history, folder / "scores.png", real_label=recipe.real_label)
+            plots.save_scores(
+                history, folder / "scores.png", real_label=recipe.real_label, loss=recipe.loss
+            )
             plots.save_fd(history, folder / "fd.png")
 
     def announce(self) -> None:
@@ -525,12 +539,22 @@ def write_history(history: list[dict], folder: Path) -> None:
     write_atomically(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))
 
 
-def format_epoch(row: dict, epochs: int, diagnosis: str) -> str:
+def step_columns(loss: str) -> tuple[str, ...]:
+    """The names in history.csv of the numbers that a training step with this loss returns."""
+    return (*STEP_COLUMNS[:2], *GAN_LOSSES[loss].score_names)
+
+
+def format_epoch(row: dict, epochs: int, diagnosis: str, *, loss: str = "non-saturating") -> str:
     """The results of an epoch in one line."""
+    scores = (
+        f"D(x) - D(G(z)) {plots.format_number(row['difference'], 2)}  above 0 {row['ordered']:.0%}"
+        if GAN_LOSSES[loss].paired
+        else f"D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
+    )
     return (
         f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D"
         f" {plots.format_number(row['loss_D'], 2)}  G {plots.format_number(row['loss_G'], 2)}"
-        f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
+        f"   {scores}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnosis}"
     )
 

@@ -300,7 +300,8 @@ def read_recipe(settings: dict) -> Recipe:
             f"its format is {settings['format']}, and this minigan reads formats up to {FORMAT}"
         )
     # runs of earlier versions lack these
-    values = {"channels": 1, "classes": "", "size": 0, "transpose": False, **settings}
+    lacked = {"channels": 1, "classes": "", "size": 0, "transpose": False, "threads": 0}
+    values = {**lacked, **settings}
     for name, kind in dict(
         height=int,
         width=int,
@@ -310,6 +311,7 @@ def read_recipe(settings: dict) -> Recipe:
         classes=str,
         size=int,
         transpose=bool,
+        threads=int,
     ).items():
         if type(values[name]) is not kind:
             raise ValueError(f"{name} is {values[name]!r}")

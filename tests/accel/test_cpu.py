@@ -10,7 +10,13 @@ import threadpoolctl
 from loky.backend import context
 
 from minigan.accel import cpu
-from minigan.accel.cpu import blas_threads, limit_blas_threads, usable_cores
+from minigan.accel.cpu import (
+    blas_threads,
+    limit_blas_threads,
+    preserve_blas_threads,
+    threads_of_resumed_run,
+    usable_cores,
+)
 
 V1 = "/sys/fs/cgroup/cpu/cpu.cfs_{}_us".format
 QUOTAS = {  # what Docker and Kubernetes mount in a container
@@ -82,6 +88,34 @@ def test_threads_are_limited_unless_the_user_has_set_them(machine, monkeypatch):
         assert limit_blas_threads() == 64 and limits == []
         monkeypatch.delenv(name)
     assert limit_blas_threads() == 3 and limits == [3]
+
+
+def test_a_number_that_is_given_is_used(machine, monkeypatch):
+    """Also beyond the limit, and whatever the environment says."""
+    limits = []
+    monkeypatch.setattr(cpu, "blas_threads", lambda: limits[-1] if limits else 64)
+    monkeypatch.setattr(threadpoolctl, "threadpool_limits", lambda n, user_api: limits.append(n))
+    use_files(monkeypatch, QUOTAS["version 2"])
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    assert limit_blas_threads(5) == 5 and limits == [5]
+
+
+def test_a_resumed_run_has_as_many_threads_as_before_if_it_may(machine, monkeypatch):
+    assert [threads_of_resumed_run(n) for n in (1, 5, 64, 65, 0, -1)] == [1, 5, 64, 0, 0, 0]
+    use_files(monkeypatch, QUOTAS["version 2"])
+    assert [threads_of_resumed_run(n) for n in (3, 4)] == [3, 0]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert threads_of_resumed_run(3) == 0
+
+
+def test_the_number_of_threads_is_restored():
+    assert blas_threads() == 1
+    with preserve_blas_threads():
+        assert limit_blas_threads(2) == blas_threads() == 2
+    with pytest.raises(KeyError), preserve_blas_threads():
+        limit_blas_threads(2)
+        raise KeyError
+    assert blas_threads() == 1
 
 
 def test_the_blas_has_fewer_threads_from_then_on():

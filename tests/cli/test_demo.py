@@ -13,9 +13,12 @@ import pytest
 from helpers import DEMO, demo, demo_process, idx
 from PIL import Image
 
+import minigan
+from minigan.accel import cpu
 from minigan.cli import arguments, train
 from minigan.gan.models import make_networks
-from minigan.gan.recipes import RECIPES, asdict, replace
+from minigan.gan.recipes import FIELDS, RECIPES, asdict, replace
+from minigan.training import run
 
 DEFAULT = RECIPES["default"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
@@ -210,7 +213,8 @@ def test_compare_puts_runs_side_by_side(folder, tmp_path):
     again = demo("compare", run, "--out", "both.png", cwd=tmp_path)
     assert (
         again.returncode == 2
-        and "both.png exists: choose another --out; nothing was overwritten" in again.stderr
+        and "both.png exists: choose another --out, or add --force to replace it; nothing was over"
+        in again.stderr
     )
 
 
@@ -241,6 +245,55 @@ def test_recipes_are_listed(tmp_path):
         counts = [f"{net.theta.size:,}" for net in (G, D)]
         assert re.findall(r"[GD] +([\d,]+)", line)[:2] == counts
         assert line.endswith(recipe.source)
+
+
+def summarised(text):
+    """{network: [(layer, output shape, parameters), ...]} of what summary prints, with the totals
+    as its last row."""
+    tables = {}
+    for line in text.splitlines():
+        cells = re.split(r" {2,}", line.strip())
+        if line.startswith(("generator: ", "discriminator: ")):
+            rows = tables.setdefault(line.partition(":")[0], [])
+        elif cells[0] == "total":
+            rows.append(int(cells[1].split()[0].replace(",", "")))
+        elif len(cells) == 3 and cells[0] != "layer":
+            rows.append((cells[0], cells[1], int(cells[2].replace(",", ""))))
+    return tables
+
+
+@pytest.mark.parametrize("size", [28, 8])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_summary_counts_the_parameters_of_a_recipe(name, size, tmp_path):
+    result = demo("summary", "--recipe", name, "--size", size, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    recipe, tables = RECIPES[name], summarised(result.stdout)
+    networks = make_networks(
+        recipe, (size, size), n_classes=recipe.clusters, rng=np.random.default_rng(0)
+    )
+    for net, (*layers, total) in zip(networks, tables.values()):
+        assert [layer for layer, _, _ in layers] == list(map(repr, net.layers))
+        assert total == net.theta.size == sum(count for _, _, count in layers)
+        assert ("not learned" in result.stdout) == any(n.buffers.size for n in networks)
+    assert tables["generator"][-2][1] == f"({size}, {size})"
+    assert tables["discriminator"][-2][1] == "(1,)"
+
+
+def test_a_summary_is_that_of_a_run(folder, tmp_path):
+    """Here of a conditional one, in colour, and not square."""
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 12, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=np.arange(12) % 3)
+    flags = ["--data", "data.npz", "--batch-size", 4, "--conditional", "--out", "run"]
+    assert demo(*flags, "--epochs", 1, "--set", "widths_G=9,8,7", cwd=tmp_path).returncode == 0
+    result = demo("summary", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "generator: input (64,) and labels (3,)" in result.stdout
+    assert "discriminator: input (8, 12, 3) and labels (3,)" in result.stdout
+    tables = summarised(result.stdout)
+    assert tables["generator"][1] == ("Dense(67, 9)", "(9,)", 67 * 9 + 9)
+    assert tables["generator"][-2][1] == "(8, 12, 3)"
+    result = demo("summary", folder / "run", cwd=tmp_path)
+    assert result.returncode == 0 and "and labels (1,)" in result.stdout  # a cluster per 100 images
 
 
 def test_the_files_of_mnist_are_checked(folder, tmp_path):
@@ -288,6 +341,10 @@ def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path)
         (["--penalty-weight", 3], "r1", 3, DEFAULT.penalty_every),
         (["--penalty", "wgan-gp"], "wgan-gp", 10, 1),  # as published
         (["--penalty", "wgan-gp", "--penalty-weight", 3], "wgan-gp", 3, 1),
+        # the same gamma, at every step as published
+        (["--penalty", "r1+r2"], "r1+r2", DEFAULT.penalty_weight, 1),
+        (["--penalty", "r2", "--penalty-weight", 3], "r2", 3, 1),
+        (["--recipe", "dense", "--penalty", "r1+r2"], "r1+r2", 10, 1),
         (["--penalty", "none"], "", 10, 1),
         (["--recipe", "dense"], "", 10, 1),
         (["--recipe", "dense", "--penalty", "r1"], "r1", 10, 1),
@@ -300,6 +357,15 @@ def test_another_penalty_has_its_own_weight(args, penalty, weight, every):
     recipe = train.training_options(parser.parse_args([*map(str, args)])).recipe
     found = recipe.penalty, recipe.penalty_weight, recipe.penalty_every
     assert found == (penalty, weight, every)
+
+
+def test_a_loss_on_pairs_has_fakes_of_its_own():
+    """With the recipe's shared_fakes, G's step would not have fakes with the right labels."""
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+    recipe = train.training_options(parser.parse_args(["--loss", "relativistic"])).recipe
+    assert DEFAULT.shared_fakes and not recipe.shared_fakes
+    assert (recipe.loss, recipe.clusters) == ("relativistic", DEFAULT.clusters)
 
 
 def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder, tmp_path):
@@ -359,7 +425,249 @@ def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder
     assert demo("sample", "run", "--count", 4, "--out", "a.npy", cwd=tmp_path).returncode == 0
 
 
+# ---- --set NAME=VALUE ----
+
+
+def parsed(*args):
+    """The training options of a command line."""
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+    return train.training_options(parser.parse_args([*map(str, args)]))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_value_that_recipes_prints_can_be_set(name, tmp_path):
+    """Each line of `demo.py recipes NAME` gives a field, its value and its meaning."""
+    result = demo("recipes", name, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    recipe, lines = RECIPES[name], result.stdout.splitlines()
+    assert lines[0] == f"{name}: {recipe.source}" and f"--recipe {name} --set" in lines[-1]
+    rows = [line.split(maxsplit=2) for line in lines[1:-1]]
+    assert [row[0] for row in rows] == [field for field in FIELDS if field != "source"]
+    for field, value, meaning in rows:
+        assert len(meaning) > 5 and value not in ("True", "False")
+        assert arguments.setting(f"{field}={value}") == (field, getattr(recipe, field))
+        assert type(arguments.setting(f"{field}={value}")[1]) is FIELDS[field].type
+
+
+def test_choices_are_listed_with_their_setting(tmp_path):
+    lines = demo("recipes", "dense", cwd=tmp_path).stdout.splitlines()
+    (penalty,) = (line for line in lines if line.split()[0] == "penalty")
+    assert penalty.endswith("(one of r1, r2, r1+r2, wgan-gp, none)") and " none " in penalty
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("widths_G=16,256,64", (16, 256, 64)),
+        ("widths_D=9", (9,)),
+        ("momentum=0.5,0.7,250", (0.5, 0.7, 250)),
+        ("spectral=true", True),
+        ("spectral=False", False),
+        ("penalty=none", ""),
+        ("penalty=", ""),
+        ("penalty=wgan-gp", "wgan-gp"),
+        ("source=none", "none"),
+        ("beta1=0", 0.0),
+        ("learning_rate=2e-4", 2e-4),
+        ("pixel_min=0", 0.0),
+        ("epochs=3", 3),
+    ],
+)
+def test_a_setting_is_read_by_the_type_of_its_field(text, value):
+    name, found = arguments.setting(text)
+    assert (name, found) == (text.partition("=")[0], value) and type(found) is type(value)
+
+
+def test_set_changes_exactly_these_fields():
+    changes = dict(widths_G=(8, 6, 4), beta1=0.5, ema_decay=0.0, shared_fakes=False)
+    flags = ["--set", "widths_G=8,6,4", "--set", "beta1=0.5", "--set", "ema_decay=0"]
+    assert parsed(*flags, "--set", "shared_fakes=false").recipe == replace(DEFAULT, **changes)
+
+
+@pytest.mark.parametrize(
+    "flags, settings",
+    [
+        (["--epochs", 3], ["epochs=3"]),
+        (["--batch-size", 64], ["batch_size=64"]),
+        (["--penalty", "wgan-gp"], ["penalty=wgan-gp"]),
+        (["--penalty", "none"], ["penalty=none"]),
+        (["--recipe", "dense", "--conditional"], ["conditional=true"]),
+        (["--clusters", 0], ["clusters=0"]),
+        (["--recipe", "goodfellow-2014", "--learning-rate", 0.02], ["learning_rate=0.02"]),
+    ],
+)
+def test_set_means_the_same_as_the_option_of_that_name(flags, settings):
+    recipe = flags[:2] if flags[0] == "--recipe" else []
+    spelled = [word for setting in settings for word in ("--set", setting)]
+    one, other = parsed(*flags), parsed(*recipe, *spelled)
+    assert one.recipe == other.recipe and one.epochs_given == other.epochs_given
+    assert one.notes == other.notes and parsed(*flags, *spelled).recipe == one.recipe
+
+
+def test_a_value_that_is_set_is_not_adapted_to_others():
+    """--conditional removes dropout, and --batch-size changes batch_size_G in proportion."""
+    options = parsed("--recipe", "dense", "--conditional", "--set", "dropout=0.1")
+    assert options.recipe.dropout == 0.1 and options.notes == []
+    recipe = parsed("--recipe", "keras-mlp", "--batch-size", 64, "--set", "batch_size_G=10").recipe
+    assert (recipe.batch_size_G, recipe.steps_per_epoch) == (10, 468)
+    recipe = parsed("--set", "conditional=false").recipe
+    assert recipe == DEFAULT
+
+
+def test_settings_are_saved_and_a_resumed_run_keeps_them(folder, tmp_path):
+    how = ["--set", "widths_G=8,6,4", "--set", "negative_slope_D=0.1"]
+    data = ["--data", folder / "data"]
+    result = demo(*data, "--epochs", 1, "--out", "run", *how, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    recipe = json.loads((tmp_path / "run" / "settings.json").read_text())["recipe"]
+    assert recipe["widths_G"] == [8, 6, 4] and recipe["negative_slope_D"] == 0.1
+    resume = ["--resume", "run", *data]
+    for setting, was in (("negative_slope_D=0.3", "0.1"), ("widths_G=8,6,5", "8,6,4")):
+        result = demo(*resume, "--set", setting, cwd=tmp_path)
+        assert result.returncode == 2 and result.stderr == (
+            f"demo.py: --set {setting} contradicts run, which was started with {was}: omit it, or"
+            " start a new run\n"
+        )
+    result = demo(*resume, *how, "--set", "epochs=2", cwd=tmp_path)
+    assert result.returncode == 0 and "epoch   2/2" in result.stdout, result.stderr
+
+
+# ---- --threads N ----
+
+
+def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monkeypatch):
+    for name in cpu.BLAS_VARIABLES:  # which conftest.py has set to 1
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 2)
+    used = []  # by the clusters, then by the training steps
+    find_clusters = run.find_clusters
+
+    def watched(*args, **options):
+        used.append(cpu.blas_threads())
+        return find_clusters(*args, **options)
+
+    monkeypatch.setattr(run, "find_clusters", watched)
+
+    def recorded(name):
+        settings = json.loads((tmp_path / name / "settings.json").read_text())
+        used.append(settings["threads"])
+        return used[-2:]
+
+    data = ["--data", folder / "data"]
+    result = demo(*data, "--epochs", 1, "--threads", 2, "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0 and recorded("run") == [2, 2], result.stderr
+    assert cpu.blas_threads() == 1  # this process, a notebook for example, goes on as before
+    for epochs, flags, threads in (2, [], 2), (3, ["--threads", 1], 1), (4, [], 1):
+        result = demo(*data, "--resume", "run", "--epochs", epochs, *flags, cwd=tmp_path)
+        assert result.returncode == 0 and recorded("run") == [threads] * 2, result.stderr
+        note = "note: the number of BLAS threads is now 1 instead of 2, so that this run may differ"
+        assert (note in result.stdout) == bool(flags)
+    result = demo(*data, "--epochs", 1, "--out", "other", cwd=tmp_path)
+    assert recorded("other") == [1, 1] and "BLAS threads is now" not in result.stdout
+
+
+# ---- --force ----
+
+
+@pytest.mark.parametrize(
+    "args, out",
+    [
+        (["sample", "run", "--count", 4], "a.png"),
+        (["sample", "run", "--count", 4], "a.npy"),
+        (["walk", "run", "--frames", 1], "a.gif"),
+        (["compare", "run"], "a.png"),
+        (["toy", "--steps", 1], "a.gif"),
+        (["export", "run", "--to", "html"], "a.html"),
+    ],
+)
+def test_force_replaces_one_file_of_the_same_kind(folder, tmp_path, args, out):
+    begins = arguments.SIGNATURES[os.path.splitext(out)[1]]
+    args = [folder / "run" if arg == "run" else arg for arg in args] + ["--out", out]
+    (tmp_path / out).write_bytes(begins + b"an old picture")
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 2 and "or add --force to replace it" in result.stderr
+    assert (tmp_path / out).read_bytes() == begins + b"an old picture"
+    result = demo(*args, "--force", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    written = (tmp_path / out).read_bytes()
+    assert written.startswith(begins) and len(written) > 100
+    assert [path.name for path in tmp_path.iterdir()] == [out]
+    assert demo(*args, "--force", cwd=tmp_path).returncode == 0  # what it wrote is of that kind
+
+
 BAD_FLAGS = {
+    "force on a text": (
+        ["sample", "run", "--force", "--out", "precious.png"],
+        "--force does not replace precious.png, which is no .png file as minigan writes it",
+    ),
+    "force on a link": (["sample", "run", "--force", "--out", "link.png"], "which is a link"),
+    "force on a link to a file": (
+        ["sample", "run", "--force", "--out", "fd.png"],
+        "--force does not replace fd.png, which is a link",
+    ),
+    "force on a figure of a run": (
+        ["sample", "run", "--force", "--out", "run/fd.png"],
+        "--force does not replace run/fd.png, which is in the folder of a run: choose another",
+    ),
+    "force on samples of a run": (
+        ["sample", "run", "--force", "--out", "run/samples/epoch-0000.png"],
+        "which is in the folder of a run",
+    ),
+    "force on a folder": (["sample", "run", "--force", "--out", "pictures"], "is not empty"),
+    "force on a folder with a suffix": (
+        ["walk", "run", "--force", "--out", "folder.gif"],
+        "--force does not replace folder.gif, which is not a file",
+    ),
+    "force on a run": (["--data", "data", "--out", "run", "--force"], "--force"),
+    "no threads": (["--threads", "0"], "'0' is not an integer from 1 to"),
+    "set nothing": (["--set", "dropout"], "'dropout' is not NAME=VALUE, such as dropout=0.3"),
+    "set an unknown field": (
+        ["--set", "drop_out=0.3"],
+        "a recipe has no 'drop_out'; did you mean dropout?",
+    ),
+    "set a long unknown field": (["--set", "x" * 5000 + "=3"], "a recipe has no 'xxx"),
+    "set dropout 1": (
+        ["--set", "dropout=1"],
+        "dropout is 1.0, but must be a number of at least 0 and less than 1",
+    ),
+    "set beta1 1": (["--set", "beta1=1"], "beta1 is 1.0, but must be a number of at least 0 and"),
+    "set a rate of nan": (["--set", "learning_rate_D=nan"], "must be a number of at least 0"),
+    "set a rate of 0": (["--set", "learning_rate=0"], "must be a number above 0"),
+    "set a falling divisor": (["--set", "lr_decay=0.9"], "must be a number of at least 1"),
+    "set a word": (["--set", "beta2=high"], "beta2 is 'high', but must be a number"),
+    "set a long integer": (["--set", "d_warmup_steps=" + "9" * 400], "integer of at least 0"),
+    "set a fraction": (["--set", "penalty_every=1.5"], "must be an integer of at least 1"),
+    "set no bool": (["--set", "spectral=maybe"], "'maybe', but must be true or false"),
+    "set no widths": (["--set", "widths_G="], "must be integers of at least 1, such as"),
+    "set too few widths": (["--set", "widths_G=8,8"], "the networks patch need 3 widths_G, not 2"),
+    "set momentum": (["--set", "momentum=0.5,0.7,0"], "three numbers, two of at least 0 and one"),
+    "set an unknown noise": (["--set", "noise=pink"], "must be one of normal, uniform, half-b"),
+    "set an unknown penalty": (["--set", "penalty=r3"], "one of r1, r2, r1+r2, wgan-gp, none"),
+    "set a folder": (["--set", "name=../x"], "must be text without slashes"),
+    "set a contradiction": (
+        ["--set", "epochs=3", "--epochs", "4"],
+        "--set epochs=3 contradicts --epochs 4: omit one of the two",
+    ),
+    "set labels and no labels": (
+        ["--set", "conditional=false", "--conditional"],
+        "--set conditional=false contradicts --conditional: omit one of the two",
+    ),
+    "a summary of nothing": (["summary", "nowhere"], "nowhere has no model.npz"),
+    "a summary of a run and a recipe": (
+        ["summary", "run", "--recipe", "dense"],
+        "run has its own recipe and image size: omit --recipe, --set and --size, or",
+    ),
+    "a summary at a size that is impossible": (
+        ["summary", "--recipe", "dcgan", "--size", "30"],
+        "--size 30 is not possible with the networks dcgan: use a multiple of 4, at most 221",
+    ),
+    "a summary of huge images": (["summary", "--size", "222"], "networks patch: use at most 221"),
+    "a summary of a contradiction": (
+        ["summary", "--set", "conditional=true"],
+        "256 clusters would take the place of the labels",
+    ),
+    "recipes of no recipe": (["recipes", "dcgam"], "no recipe 'dcgam'; did you mean dcgan?"),
     "unknown recipe": (
         ["--recipe", "dcgam"],
         "no recipe 'dcgam'; did you mean dcgan? The recipes are default, dense,",
@@ -400,15 +708,17 @@ BAD_FLAGS = {
     "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
     "compare no run": (["compare", "data"], "data has no history.csv"),
     "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
-    "unknown command": (["paint"], "no command 'paint'"),
+    "unknown command": (["paint"], "no command 'paint': use recipes, summary, sample, "),
+    "training is no command": (["train"], "no command 'train': use recipes, "),
+    "mistyped command": (["smaple"], "there is no command 'smaple': did you mean 'sample'?"),
     "unknown augmentation": (
         ["--augment", "shift,colour"],
         "argument --augment: 'colour' is no augmentation: there are flip and shift",
     ),
     "unknown loss": (["--loss", "best"], "argument --loss: invalid choice: 'best' (choose from "),
     "unknown penalty": (
-        ["--penalty", "r2"],
-        "argument --penalty: invalid choice: 'r2' (choose from ",
+        ["--penalty", "r3"],
+        "argument --penalty: invalid choice: 'r3' (choose from ",
     ),
     "a penalty through batch norm": (
         ["--recipe", "dcgan", "--penalty", "r1"],
@@ -416,11 +726,11 @@ BAD_FLAGS = {
     ),
     "the weight of no penalty": (
         ["--recipe", "dense", "--penalty-weight", "3"],
-        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+        "--penalty-weight 3 without a penalty: add --penalty r1 or r2 or r1+r2 or wgan-gp",
     ),
     "the weight of a penalty that is left out": (
         ["--penalty", "none", "--penalty-weight", "3"],
-        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+        "--penalty-weight 3 without a penalty: add --penalty r1 or r2 or r1+r2 or wgan-gp",
     ),
     "weight 0": (["--penalty", "r1", "--penalty-weight", "0"], "'0' is not a number above 0"),
     "epochs 0": (["--epochs", "0"], "'0' is not an integer from 1 to"),
@@ -576,6 +886,8 @@ def mess(folder):
     (folder / "wide" / "train-images-idx3-ubyte").write_bytes(
         idx(np.resize(np.uint8([0, 255]), (1, 1, 5000)))
     )
+    (folder / "folder.gif").mkdir()
+    (folder / "fd.png").symlink_to(folder / "run" / "fd.png")
     (folder / "link.png").symlink_to(folder / "nothing-there")
     for name in "foreign", "corrupt":
         (folder / name).mkdir()
@@ -616,6 +928,12 @@ def test_bad_input_gets_one_sentence_and_status_2(mess, args, words):
         assert (mess / "diverged" / "samples" / "epoch-0000.png").is_file()
     else:
         assert tree(mess) == before and result.stdout == ""
+
+
+def test_the_version_is_printed(tmp_path):
+    result = demo("--version", cwd=tmp_path)
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.startswith(f"minigan {minigan.__version__}, NumPy {np.__version__}, ")
 
 
 def test_output_that_nobody_reads(folder):
@@ -718,15 +1036,16 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
     flags = {
-        "sample": ["--count", "--out", "--seed"],
+        "sample": ["--count", "--out", "--seed", "--force"],
         "evaluate": ["--data", "--count", "--seed"],
-        "export": ["--out"],
-        "toy": ["--shape", "--out", "--seed", "--steps"],
+        "export": ["--out", "--force"],
+        "toy": ["--shape", "--out", "--seed", "--steps", "--force"],
         "inspect": ["--data", "--steps"],
     }.get(
         args[0],
         [
             "--recipe",
+            "--set",
             "--backend",
             "--epochs",
             "--batch-size",
@@ -746,6 +1065,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--penalty-weight",
             "--augment",
             "--spectral",
+            "--threads",
             "--resume",
             "--checkpoint-every",
         ],

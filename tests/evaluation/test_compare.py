@@ -73,6 +73,16 @@ def test_a_metrics_file_from_before_0_2_0_can_be_read(runs, tmp_path):
     assert read_run(tmp_path / "a")["metrics"] == part
 
 
+def test_the_same_images_in_two_clones_are_the_same_images(runs):
+    one = {**runs["a"], "data": ("/one/data", "", 0, 7), "fingerprint": "01ab"}
+    other = {**one, "data": ("/other/data", "", 0, 7)}
+    assert "different images" not in format_comparison({"a": one, "b": other})
+    for fingerprint in "23cd", None:  # None: a run of version 0.1.0
+        different = {**other, "fingerprint": fingerprint}
+        assert "different images" in format_comparison({"a": one, "b": different})
+        assert "different images" in format_comparison({"b": different, "a": one})
+
+
 def test_notes_say_what_cannot_be_compared(runs):
     other = {**runs["a"], "data": ("elsewhere", "", 0, 7)}
     assert "different images" in format_comparison({**runs, "b": other})
@@ -101,6 +111,18 @@ def test_the_figure_shows_what_the_runs_wrote(runs):
     score_real, score_fake = scores.lines[:2]
     assert score_real.get_ydata().tolist() == [0.6] * 3
     assert score_fake.get_ydata() == pytest.approx([0.41, 0.42, 0.43])
+
+
+def test_a_run_with_a_loss_on_pairs_is_compared_by_its_differences(runs, tmp_path):
+    path = tmp_path / "a" / "history.csv"
+    text = path.read_text().replace("score_real,score_fake", "difference,ordered")
+    path.write_text(text)
+    with new_figure(13, 4) as figure:
+        plot_comparison(figure, {**runs, "a": read_run(tmp_path / "a")})
+    _, losses, scores = figure.axes
+    assert [line.get_linestyle() for line in scores.lines] == [":"] + ["-", "--"] * (len(runs) - 1)
+    assert scores.lines[0].get_ydata() == pytest.approx([0.41, 0.42, 0.43])
+    assert "dotted" in scores.get_ylabel() and len(losses.lines) == 2 * len(runs)
 
 
 @pytest.mark.parametrize(

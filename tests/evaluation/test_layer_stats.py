@@ -251,7 +251,7 @@ def test_other_images_are_noticed(tmp_path):
 def test_every_recipe_has_a_first_layer_and_a_last(name, n_classes):
     G, D = make_networks(small(name), (8, 12), n_classes=n_classes, rng=np.random.default_rng(0))
     first, last = D.layers[weighted_layers(D)[0][0]], G.layers[weighted_layers(G)[-1][0]]
-    assert not hasattr(first, "n_classes")  # not the layer of the labels
+    assert not first.takes_labels
     assert first_layer_weights(first, (8, 12)).ndim == 3
     assert last_layer_weights(last, (8, 12)).ndim == 3
 

@@ -848,6 +848,11 @@ def test_capitals_in_a_suffix_do_not_matter(folder, tmp_path):
             "mine.py exists: choose another --out",
             marks=pytest.mark.skipif(not find_spec("safetensors"), reason="no safetensors"),
         ),
+        pytest.param(
+            ["run", "--to", "torch", "--out", "mine.safetensors", "--force"],
+            "--force does not replace mine.py, which is no .py file as minigan writes it",
+            marks=pytest.mark.skipif(not find_spec("safetensors"), reason="no safetensors"),
+        ),
         (["run", "--to", "html", "--out", "nowhere/a.html"], "cannot write nowhere/a.html"),
         (["damaged", "--to", "html"], "is damaged"),
     ],

@@ -14,6 +14,7 @@ from minigan.gan.augment import (
     read_augmentations,
 )
 from minigan.gan.gradient_penalty import make_penalty
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import RECIPES, replace
 from minigan.gan.steps import (
@@ -118,11 +119,10 @@ def inputs(x, labels):
 @pytest.mark.parametrize("name, n_classes", [("dense", 0), ("default", 4)])
 def test_the_generator_s_gradient_against_central_differences(name, n_classes):
     G, D, _, z, labels, t = parts(name, n_classes=n_classes)
-    t = t[:, 0]
 
     def loss():
         fake = G.forward(inputs(z, labels))[0]
-        return float(softplus(-D.forward(inputs(plain(fake, t, -1.0), labels))[0]).mean())
+        return float(softplus(-D.forward(inputs(plain(fake, t[:, 1], -1.0), labels))[0]).mean())
 
     options = dict(labels=labels, transforms=t, pixel_min=-1.0, rng=None)
     L = generator_step(G, D, SGD(G.theta, 0.0), z, **options)
@@ -147,12 +147,26 @@ def test_the_discriminator_s_gradient_against_central_differences(step, name, n_
     assert_gradient("minigan/gan/augment.py", "dtheta of D", D.dtheta, loss, D.theta)
 
 
+def test_with_a_loss_on_pairs_the_real_images_of_g_s_step_are_changed_too():
+    G, D, real, z, _, t = parts()
+    loss_on_pairs = GAN_LOSSES["relativistic"]
+
+    def loss():
+        x, y = plain(real, t[:, 0], -1.0), plain(G.forward(z)[0], t[:, 1], -1.0)
+        return float(softplus(D.forward(x)[0] - D.forward(y)[0]).mean())
+
+    options = dict(real=real, loss=loss_on_pairs, transforms=t, pixel_min=-1.0, rng=None)
+    L = generator_step(G, D, SGD(G.theta, 0.0), z, **options)
+    assert float(L) == pytest.approx(loss())
+    assert_gradient("minigan/gan/augment.py", "dtheta of G", G.dtheta, loss, G.theta)
+
+
 @pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])
 def test_a_penalty_is_computed_at_the_changed_images(step):
     G, D, real, z, labels, t = parts()
     seen = []
 
-    def penalty(D, real, fake, *, labels, rng):
+    def penalty(D, real, fake, *, labels, rng, both=None):
         seen.extend([real, fake])
         make_penalty("r1", 1.0)(D, real, fake, labels=labels, rng=rng)
 
@@ -176,10 +190,10 @@ def test_parallel_steps_agree(shared):
         args = dict(transforms=t, penalty=make_penalty("r1", 1.0), **common)
         if run:
             losses = parallel.run(discriminator_step, D, SGD(D.theta, 0.0), real, z, **args)
-            L = parallel.run(generator_step, G, SGD(G.theta, 0.0), z, transforms=t[:, 1], **common)
+            L = parallel.run(generator_step, G, SGD(G.theta, 0.0), z, transforms=t, **common)
         else:
             losses = discriminator_step(G, D, SGD(D.theta, 0.0), real, z, **args)
-            L = generator_step(G, D, SGD(G.theta, 0.0), z, transforms=t[:, 1], **common)
+            L = generator_step(G, D, SGD(G.theta, 0.0), z, transforms=t, **common)
         found.append([*map(float, losses), float(L), *D.dtheta, *G.dtheta])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-12)
 

@@ -1,6 +1,7 @@
 """Recipes: from and to a dict, old names included, and values that are refused."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -108,6 +109,8 @@ REFUSED = [
     ("widths_D", 8),
     ("momentum", (0.5, 0.7)),
     ("momentum", (0.5, -0.7, 9)),
+    ("momentum", (0.5, 0.7, 0)),
+    ("momentum", (0.5, math.inf, 9)),
     ("dropout", 1),
     ("dropout", -0.1),
     ("negative_slope_G", 1.5),
@@ -121,17 +124,47 @@ REFUSED = [
     ("init", "best"),
     ("init_D", "best"),
     ("loss", "best"),
-    ("penalty", "r2"),
+    ("penalty", "r3"),
     ("conditional", 1),
     ("clusters", -1),
     ("name", 3),
+    ("name", ""),
+    ("name", "a/b"),
+    ("name", "a\\b"),
+    ("learning_rate", 0),
+    ("learning_rate", math.inf),
+    ("learning_rate_D", -1e-4),
+    ("final_lr_factor", math.nan),
+    ("lr_decay", 0.99),
+    ("penalty_weight", 0),
+    ("real_label", 1.1),
+    ("beta1", 1),
+    ("beta2", 1.0),
+    ("ema_decay", 1),
+    ("weight_decay_G", "0.1"),
 ]
 
 
 @pytest.mark.parametrize("field, value", REFUSED)
 def test_values_that_are_not_allowed_are_refused(field, value):
-    with refusal(ValueError, f"{field} is {value!r}"):
+    with refusal(ValueError, f"{field} is {value!r}, but must be "):
         recipe_from_dict({**asdict(RECIPES["default"]), field: value})
+
+
+def test_the_refusal_says_what_is_allowed():
+    for field, value, allowed in (
+        ("dropout", 1, "a number of at least 0 and less than 1"),
+        ("negative_slope_G", 2, "a number from 0 to 1"),
+        ("epochs", 0, "an integer of at least 1"),
+        ("clusters", -1, "an integer of at least 0"),
+        ("penalty", "r3", "one of r1, r2, r1+r2, wgan-gp, none"),
+        ("noise", "pink", "one of normal, uniform, half-binary"),
+        ("pixel_min", 0.5, "one of -1, 0"),
+        ("spectral", 1, "true or false"),
+        ("source", 1, "text"),
+    ):
+        with refusal(ValueError, f"{field} is {value!r}, but must be {allowed}"):
+            recipe_from_dict({**asdict(RECIPES["default"]), field: value})
 
 
 def test_the_smallest_and_largest_values_are_allowed():
@@ -147,7 +180,7 @@ def test_a_recipe_without_a_source_is_of_an_earlier_version():
 
 @pytest.mark.parametrize("loss", GAN_LOSSES)
 def test_only_a_loss_with_probabilities_allows_a_smoothed_target(loss):
-    values = {**asdict(RECIPES["default"]), "loss": loss, "dropout": 0.0}
+    values = {**asdict(RECIPES["default"]), "loss": loss, "dropout": 0.0, "shared_fakes": False}
     assert recipe_from_dict({**values, "real_label": 1.0}).loss == loss
     if GAN_LOSSES[loss].equilibrium_logit:
         assert recipe_from_dict({**values, "real_label": 0.9}).real_label == 0.9

@@ -105,7 +105,7 @@ def test_a_run_whose_fd_falls_from_10_to_3_is_not_called_collapsed(tmp_path, cap
     assert len(words) == 24
 
 
-@pytest.mark.parametrize("loss", GAN_LOSSES)
+@pytest.mark.parametrize("loss", [name for name in GAN_LOSSES if not GAN_LOSSES[name].paired])
 def test_only_probabilities_count_as_certainty(loss):
     """With hinge or least squares, the targets of D's scores are 1 and 0, and G still learns."""
     diagnosis = diagnose(row(real=0.99, fake=0.01), loss=loss)
@@ -113,6 +113,30 @@ def test_only_probabilities_count_as_certainty(loss):
         assert diagnosis.startswith("the discriminator has won")
     else:
         assert diagnosis == "healthy"
+
+
+@pytest.mark.parametrize(
+    "difference, ordered, metrics, start",
+    [
+        (0.4, 0.62, {}, "healthy"),
+        (
+            7.2,
+            0.998,
+            {},
+            "the discriminator has won: it ranks 99.8% of the pairs correctly, by",
+        ),
+        (2.0, 0.998, {}, "healthy"),  # it is right, but not by far
+        (0.0, 0.503, {}, "the discriminator cannot tell"),
+        (1.0, 0.7, {"fd": 120.0}, "still scribbling"),
+        (4.0, 0.9, {"fd": 120.0, "shares": {8: 0.9}}, "collapsed: 90%"),
+        (math.inf, 0.7, {}, "diverged"),
+    ],
+)
+def test_a_loss_on_pairs_is_diagnosed_by_its_differences(difference, ordered, metrics, start):
+    values = row(**metrics)
+    del values["score_real"], values["score_fake"]
+    values |= {"difference": difference, "ordered": ordered}
+    assert diagnose(values, loss="relativistic").startswith(start)
 
 
 def test_digits_that_the_run_does_not_have_are_not_missed():

@@ -409,6 +409,7 @@ LINES = {  # loss: the heights of the lines in losses.png, for real_label 1 and,
     "least-squares": ([0.25, 0.125], [0.2025, 0.15125]),
     "hinge": ([2.0], None),  # a D that cannot distinguish may have any score, and so may G
     "wasserstein": ([0.0], None),
+    "relativistic": ([np.log(2)], None),
 }
 
 
@@ -422,6 +423,14 @@ def test_losses_png_marks_the_losses_of_a_discriminator_that_cannot_distinguish(
         if expected:
             plots.save_losses([], "losses.png", real_label=real_label, loss=loss)
             np.testing.assert_allclose(plotted.pop(), expected, atol=1e-4)
+
+
+def test_the_line_of_an_epoch_with_a_loss_on_pairs_has_its_differences():
+    row = dict(epoch=2, loss_D=0.6, loss_G=0.9, difference=-0.001, ordered=0.634, fd=3.25)
+    row |= dict(seconds=1.0, images_per_second=100.0)
+    line = run_module.format_epoch(row, 3, "healthy", loss="relativistic")
+    assert "   D(x) - D(G(z)) 0.00  above 0 63%   " in line
+    assert run_module.step_columns("relativistic")[2:] == ("difference", "ordered")
 
 
 class Clock:
