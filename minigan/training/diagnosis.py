@@ -9,7 +9,8 @@ The idea
         won           D is confident and correct on average, and G no longer learns
         scribbling    the samples are not digits yet, but neither network has won
         collapsed     far too many samples are the same digit, or all samples look alike
-        cannot tell   D gives real and generated images the same mean score
+        cannot tell   D gives real and generated images the same mean score, although the digits
+                      are not yet good
         hardly any    one digit is almost missing from the samples
 
     With a loss on pairs (see gan/losses.py) there are no mean outputs of D. The share of pairs that
@@ -28,6 +29,7 @@ from collections.abc import Mapping
 
 from minigan.gan.losses import GAN_LOSSES
 
+GOOD_FD = 2.0  # of digits: D is expected not to tell good ones from real images
 DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
 
 
@@ -73,7 +75,7 @@ def diagnose(row: Mapping[str, float], *, classes: str = "", loss: str = "non-sa
             f"collapsed: the samples differ from each other only {row['spread']:.0%} as much as"
             " real images do; try a lower --learning-rate or another --seed"
         )
-    if advantage < 0.01:
+    if advantage < 0.01 and not ("share_0" in row and row["fd"] < GOOD_FD):
         return (
             "the discriminator cannot tell real from generated images: either the samples are"
             " perfect, or it has stopped learning"
