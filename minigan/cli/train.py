@@ -304,7 +304,8 @@ def resume_options(args: Any) -> TrainingOptions:
     refuse_contradictions(args, settings, recipe)
     if args.epochs:
         recipe = replace(recipe, epochs=args.epochs)
-    done = len(checkpoint[1]["history"])
+    history = checkpoint[1]["history"]
+    done = history[-1]["epoch"] if history else 0
     if recipe.epochs < done:
         raise RunError(
             f"{folder} has {done} epochs already: use --epochs {done + 1} or more to continue"

@@ -128,8 +128,9 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
     for name, run in runs.items():
         history, metrics = run["history"], run["metrics"]
         fd, seconds = history["fd"], history["elapsed"][-1]
+        epochs = int(history["epoch"][-1])
         lines.append(
-            f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {len(fd):6} {seconds:7.0f}"
+            f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {epochs:6} {seconds:7.0f}"
             f" {format_number(fd[-1], 2):>8} {format_number(min(fd), 2):>8}"
             + "".join(f"{format_number(metrics[m], 3) if m in metrics else '-':>10}" for m in shown)
         )
