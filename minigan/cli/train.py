@@ -61,8 +61,8 @@ def add_arguments(parser):
         "--epochs",
         type=arguments.positive_int,
         metavar="N",
-        help=f"passes over all images (default {DEFAULT.epochs}: about three minutes on two cores;"
-        " docs/recipe.md shows the effect of more)",
+        help=f"passes over all images (default {DEFAULT.epochs}: about two and a half minutes on"
+        " two cores; docs/recipe.md shows the effect of more)",
     )
     add(
         "--batch-size",

@@ -9,17 +9,18 @@ The idea
         won           D is confident and correct on average, and G no longer learns
         scribbling    the samples are not digits yet, but neither network has won
         collapsed     far too many samples are the same digit, or all samples look alike
-        cannot tell   D gives real and generated images the same mean score
+        cannot tell   D gives real and generated images the same mean score, although the digits
+                      are not yet good
         hardly any    one digit is almost missing from the samples
+
+    With a loss on pairs (see gan/losses.py) there are no mean outputs of D. The share of pairs that
+    D ranks correctly takes their place: D has won if it ranks nearly all of them correctly, and by
+    far, and it cannot tell if it ranks half of them correctly.
 
     Samples of a run that has only begun are all alike, and D recognises them with ease, without
     anything being wrong. A run is therefore diagnosed after MIN_STEPS steps. The FD of a collapsed
     run stays where it is. Samples that are too alike are reported as collapsed only if FD has
     stopped falling.
-
-    With a loss on pairs (see gan/losses.py) there are no mean outputs of D. The share of pairs that
-    D ranks correctly takes their place: D has won if it ranks nearly all of them correctly, and by
-    far, and it cannot tell if it ranks half of them correctly.
 
     The thresholds are our own. They were chosen so that deliberately broken runs are recognised and
     healthy runs are not reported (see tests/training/test_diagnosis.py).
@@ -35,6 +36,7 @@ from minigan.gan.losses import GAN_LOSSES
 
 MIN_STEPS = 300  # about two thirds of an epoch of MNIST
 RECENT_REPORTS = 3
+GOOD_FD = 2.0  # of digits: D is expected not to tell good ones from real images
 DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
 
 
@@ -108,7 +110,7 @@ def diagnose(
             f"collapsed: the samples differ from each other only {row['spread']:.0%} as much as"
             " real images do; try a lower --learning-rate or another --seed"
         )
-    if advantage < 0.01:
+    if advantage < 0.01 and not ("share_0" in row and row["fd"] < GOOD_FD):
         return (
             "the discriminator cannot tell real from generated images: either the samples are"
             " perfect, or it has stopped learning"

@@ -40,6 +40,7 @@ def row(*, real=0.5, fake=0.4, spread=1.0, fd=3.0, shares={}):
             ["the discriminator has won", "0.99", "0.01", "--learning-rate"],
         ),
         (row(real=0.5, fake=0.5), ["the discriminator cannot"]),
+        (row(real=0.5, fake=0.5, fd=0.9), ["healthy"]),  # good digits, as in a run of default
         (row(shares={7: 0.004}), ["hardly any sevens", "0.4%"]),
         (row(fd=math.nan), ["diverged"]),
     ],
