@@ -7,7 +7,7 @@ from helpers import ROOT
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 ROWS = [
     line
-    for line in PAGE.splitlines()
+    for line in PAGE.partition("## Memory")[0].splitlines()
     if line.startswith("|") and not line.startswith(("|---", "| data |", "| what |", "| picture |"))
 ]
 
