@@ -84,7 +84,8 @@ def train(options, make_evaluator):
                 loss_G = gan.generator_step(batch)
                 gan.update_average()
                 run.record(loss_D, loss_G, score_real, score_fake)
-            # Measure new samples; write history.csv, samples/ and model.npz.
+            # Measure new samples; write history.csv, samples/ and model.npz. (When epochs take
+            # less than a few seconds, not after each of them.)
             run.end_epoch(epoch)
     return run.status
 

@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import minigan.nn
 from minigan.datasets.idx import load_images
 from minigan.datasets.pixels import scale
-from minigan.gan.gradient_penalty import PENALTIES, gradient_penalty
+from minigan.gan.gradient_penalty import PENALTIES, gradient_penalty, make_penalty
 from minigan.gan.losses import GAN_LOSSES, mean_loss
 from minigan.gan.models import make_discriminator, make_generator
 from minigan.gan.steps import discriminator_step, generator_step
@@ -52,7 +52,7 @@ from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.layer import Layer
 from minigan.nn.losses import bce, bce_with_logits
 from minigan.nn.maxout import Maxout
-from minigan.nn.optim import SGD, Adam
+from minigan.nn.optim import SGD, Adam, NoOpOptimizer
 from minigan.nn.pooling import AvgPool2d, Upsample
 from minigan.nn.projection import Projection
 from minigan.nn.reshape import ConcatLabelMaps, ConcatLabels, Reshape
@@ -413,7 +413,13 @@ def penalties(dtype):
         torch_x = torch.tensor(channels_first(x), requires_grad=True)
         (g,) = torch.autograd.grad(module(torch_x).sum(), torch_x, create_graph=True)
         squares = g.flatten(1).square().sum(1)
-        torch_P = 10 * (squares / 2 if name == "r1" else (squares.sqrt() - 1) ** 2).mean()
+        of_squares = {
+            "r1": squares / 2,
+            "r2": squares / 2,
+            "r1+r2": squares,  # both halves of the batch, each divided by its own size
+            "wgan-gp": (squares.sqrt() - 1) ** 2,
+        }
+        torch_P = 10 * of_squares[name].mean()
         torch_P.backward()
         wanted = [torch.zeros_like(p) if p.grad is None else p.grad for p in module.parameters()]
         wanted = torch.cat(
@@ -451,6 +457,8 @@ ADVERSARIAL = {  # D on real images, D on fakes, G on fakes: with PyTorch's own 
     "least-squares": (lambda a: (a - 1) ** 2 / 2, lambda a: a**2 / 2, lambda a: (a - 1) ** 2 / 2),
     "hinge": (lambda a: F.relu(1 - a), lambda a: F.relu(1 + a), lambda a: -a),
     "wasserstein": (lambda a: -a, lambda a: a, lambda a: -a),
+    # of the difference of a pair; D's second case is the target 0, which no training step uses
+    "relativistic": (lambda d: F.softplus(-d), F.softplus, F.softplus),
 }
 
 
@@ -479,6 +487,42 @@ def adversarial(dtype):
             torch_L.backward()
             yield f"{name}, {network}, a of some {size}: L", difference(ours[0], torch_L)
             yield f"{name}, {network}, a of some {size}: dlogits", difference(ours[1], torch_a.grad)
+
+
+def pairs(dtype):
+    """The gradients of both steps with a loss on pairs, of D's with R1 and R2 as well."""
+    rng, loss = np.random.default_rng(SEED), GAN_LOSSES["relativistic"]
+    G = make_generator(Z, [32], 784, dtype=dtype, rng=rng)
+    D = make_discriminator(784, [32], dtype=dtype, rng=rng)
+    torch_G = nn.Sequential(nn.Linear(Z, 32), nn.LeakyReLU(0.2), nn.Linear(32, 784), nn.Tanh())
+    torch_D = nn.Sequential(nn.Linear(784, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
+    copy_weights(G, torch_G)
+    copy_weights(D, torch_D)
+    real = rng.uniform(-1, 1, (N, 784)).astype(dtype)
+    z = rng.standard_normal((N, Z)).astype(dtype)
+    no_op, penalty = NoOpOptimizer(), make_penalty("r1+r2", 0.5)
+
+    x = torch.tensor(real, requires_grad=True)
+    fake = torch_G(torch.tensor(z)).detach().requires_grad_()
+    on_real, on_fake = torch_D(x), torch_D(fake)
+    torch_L = F.softplus(on_fake - on_real).mean()
+    squares = [
+        torch.autograd.grad(logits.sum(), images, create_graph=True)[0].square().sum(1).mean()
+        for logits, images in ((on_real, x), (on_fake, fake))
+    ]
+    (torch_L + 0.5 / 2 * sum(squares)).backward()
+    L, _, _ = discriminator_step(G, D, no_op, real, z, loss=loss, penalty=penalty, rng=None)
+    yield "pairs, D's step with r1+r2: L", difference(L, torch_L)
+    # without the last bias, whose gradient is 0 up to rounding
+    gradient = torch.cat([p.grad.t().ravel() for p in torch_D.parameters()])
+    yield "pairs, D's step with r1+r2: dtheta", difference(D.dtheta[:-1], gradient[:-1])
+
+    torch_L = F.softplus(torch_D(torch.tensor(real)) - torch_D(torch_G(torch.tensor(z)))).mean()
+    torch_L.backward()
+    L = generator_step(G, D, no_op, z, loss=loss, real=real, rng=None)
+    yield "pairs, G's step: L", difference(L, torch_L)
+    gradient = torch.cat([p.grad.t().ravel() for p in torch_G.parameters()])
+    yield "pairs, G's step: dtheta", difference(G.dtheta, gradient)
 
 
 def optimizers(dtype):
@@ -613,6 +657,7 @@ def main():
         penalties,
         losses,
         adversarial,
+        pairs,
         optimizers,
         gan,
     ):

@@ -49,6 +49,9 @@ ROWS = {
     **{f"{name}, r1": dict(loss=name, penalty="r1") for name in GAN_LOSSES},
     "non-saturating, r1 of weight 1": dict(penalty="r1", penalty_weight=1.0),
     "non-saturating, r1 every 4 steps": dict(penalty="r1", penalty_every=4),
+    "relativistic, r1+r2 of weight 1": dict(
+        loss="relativistic", penalty="r1+r2", penalty_weight=1.0
+    ),
     "non-saturating, wgan-gp": dict(penalty="wgan-gp"),
     "wasserstein, wgan-gp": dict(loss="wasserstein", penalty="wgan-gp"),
     "hinge, spectral": dict(loss="hinge", spectral=True),
@@ -102,8 +105,9 @@ def plot_functions(path):
 
     figure, a = Figure(figsize=(11, 6), layout="constrained"), np.linspace(-4, 4, 801)
     axes = figure.subplots(2, 3, sharex=True)
+    single = {name: loss for name, loss in GAN_LOSSES.items() if not loss.paired}
     for width, (name, loss) in zip(
-        (5, 3.5, 2.5, 2.5, 1), GAN_LOSSES.items()
+        (5, 3.5, 2.5, 2.5, 1), single.items()
     ):  # thinner and thinner, so that identical curves are visible
         for column, pair in zip(
             axes.T,

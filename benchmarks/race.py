@@ -3,8 +3,8 @@
     python benchmarks/race.py --out race.png      trains five GANs, two to three minutes each
 
 Plots the Fréchet distance (10,000 samples and the test images, as in `demo.py evaluate`) over the
-seconds of training, all on the same cores in the same process, one after the other, each for the
-epochs of its recipe or at most --seconds:
+seconds of training, all on the same cores in the same process, in parallel as in `demo.py`, one
+after the other, each for the epochs of its recipe or at most --seconds:
 
     default          minigan's own recipe, with convolutions and clusters
     dense            its fully connected recipe, the default of earlier versions
@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from minigan.accel.cpu import disable_malloc_trim
+from minigan.accel.cpu import disable_malloc_trim, limit_blas_threads
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.metrics import frechet_distance, moments
@@ -139,14 +139,15 @@ if __name__ == "__main__":
     )
     args = parser.parse_args()
     disable_malloc_trim()
-    saved = args.out.with_suffix(".json")
+    saved, cores = args.out.with_suffix(".json"), limit_blas_threads()
     if not args.redraw:
         data = load_dataset(SHIPPED)
         images, evaluator = data.images, make_evaluator(data, True)
         real = evaluator.quick(images[:10_000].astype("float32") / 255)["fd"]
         results = {}
         for label in args.only.split(","):
-            recipe, kind = RECIPES["dense" if label == TWIN else label], GAN
+            recipe = RECIPES["dense" if label == TWIN else label]
+            kind = partial(GAN, cores=cores)
             if label == TWIN:
                 if not Twin:
                     continue

@@ -26,7 +26,7 @@ First course: layers, losses, optimizers, and the two training steps
     nn/sequential             a chain of layers; all parameters in one flat vector
     nn/optim                  SGD and Adam
     nn/ema                    the moving average of weights
-    gan/losses                what D and G minimise, in five published versions
+    gan/losses                what D and G minimise, in six published versions
     gan/steps                 the two training steps
     gan/models                the networks
     gan/recipes               complete settings, by name
@@ -42,7 +42,7 @@ Second course: convolutions, normalisation, penalties
     nn/maxout                 the largest of several sums
     nn/gradcheck_hints        the likely cause of a wrong gradient
     nn/double_gradcheck       comparing a double backward with central differences
-    gan/gradient_penalty      R1 and WGAN-GP: the backward of a backward
+    gan/gradient_penalty      R1, R2 and WGAN-GP: the backward of a backward
     nn/spectral_norm          a bound on how much a layer stretches its input
     gan/latents               latent vectors, and paths between them
     rng                       where random numbers come from
@@ -77,7 +77,8 @@ What trains, measures and shows
     training/loop             the training loop
     figures/plots             every figure
     figures/toys              a GAN on a line, beside the optimal discriminator
-    figures/toy_animation     an animation of the toy GAN as it learns
+    figures/dirac             the smallest GAN, and why it needs a gradient penalty
+    figures/toy_animation     an animation of the toy GANs as they learn
     evaluation/classifier     a classifier of digits, made of the same layers
     evaluation/legibility     how many digits a second classifier can read
     evaluation/metrics        the quality of the generated images, in numbers

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from minigan.cli import arguments
 from minigan.cli.arguments import add_force, check_out, write_out
-from minigan.figures.toy_animation import animate_toy
+from minigan.figures.dirac import STEPS
+from minigan.figures.toy_animation import animate_dirac, animate_toy
 from minigan.figures.toys import TOYS
 
 
@@ -14,10 +15,10 @@ def add_arguments(parser):
     add = parser.add_argument
     add(
         "--shape",
-        choices=TOYS,
+        choices=[*TOYS, "dirac"],
         default="line",
         help="line: numbers, shown with all densities; ring and grid: points, shown on a map of the"
-        " discriminator's output (default line)",
+        " discriminator's output; dirac: a single number, shown as a phase portrait (default line)",
     )
     add(
         "--out",
@@ -31,14 +32,15 @@ def add_arguments(parser):
         type=arguments.seed,
         default=0,
         metavar="N",
-        help="determines all random numbers (default 0)",
+        help="determines all random numbers (default 0); dirac has none",
     )
     add(
         "--steps",
         type=arguments.positive_int,
         metavar="N",
         help="generator steps (default"
-        f" {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())})",
+        f" {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())},"
+        f" {STEPS} for dirac)",
     )
     add_force(parser)
 
@@ -47,7 +49,10 @@ def run(args):
     """Train on the toy and write the animation."""
     check_out(args.out, ".gif", force=args.force)
     content = io.BytesIO()
-    animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content)
+    if args.shape == "dirac":
+        animate_dirac(steps=args.steps, file=content)
+    else:
+        animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content)
     write_out(args.out, content)
     print(f"animation in {args.out}")
     return 0

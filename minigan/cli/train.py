@@ -9,7 +9,7 @@ from minigan.cli import arguments
 from minigan.cli.arguments import format_value
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.value_range import format_range
-from minigan.gan.gradient_penalty import PENALTIES
+from minigan.gan.gradient_penalty import PENALTIES, SAME_WEIGHT
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
 from minigan.training.checkpoint import load_run
@@ -60,8 +60,8 @@ def add_arguments(parser):
         "--epochs",
         type=arguments.positive_int,
         metavar="N",
-        help=f"passes over all images (default {DEFAULT.epochs}: about three minutes on two cores;"
-        " docs/recipe.md shows the effect of more)",
+        help=f"passes over all images (default {DEFAULT.epochs}: about two and a half minutes on"
+        " two cores; docs/recipe.md shows the effect of more)",
     )
     add(
         "--batch-size",
@@ -162,7 +162,7 @@ def add_arguments(parser):
         "--penalty",
         choices=["none", *PENALTIES],
         help="penalty on the gradient of the discriminator (default: the recipe's; computed at"
-        " every step, it makes a step of dense 1.4 times as long: docs/losses.md)",
+        " every step, r1 makes a step of dense 1.4 times as long: docs/losses.md)",
     )
     add(
         "--penalty-weight",
@@ -258,12 +258,10 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     """
     new = {name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None}
     if args.penalty not in (None, recipe.penalty):
-        # the weight of one penalty has no meaning for another
-        new = {
-            "penalty_weight": Recipe.penalty_weight,
-            "penalty_every": Recipe.penalty_every,
-            **new,
-        }
+        new = {"penalty_every": Recipe.penalty_every, **new}
+        if not {args.penalty, recipe.penalty} <= set(SAME_WEIGHT):
+            # the weight of one penalty has no meaning for another
+            new = {"penalty_weight": Recipe.penalty_weight, **new}
     if args.penalty == "none":
         new["penalty"] = ""
     if args.penalty_weight and not new.get("penalty", recipe.penalty):
@@ -280,6 +278,8 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     if new.get("conditional"):
         # dropout harms conditional training (docs/recipe.md), and labels replace clusters
         new = {"clusters": 0, **new, "dropout": 0.0}
+    if GAN_LOSSES[new.get("loss", recipe.loss)].paired:
+        new["shared_fakes"] = False  # each pair needs a fake with the label of its real image
     if "learning_rate" in new:
         new["learning_rate_D"] = (
             recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
@@ -304,7 +304,8 @@ def resume_options(args: Any) -> TrainingOptions:
     refuse_contradictions(args, settings, recipe)
     if args.epochs:
         recipe = replace(recipe, epochs=args.epochs)
-    done = len(checkpoint[1]["history"])
+    history = checkpoint[1]["history"]
+    done = history[-1]["epoch"] if history else 0
     if recipe.epochs < done:
         raise RunError(
             f"{folder} has {done} epochs already: use --epochs {done + 1} or more to continue"

@@ -35,7 +35,7 @@ Shapes
 
 import numpy as np
 
-from minigan.datasets.pixels import pixel_features, scale
+from minigan.datasets.pixels import IMAGES_REDUCED_AT_ONCE, as_floats, pixel_features
 
 MIN_IMAGES = 100  # per cluster, on average; fewer images are grouped into fewer clusters
 MAX_ROUNDS = 20  # the clusters hardly change afterwards
@@ -48,13 +48,13 @@ def cluster_images(
 ) -> tuple[np.ndarray, int]:
     """(clusters (n,), K): groups of similar images (n, ...), K of them, at most n_clusters."""
     n_clusters = min(n_clusters, max(1, len(images) // MIN_IMAGES))
-    parts = [images[i : i + IMAGES_PER_PART] for i in range(0, len(images), IMAGES_PER_PART)]
-    features = np.concatenate(
-        [
-            np.sqrt(pixel_features(scale(part, pixel_min=0.0), images.shape[1:], size=FEATURE_SIZE))
-            for part in parts
-        ]
-    )
+    features = np.empty(0)
+    for start in range(0, len(images), IMAGES_REDUCED_AT_ONCE):
+        part = as_floats(images[start : start + IMAGES_REDUCED_AT_ONCE])
+        x = np.sqrt(pixel_features(part, images.shape[1:], size=FEATURE_SIZE))
+        if start == 0:
+            features = np.empty((len(images), x.shape[1]), x.dtype)
+        features[start : start + len(x)] = x
     return kmeans(features, n_clusters, rng=rng), n_clusters
 
 

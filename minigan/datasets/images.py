@@ -175,8 +175,12 @@ def read_files(
     def decode(file):
         return read_picture(file, width, height, value_range)
 
-    pictures = dict(read_each(decode, chosen, unreadable, strict=strict))
-    rows = {part: [i for i in rows[part] if files[i].name in pictures] for part in rows}
+    images = PictureArray(len(chosen), height, width)
+    extremes = {}  # of each picture that could be read
+    for name, picture in read_each(decode, chosen, unreadable, strict=strict):
+        images.append(picture.pixels)
+        extremes[name] = picture.extremes
+    rows = {part: [i for i in rows[part] if files[i].name in extremes] for part in rows}
     if not rows["train"]:
         raise DataError(
             f"none of the {total:,} pictures in {where} can be read, such as"
@@ -196,17 +200,36 @@ def read_files(
     }
     notes += [f"{n:,} of {total:,} pictures {what}" for what, n in counts.items() if n]
     notes += describe_left_out(left_out)
-    check_depths(where, list(pictures.values()), value_range)
-    images = np.stack([pictures[files[i].name].pixels for i in rows["train"] + rows["test"]])
-    if (images == images[..., :1]).all():
-        images = images[..., 0]
-    if not any(picture.extremes for picture in pictures.values()):
-        images = convert_to_bytes(images, value_range, what=str(where), notes=notes)
+    check_depths(where, list(extremes.values()), value_range)
+    pixels = images.pixels[: images.count]
+    if not any(extremes.values()):
+        pixels = convert_to_bytes(pixels, value_range, what=str(where), notes=notes)
     n = len(rows["train"])
     labels, test_labels = (class_labels(classes, rows[part]) for part in ("train", "test"))
-    test = images[n:] if rows["test"] else None
+    test = pixels[n:] if rows["test"] else None
     test_labels = None if labels is None else test_labels
-    return RawData(images[:n], labels, test, test_labels, notes, images_are_bytes=True)
+    return RawData(pixels[:n], labels, test, test_labels, notes, images_are_bytes=True)
+
+
+class PictureArray:
+    """An array that pictures (height, width, 3) are appended to, grey as long as all are grey.
+
+    It is allocated once, or twice if the first picture is grey and another one is not.
+    """
+
+    def __init__(self, capacity: int, height: int, width: int):
+        # memory that is not written to is not occupied
+        self.pixels: np.ndarray = np.empty((capacity, height, width), np.uint8)
+        self.count = 0
+
+    def append(self, picture: np.ndarray) -> None:
+        """Add a picture; it is grey if its three channels are equal."""
+        if self.pixels.ndim == 3 and not (picture == picture[..., :1]).all():
+            colour: np.ndarray = np.empty((*self.pixels.shape, 3), np.uint8)
+            colour[: self.count] = self.pixels[: self.count, ..., None]
+            self.pixels = colour
+        self.pixels[self.count] = picture if self.pixels.ndim == 4 else picture[..., 0]
+        self.count += 1
 
 
 def count_without_class(classes: Sequence[str | None], rows: dict[str, list[int]]) -> int:
@@ -216,16 +239,19 @@ def count_without_class(classes: Sequence[str | None], rows: dict[str, list[int]
 
 
 def check_depths(
-    where: Path, pictures: Sequence[Picture], value_range: tuple[float, float] | None
+    where: Path,
+    of_pictures: Sequence[tuple[float, float] | None],
+    value_range: tuple[float, float] | None,
 ) -> None:
     """Raise DataError if pictures with more than 8 bits are nearly black, or mixed with others.
 
-    With `value_range` only the second is an error, because one range cannot fit both.
+    `of_pictures` are the `extremes` of the pictures. With `value_range` only the second is an
+    error, because one range cannot fit both.
     """
-    extremes = [picture.extremes for picture in pictures if picture.extremes]
-    if value_range and 0 < len(extremes) < len(pictures):
+    extremes = [pair for pair in of_pictures if pair]
+    if value_range and 0 < len(extremes) < len(of_pictures):
         raise DataError(
-            f"{where}: {len(extremes):,} of {len(pictures):,} pictures have more than 8 bits, so"
+            f"{where}: {len(extremes):,} of {len(of_pictures):,} pictures have more than 8 bits, so"
             " that one --range does not fit all: put them into a folder of their own"
         )
     if extremes and not value_range:

@@ -271,9 +271,40 @@ def read_idx_files(folder: Path, files: dict[tuple[str, str], Path]) -> RawData:
 
 
 def shuffled(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images and labels in a random order that is always the same."""
+    """Images and labels in a random order that is always the same.
+
+    Images are moved within their array, if it can be changed: a second one may not fit into memory.
+    """
     order = np.random.default_rng(0).permutation(len(images))
-    return images[order], None if labels is None else labels[order]
+    if images.flags.c_contiguous and images.flags.writeable:
+        reorder(images, order)
+    else:
+        images = np.ascontiguousarray(images[order])
+    return images, None if labels is None else labels[order]
+
+
+def reorder(x: np.ndarray, order: np.ndarray) -> None:
+    """x[...] = x[order] without a second array of that size; order is a permutation.
+
+    Row i receives row order[i], whose place then receives row order[order[i]], and so on, until the
+    circle closes at row i. Each circle is followed once.
+
+    >>> x = np.array([10, 11, 12, 13])
+    >>> reorder(x, np.array([2, 1, 3, 0]))
+    >>> x.tolist()
+    [12, 11, 13, 10]
+    """
+    moved = np.zeros(len(x), bool)
+    for first in range(len(x)):
+        if moved[first]:
+            continue
+        row, to = x[first].copy(), first
+        while order[to] != first:
+            x[to] = x[order[to]]
+            moved[to] = True
+            to = order[to]
+        x[to] = row
+        moved[to] = True
 
 
 def number_labels(
@@ -373,9 +404,10 @@ def check_images(
         )
     images = convert_to_bytes(images, value_range, what=str(path), notes=notes)
     if size and images.shape[1:3] != (size, size):
-        images = np.stack(
-            [np.asarray(ImageOps.fit(Image.fromarray(image), (size, size))) for image in images]
-        )
+        fitted = np.empty((len(images), size, size, *images.shape[3:]), np.uint8)
+        for image, out in zip(images, fitted):
+            out[...] = np.asarray(ImageOps.fit(Image.fromarray(image), (size, size)))
+        images = fitted
     if not size_fits(*images.shape[1:]):
         raise DataError(
             f"{path} holds images of {format_shape(images.shape[1:])}, which are too large: at"

@@ -26,6 +26,7 @@ from minigan.datasets.pixels import DAMAGE, MAX_BYTES, DataError
 from minigan.datasets.raw import RawData, choose_arrays
 
 ZIP_MAGIC, NPY_MAGIC = b"PK", b"\x93NUMPY"
+BYTES_AT_ONCE = 1 << 24
 
 
 def read_numpy(path: Path) -> RawData:
@@ -93,9 +94,20 @@ def read_body(file: BinaryIO, header: ArrayHeader, what: str) -> np.ndarray:
         raise DataError(
             f"{what} has the shape {shape}, which is empty or more than {MAX_BYTES >> 30} GB"
         )
-    content = file.read(size)
+    content = read_bytes(file, size)
     if len(content) < size:
         raise DataError(
             f"{what} should hold {size:,} bytes but holds only {len(content):,}: is it truncated?"
         )
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
+    return content.view(dtype).reshape(shape, order="F" if by_columns else "C")
+
+
+def read_bytes(file: IO[bytes], size: int) -> np.ndarray:
+    """Read `size` bytes, or what the file has of them, without a second copy in memory.
+
+    The memory grows with what is read, because a small file may claim to be large.
+    """
+    content = bytearray()
+    while len(content) < size and (part := file.read(min(size - len(content), BYTES_AT_ONCE))):
+        content += part
+    return np.frombuffer(content, np.uint8)

@@ -33,6 +33,7 @@ from minigan.backend import Array
 
 MAX_SIDE, MAX_PIXELS = 1024, 128 * 128 * 3  # per image; a pixel in colour counts as three
 MAX_BYTES = 1 << 32  # for all images together: 4 GB
+IMAGES_REDUCED_AT_ONCE = 500  # by pixel_features, so that few are converted to floats at a time
 # exceptions that NumPy may raise for a damaged file
 DAMAGE = (
     ValueError,
@@ -58,6 +59,15 @@ class DataError(ValueError):
 def scale(images: Array, dtype: str | np.dtype = "float32", pixel_min: float = -1.0) -> Array:
     """Scale bytes 0 ... 255, of any shape, to [pixel_min, 1]; pixel_min is -1 or 0."""
     return images.astype(dtype) / (255 / (1 - pixel_min)) + pixel_min
+
+
+def as_floats(images: np.ndarray) -> np.ndarray:
+    """Bytes 0 ... 255 as float32 in [0, 1]; numbers of other types are returned as they are."""
+    if images.dtype != np.uint8:
+        return images
+    x = images.astype("float32")
+    x /= 255
+    return x
 
 
 def unscale(x: Array, pixel_min: float = -1.0) -> Array:

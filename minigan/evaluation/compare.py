@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from minigan.figures.plots import format_number, new_figure, set_log_scale
+from minigan.gan.losses import GAN_LOSSES
 from minigan.training.run_folder import RunError
 
-HISTORY_COLUMNS = (  # required columns of history.csv
+PAIR_COLUMNS = GAN_LOSSES["relativistic"].score_names  # of runs with a loss on pairs
+HISTORY_COLUMNS = (  # required columns of history.csv; PAIR_COLUMNS replace the last two
     "epoch",
     "elapsed",
     "fd",
@@ -94,9 +96,11 @@ def read_history(path: Path) -> dict[str, list[float]]:
     """{column: its numbers} of a history.csv; raises ValueError, KeyError or TypeError."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    history = {name: [float(row[name]) for row in rows] for name in HISTORY_COLUMNS}
     if not rows:
         raise ValueError("it holds no epoch")
+    paired = PAIR_COLUMNS[0] in rows[0]
+    names = (*HISTORY_COLUMNS[:-2], *PAIR_COLUMNS) if paired else HISTORY_COLUMNS
+    history = {name: [float(row[name]) for row in rows] for name in names}
     if not all(math.isfinite(value) for values in history.values() for value in values):
         raise ValueError("it holds NaN or infinity")
     return history
@@ -124,8 +128,9 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
     for name, run in runs.items():
         history, metrics = run["history"], run["metrics"]
         fd, seconds = history["fd"], history["elapsed"][-1]
+        epochs = int(history["epoch"][-1])
         lines.append(
-            f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {len(fd):6} {seconds:7.0f}"
+            f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {epochs:6} {seconds:7.0f}"
             f" {format_number(fd[-1], 2):>8} {format_number(min(fd), 2):>8}"
             + "".join(f"{format_number(metrics[m], 3) if m in metrics else '-':>10}" for m in shown)
         )
@@ -155,22 +160,30 @@ def save_curves_of_runs(runs: dict[str, dict[str, Any]], path: Path | BinaryIO) 
 
 
 def plot_comparison(figure: Any, runs: dict[str, dict[str, Any]]) -> None:
-    """Plot FD against seconds, and losses and scores against epochs; one colour per run."""
+    """Plot FD against seconds, and losses and scores against epochs; one colour per run.
+
+    For a loss on pairs, the share of pairs that D ranks correctly is in the place of the scores.
+    """
     distance, losses, scores = figure.subplots(1, 3)
     for i, (name, run) in enumerate(runs.items()):
         history, style = run["history"], {"color": f"C{i % 10}", "marker": "o", "markersize": 2.5}
         distance.plot(history["elapsed"], history["fd"], label=name, **style)
-        for axes, solid, dashed in (
-            (losses, "loss_D", "loss_G"),
-            (scores, "score_real", "score_fake"),
-        ):
+        pairs = [(losses, "loss_D", "loss_G")]
+        if "ordered" in history:
+            scores.plot(history["epoch"], history["ordered"], linestyle=":", **style)
+        else:
+            pairs.append((scores, "score_real", "score_fake"))
+        for axes, solid, dashed in pairs:
             axes.plot(history["epoch"], history[solid], **style)
             axes.plot(history["epoch"], history[dashed], linestyle="--", **style)
     distance.set(xlabel="seconds of training", xlim=(0, None))
     distance.set(ylabel="Fréchet distance (0 is best)")
     set_log_scale(distance)
     losses.set(xlabel="epoch", ylabel="losses: D solid, G dashed")
-    scores.set(xlabel="epoch", ylabel="D(x) solid, D(G(z)) dashed")
+    ylabel = "D(x) solid, D(G(z)) dashed"
+    if any("ordered" in run["history"] for run in runs.values()):
+        ylabel += "\nor share of D(x) > D(G(z)), dotted"
+    scores.set(xlabel="epoch", ylabel=ylabel)
     for axes in losses, scores:
         axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in distance, losses, scores:

@@ -295,10 +295,32 @@ def check_steps() -> Iterator[tuple[str, str, Check]]:
     def loss_G():  # -log D(G(z))
         return float(softplus(-logits_of(G.forward(z)[0])).mean())
 
+    def differences():  # of the logits of each pair
+        return logits_of(real) - logits_of(G.forward(z)[0])
+
+    def paired_loss_D():
+        return float(softplus(-differences()).mean())
+
+    def paired_loss_G():
+        return float(softplus(differences()).mean())
+
     discriminator_step(G, D, NoOpOptimizer(), real, z, real_label=label, rng=None)
     yield "gan/steps", "D's step, through D", compare("dtheta", D.dtheta, loss_D, D.theta)
     generator_step(G, D, NoOpOptimizer(), z, rng=None)
     yield "gan/steps", "G's step, through D and G", compare("dtheta", G.dtheta, loss_G, G.theta)
+    paired = GAN_LOSSES["relativistic"]
+    discriminator_step(G, D, NoOpOptimizer(), real, z, loss=paired, rng=None)
+    yield (
+        "gan/steps",
+        "D's step, on pairs",
+        compare("dtheta", D.dtheta, paired_loss_D, D.theta),
+    )
+    generator_step(G, D, NoOpOptimizer(), z, loss=paired, real=real, rng=None)
+    yield (
+        "gan/steps",
+        "G's step, on pairs",
+        compare("dtheta", G.dtheta, paired_loss_G, G.theta),
+    )
 
 
 def discriminators() -> Iterator[tuple[str, Sequential, tuple[int, ...]]]:

@@ -204,7 +204,7 @@ def sample_layers(
         layer_outputs(D, with_labels(images, labels), train=True, rng=rng)
         for images in (real, ys_G[-1])
     ]
-    generator_step(G, D, NoOpOptimizer(), z, labels=labels, loss=loss, rng=rng)
+    generator_step(G, D, NoOpOptimizer(), z, labels=labels, loss=loss, real=real, rng=rng)
     discriminator_step_two_passes(
         G,
         D,

@@ -53,7 +53,8 @@ What they do not show
     of real images.
 
 Shapes
-    generated images x (N, P), training images (n, P) and held-out images (m, P), with P pixels each
+    generated images x (N, P), training images (n, P) and held-out images (m, P), with P pixels
+    each, from 0 to 1, or bytes from 0 to 255
 
 >>> training, held_out = np.array([[0.0], [1.0], [2.0]]), np.array([[3.0]])     # n = 3, m = 1
 >>> memorisation(np.array([[0.1], [1.1], [2.1], [3.1]]), training, held_out).share    # s = 1/4

@@ -89,7 +89,9 @@ Nearest neighbours, k = 3: do the two sets of images occupy the same space?
 
 Shapes
     images (N, H, W) or (N, H, W, 3), or (N, pixels), in [0, 1]; features (N, F); p (N, 10); shares
-    (10,). The rows of x, real and generated (N, F) hold the pixels or features of an image.
+    (10,). The rows of x, real and generated (N, F) hold the pixels or features of an image. Images
+    may also be bytes, from 0 to 255, which need a quarter of the memory. They are converted in
+    parts.
 
 >>> a = np.random.default_rng(0).standard_normal((5000, 2))
 >>> frechet_distance(moments(a), moments(a + [3, 4])).round(6).item()          # 3² + 4²
@@ -104,10 +106,13 @@ from typing import Any
 
 import numpy as np
 
-from minigan.datasets.pixels import pixel_features
+from minigan.datasets.pixels import IMAGES_REDUCED_AT_ONCE, as_floats, pixel_features
+from minigan.evaluation.classifier import IMAGES_AT_ONCE
 
 NEIGHBOURS = 3  # k
 ROWS_AT_ONCE = 1000  # rows of a distance matrix computed at once
+# numbers in the part of the other rows, 192 MB in float32: MNIST's 60,000 images are one part
+NUMBERS_AT_ONCE = 48_000_000
 # rounding errors of squared distances, in units of eps |x|², with the eps of the dtype: at most 20,
 # and mostly below 4, for digits, negatives of digits and noise
 EQUAL, TIE = 32, 16
@@ -189,10 +194,12 @@ def squared_distances(
     Since |x - y|² = |x|² - 2 x·y + |y|², most of the computation is a matrix product. A distance
     that cannot be told from 0, because it is below the rounding error of |x|², is 0.
     """
-    b_norms = (b * b).sum(axis=1)
+    b_norms, step = squared_norms(b), max(1, NUMBERS_AT_ONCE // b.shape[1])
+    parts = [b[i : i + step] for i in range(0, len(b), step)]
     for start in range(0, len(a), rows_at_once):
-        block = a[start : start + rows_at_once]
-        distances = (-2 * block) @ b.T
+        block = as_floats(a[start : start + rows_at_once])
+        products = [(-2 * block) @ as_floats(part).T for part in parts]
+        distances = products[0] if len(parts) == 1 else np.concatenate(products, axis=1)
         distances += b_norms
         norms = (block * block).sum(axis=1)[:, None]
         distances += norms
@@ -200,17 +207,27 @@ def squared_distances(
         yield slice(start, start + len(block)), distances
 
 
+def squared_norms(x: np.ndarray) -> np.ndarray:
+    """|x|² for each row of x, (N,)."""
+    norms = []
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        part = as_floats(x[start : start + ROWS_AT_ONCE])
+        norms.append((part * part).sum(axis=1))
+    return np.concatenate(norms)
+
+
 def knn_radii(x: np.ndarray) -> np.ndarray:
     """For each row of x, the squared distance to its k-th nearest other row, (N,).
 
     It is enlarged by its rounding error, so that a copy of that row is inside the ball.
     """
-    radii = np.empty(len(x), x.dtype)
+    norms = squared_norms(x)
+    radii = np.empty_like(norms)
     for rows, distances in squared_distances(x, x):
         themselves = np.arange(len(distances)), np.arange(rows.start, rows.stop)
         distances[themselves] = math.inf
         radii[rows] = np.partition(distances, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1]
-    return radii + TIE * np.finfo(x.dtype).eps * (radii + (x * x).sum(axis=1))
+    return radii + TIE * np.finfo(norms.dtype).eps * (radii + norms)
 
 
 def precision_and_coverage(
@@ -240,6 +257,14 @@ def nearest_neighbours(x: np.ndarray, others: np.ndarray) -> np.ndarray:
     )
 
 
+def mean_deviation(images: np.ndarray) -> float:
+    """The mean over the pixels of their standard deviation from image to image; images (N, P)."""
+    step = max(1, NUMBERS_AT_ONCE // 6 // len(images))  # NumPy needs another array of this size
+    columns = range(0, images.shape[1], step)
+    deviations = [as_floats(images[:, i : i + step]).std(axis=0) for i in columns]
+    return float(np.concatenate(deviations).mean())
+
+
 class Evaluator:
     """Compares generated images with real ones, uint8 (N, H, W) or (N, H, W, 3).
 
@@ -250,7 +275,8 @@ class Evaluator:
 
     def __init__(self, real: np.ndarray, classifier: Any, *, reference: str = "test images"):
         self.classifier, self.shape, self.reference = classifier, real.shape[1:], reference
-        self.images = real.reshape(len(real), -1).astype("float32") / 255  # (N, pixels)
+        self.images = real.reshape(len(real), -1)  # (N, pixels), uint8
+        self.real_spread = max(mean_deviation(self.images), 1e-30)
         self.real_features, p = self.predict(self.images)
         self.moments = moments(self.real_features)
         self.shares = None
@@ -263,9 +289,17 @@ class Evaluator:
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(features (N, F), probabilities (N, 10), or None without a classifier)."""
         images = images.reshape(len(images), -1)
-        if self.classifier:
-            return self.classifier.predict(images)
-        return pixel_features(images, self.shape), None
+        features: list[np.ndarray] = []
+        p: list[np.ndarray] = []
+        step = IMAGES_AT_ONCE if self.classifier else IMAGES_REDUCED_AT_ONCE
+        for start in range(0, len(images), step):
+            part = as_floats(images[start : start + step])
+            if not self.classifier:
+                features.append(pixel_features(part, self.shape))
+                continue
+            for found, x in zip((features, p), self.classifier.predict(part)):
+                found.append(x)
+        return np.concatenate(features), np.concatenate(p) if p else None
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """The features alone, (N, F)."""
@@ -275,10 +309,9 @@ class Evaluator:
         """{"fd": ..., "spread": ..., "share_0": ..., ...}: the metrics for each epoch."""
         images = images.reshape(len(images), -1)
         features, p = self.predict(images)
-        real_spread = max(float(self.images.std(axis=0).mean()), 1e-30)
         metrics = {
             "fd": float(frechet_distance(self.moments, moments(features))),
-            "spread": float(images.std(axis=0).mean()) / real_spread,
+            "spread": mean_deviation(images) / self.real_spread,
         }
         if p is not None and self.shares is not None:
             metrics |= {f"share_{i}": float(share) for i, share in enumerate(class_shares(p))}

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from minigan.datasets.load import Dataset
-from minigan.datasets.pixels import DataError, scale
+from minigan.datasets.pixels import DataError, as_floats
 from minigan.evaluation.classifier import Classifier, load_classifier
 from minigan.evaluation.legibility import READ_CONFIDENCE, load_conv_classifier, share_read
 from minigan.evaluation.memorisation import (
@@ -132,15 +132,18 @@ def evaluate(
             f"{folder} was trained on too few images to compare with: at least 10 are needed"
         )
 
-    real = scale(data.images, pixel_min=0.0)
+    real = data.images  # as bytes: whatever needs floats converts them in parts
     n_classes = class_count(settings)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
     generated = generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min)
-    generated = generated.astype("float32")
+    generated = generated.astype("float32", copy=False)
+    metrics: dict[str, Any] = {"run": evaluator.evaluate(generated)}
+    # only a classifier needs all images again
+    kept = slice(None if evaluator.classifier else max(COMPARED_WITH_TRAINING.values()))
+    generated = generated[kept].copy()
     rng = np.random.default_rng(seed)
-    noise = rng.random(generated.shape, dtype="float32")
-    metrics: dict[str, Any] = {
-        "run": evaluator.evaluate(generated),
+    noise = rng.random((count, *real.shape[1:]), dtype="float32")
+    metrics |= {
         "real": evaluator.evaluate(real[:count]),
         "noise": evaluator.evaluate(noise),
         "count": count,
@@ -149,11 +152,12 @@ def evaluate(
         + (f" of the classes {classes}" if classes else ""),
         "features": describe_features(evaluator),
     }
+    noise = noise[kept].copy()
     if evaluator.classifier:
         second = load_conv_classifier()
         for part, images in (
             ("run", generated),
-            ("real", evaluator.images),
+            ("real", as_floats(evaluator.images)),
             ("noise", noise[:NOISE_TO_READ]),
         ):
             metrics[part]["read"] = share_read(second, images)
@@ -165,7 +169,7 @@ def evaluate(
             ("real", real[:count], data.labels[:count]),
             ("noise", noise, labels),
         ):
-            recognised = evaluator.classifier.predict(images)[1].argmax(axis=1)
+            recognised = evaluator.classifier.predict(as_floats(images))[1].argmax(axis=1)
             metrics[part]["agreement"] = float((recognised == digits[requested]).mean())
 
     if data.test is not None:
@@ -210,7 +214,7 @@ def compare_with_training(
     """The metrics of memorisation.py, and its figure, which is saved in `files`.
 
     `parts` holds the images of "run" and "noise". "real" is added: training images, each compared
-    with all images but itself. Images are (N, ...) in [0, 1].
+    with all images but itself. Images are (N, ...), in [0, 1] or bytes.
     """
     generated = len(parts["run"])
     counts = {part: min(count, generated) for part, count in COMPARED_WITH_TRAINING.items()}
@@ -267,14 +271,14 @@ def save_comparison(
     *,
     rng: np.random.Generator,
 ) -> None:
-    """Save real-and-fake.png and neighbours.png, from images (N, H, W[, 3]) in [0, 1]."""
-    chosen = real[rng.choice(len(real), 20, replace=len(real) < 20)]
+    """Save real-and-fake.png and neighbours.png, from images (N, H, W[, 3]), in [0, 1] or bytes."""
+    chosen = as_floats(real[rng.choice(len(real), 20, replace=len(real) < 20)])
     pairs = plots.stack_rows(chosen[:10], chosen[10:], generated[:10], generated[10:20])
     files.save("real-and-fake.png", lambda file: plots.save_picture(pairs, file))
     some = generated[:14]
     by_pixels = nearest_neighbours(some.reshape(14, -1), real.reshape(len(real), -1))
     by_features = nearest_neighbours(evaluator.features(some), evaluator.features(real))
-    neighbours = plots.stack_rows(some, real[by_pixels], real[by_features])
+    neighbours = plots.stack_rows(some, as_floats(real[by_pixels]), as_floats(real[by_features]))
     files.save("neighbours.png", lambda file: plots.save_picture(neighbours, file))
 
 

@@ -5,7 +5,9 @@ The idea
     any number, and together the grids form an animation. The plots of losses and scores have
     reference lines at the values that belong to a discriminator that cannot distinguish real images
     from fakes. Such a discriminator outputs `real_label` / 2 for every image, which is 1/2 unless
-    the labels of real images are smoothed (see gan/steps.py).
+    the labels of real images are smoothed (see gan/steps.py). With a loss on pairs (see
+    gan/losses.py) single outputs mean nothing, and the mean difference d of the logits of a real
+    image and a fake is plotted instead, with the share of pairs with d above 0.
 
 Shapes
     Images (N, H, W), or (N, H, W, 3) in colour, from 0 (black) to 1 (white). A picture is a single
@@ -217,12 +219,12 @@ def save_losses(
     equilibrium = functions.equilibrium_logit
     known = equilibrium is not None
     a = np.array(equilibrium(real_label) if equilibrium is not None else 0.0)
-    loss_real = float(functions.discriminator_loss(a, real_label)[0])
-    loss_fake = float(functions.discriminator_loss(a, 0.0)[0])
+    loss_D = float(functions.discriminator_loss(a, real_label)[0])
+    if not functions.paired:  # one fake in addition to the real image
+        loss_D += float(functions.discriminator_loss(a, 0.0)[0])
     loss_G = float(functions.generator_loss(a)[0])
-    lines = {
-        loss_real + loss_fake: f"{format_loss(loss_real + loss_fake)}: D, if it cannot distinguish"
-    }
+    who = "both, if D" if functions.paired else "D, if it"
+    lines = {loss_D: f"{format_loss(loss_D)}: {who} cannot distinguish"}
     if known:  # otherwise D may output any constant, and the loss of G depends on that
         lines[loss_G] = f"{format_loss(loss_G)}: G, if D cannot distinguish"
     save_curves(
@@ -248,8 +250,24 @@ def format_number(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def save_scores(history: list[dict], path: Path, *, real_label: float = 1.0) -> None:
-    """Save scores.png: the mean output of the discriminator for real images and for fakes."""
+def save_scores(
+    history: list[dict], path: Path, *, real_label: float = 1.0, loss: str = "non-saturating"
+) -> None:
+    """Save scores.png: the mean output of the discriminator for real images and for fakes, or for a
+    loss on pairs the mean difference of the two logits, and the share of positive differences.
+    """
+    if GAN_LOSSES[loss].paired:
+        save_curves(
+            history,
+            path,
+            columns={"difference": "mean of D(x) - D(G(z))", "ordered": "share of pairs above 0"},
+            lines={
+                0.0: "0: the mean, if D cannot distinguish",
+                0.5: "1/2: the share, if D cannot distinguish",
+            },
+            ylabel="pairs of a real image and a fake",
+        )
+        return
     p = real_label / 2
     save_curves(
         history,

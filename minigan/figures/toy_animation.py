@@ -1,4 +1,5 @@
-"""Toy animation: the training of the GANs in toys.py as a GIF, for example for a lecture.
+"""Toy animation: the training of the GANs in toys.py and dirac.py as a GIF, for example for a
+lecture.
 
 The idea
     The figure is made once, and each frame only updates the parts that have changed. LinePlot and
@@ -13,8 +14,11 @@ The idea
                     where it is 1/2; circles of three standard deviations around each Gaussian of
                     the data; and 500 samples of G.
 
+    Dirac-GAN       three phase portraits: psi to the right, theta upwards, and one curve for each
+                    choice of penalties. The table has the eigenvalues of dirac.py.
+
 Shapes
-    Frames are 600 x 450 pixels.
+    Frames are 600 x 450 pixels, and 900 x 370 for the Dirac-GAN.
 """
 
 from typing import Any, BinaryIO
@@ -23,9 +27,11 @@ import numpy as np
 from PIL import Image
 
 from minigan.console import say
+from minigan.figures import dirac
 from minigan.figures.plots import new_figure
 from minigan.figures.toys import (
     BIN_CENTRES,
+    TOY_FRAMES,
     TOYS,
     Toy,
     data_density,
@@ -59,6 +65,38 @@ def animate_toy(name: str, *, steps: int | None = None, seed: int = 0, file: Bin
                 figure.set_layout_engine("none")  # the layout is final, and computing it is slow
             if i % PRINT_EVERY == 0:
                 say(row)
+    save_toy_gif(frames, file)
+
+
+def animate_dirac(*, steps: int | None = None, file: BinaryIO) -> None:
+    """Write the GIF of the Dirac-GAN's trajectories to an open file, and print its eigenvalues."""
+    steps, frames, drawn = steps or dirac.STEPS, [], []
+    say("penalty     steps         eigenvalues of a step       modulus   distance at the end")
+    with new_figure(9, 3.7) as figure:
+        for axes, kind in zip(figure.subplots(1, 3), dirac.DYNAMICS):
+            largest = 0.0
+            for i, (name, k) in enumerate(dirac.PENALTY_COUNTS.items()):
+                c = k * dirac.GAMMA
+                points, mu = dirac.trajectory(kind, c, steps), dirac.multipliers(kind, c)
+                left = np.linalg.norm(points[-1]) / np.linalg.norm(points[0])
+                say(
+                    f"{name:12}{kind:14}{mu[0]:.3f}  {mu[1]:.3f}"
+                    f"{abs(mu).max():10.3f}{left:12.2g} times that at the start"
+                )
+                (curve,) = axes.plot([], [], ".-", color=f"C{i}", markersize=3, linewidth=0.8)
+                curve.set_label(f"{name}, |mu| = {abs(mu).max():.3f}")
+                drawn.append((curve, points))
+                largest = max(largest, abs(points).max())
+            axes.plot(0, 0, "k+")
+            limits = -1.1 * largest, 1.1 * largest
+            axes.set(title=kind, xlabel="psi", xlim=limits, ylim=limits, aspect="equal")
+            axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
+        figure.axes[0].set_ylabel("theta")
+        for i in range(TOY_FRAMES + 1):
+            for curve, points in drawn:
+                curve.set_data(*points[: 1 + steps * i // TOY_FRAMES].T)
+            figure.canvas.draw()
+            frames.append(np.array(figure.canvas.buffer_rgba())[..., :3])
     save_toy_gif(frames, file)
 
 

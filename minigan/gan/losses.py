@@ -1,5 +1,4 @@
-"""Adversarial losses: what the discriminator and the generator minimise, in five published
-versions.
+"""Adversarial losses: what the discriminator and the generator minimise, in six published versions.
 
 The idea
     Two networks are trained against each other. The generator G turns random numbers z into an
@@ -53,13 +52,49 @@ Backward
     loss, -sigmoid(a), is almost 0: it "saturates". In the same situation, the derivatives of all
     other losses are at their largest, or they are constant.
 
+A loss on pairs
+    The losses above look at one image at a time. A relativistic loss (Jolicoeur-Martineau 2018;
+    Huang et al. 2024, "The GAN is dead; long live the GAN") looks at pairs of a real image x and a
+    fake G(z), at the same position in the batch, and only at the difference of their logits,
+
+        d = D(x) - D(G(z))
+
+    D is asked which of the two is real, so d is the logit of a binary cross-entropy: its target is
+    1 for D, which should rank the real image first, and 0 for G.
+
+                        discriminator      generator
+    relativistic        softplus(-d)       softplus(d)
+    derivative, dd      sigmoid(d) - 1     sigmoid(d)
+
+    d grows with D(x) and falls with D(G(z)), so the derivative with respect to D(x) is dd, and with
+    respect to D(G(z)) it is -dd. They add up to 0 in every pair. The last bias of D adds the same
+    number to all logits, so its gradient is their sum: 0, up to rounding. It learns nothing, and it
+    has no effect either, because d does not contain it. In G's step x is a constant. G receives
+    -sigmoid(d), which is close to -1 while D ranks the pairs correctly: the loss does not saturate.
+
+    For the optimal D, suppose that two images x and y occur as (real, fake) with density p(x) q(y)
+    and as (fake, real) with density p(y) q(x). This is the situation of the first row, with these
+    two in place of p and q. Hence d = log(p(x) q(y) / (p(y) q(x))), which D attains with
+
+        D(x) = log(p(x) / q(x)) + any constant
+
+    This is the non-saturating optimum except for the constant. The zero point is gone: a single
+    logit has no meaning, and there is no fixed boundary across which G could move all fakes at
+    once. A fake is good if it ranks as high as a real image. If p = q, then d = 0, and both losses
+    are log 2. What tells how training goes is therefore the mean of d, and the share of pairs with
+    d above 0, which D ranks correctly. At the equilibrium they are 0 and 1/2.
+
+    Here t has to be 1: for p = q, d is 0 whatever the target is. In a conditional GAN both images
+    of a pair have the same label, so that D cannot rank them by their classes.
+
 Shapes
     a (N, 1); t has the shape of a or is a single number; losses and derivatives have the shape of
     a. For real images t may be less than 1 in the first three rows. The last two rows require t to
-    be 1 or 0.
+    be 1 or 0. For a loss on pairs, d (N, 1) is in the place of a.
 
 >>> import numpy as np
 >>> a = np.array([[-2.0], [1.0], [3.0]])       # three fakes; D considers the last two real
+...                                            # as d of three pairs: D ranks the last two correctly
 >>> for name, loss in GAN_LOSSES.items():
 ...     L, da = loss.generator_loss(a)
 ...     print(f"{name:15}", L.ravel().round(2), da.ravel().round(2))
@@ -68,7 +103,9 @@ minimax         [-0.13 -1.31 -3.05] [-0.12 -0.73 -0.95]
 least-squares   [4.5 0.  2. ] [-3.  0.  2.]
 hinge           [ 2. -1. -3.] [-1. -1. -1.]
 wasserstein     [ 2. -1. -3.] [-1. -1. -1.]
+relativistic    [0.13 1.31 3.05] [0.12 0.73 0.95]
 >>> for name, loss in GAN_LOSSES.items():   # a real image and a fake, if D cannot distinguish them
+...     if loss.paired: continue
 ...     a = np.array([[loss.equilibrium_logit(1.0) if loss.equilibrium_logit else 0.0]])
 ...     real, fake = (loss.discriminator_loss(a, t)[0].item() for t in (1.0, 0.0))
 ...     print(f"{name:15}", round(real + fake, 3))
@@ -104,11 +141,20 @@ class AdversarialLoss(NamedTuple):
     equilibrium_logit: Callable | None = None
     # whether the score of a logit depends on the other logits in its batch
     score_over_batch: bool = False
+    # whether it is a loss on pairs: both losses are then functions of d = D(x) - D(G(z))
+    paired: bool = False
 
     @property
     def score_is_probability(self) -> bool:
         """Whether the score is the probability that the image is real."""
         return self.score is sigmoid
+
+    @property
+    def score_names(self) -> tuple[str, str]:
+        """What D's step returns beside the loss: D's mean scores of real images and of fakes, or
+        for a loss on pairs the mean of d and the share of pairs with d above 0.
+        """
+        return ("difference", "ordered") if self.paired else ("score_real", "score_fake")
 
 
 def bce_equilibrium_logit(t: float) -> float:
@@ -166,6 +212,13 @@ GAN_LOSSES = {
         lambda a: wasserstein_loss(a, 1.0),
         lambda a: sigmoid(a - a.mean()),
         score_over_batch=True,
+    ),
+    "relativistic": AdversarialLoss(
+        elementwise_bce,
+        lambda d: elementwise_bce(d, 0.0),
+        lambda a: sigmoid(a - a.mean()),
+        score_over_batch=True,
+        paired=True,
     ),
 }
 NON_SATURATING = GAN_LOSSES["non-saturating"]

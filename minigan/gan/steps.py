@@ -73,6 +73,18 @@ With labels  (Mirza & Osindero 2014)
     together. For this purpose they need not mean anything: groups of similar images, found without
     labels (datasets/clusters.py), help nearly as much. The recipe `default` uses such clusters.
 
+With a loss on pairs
+    A relativistic loss (see losses.py) depends on d = D(x) - D(G(z)) of a real image and a fake at
+    the same position in the batch. D's step is the same, except that the derivative for the fake is
+    the negative of that for the real image. Both logits are needed before either backward. G's step
+    needs real images as well: they pass forward through D, and only the fakes have a backward. As
+    Huang et al. 2024 do, we take a fresh batch of real images and new noise for it, so that G does
+    not meet the very images on which D has just been trained. With labels, each fake has the label
+    of the real image that it is paired with.
+
+    In place of the two scores, D's step returns the mean of d, and the share of pairs that D ranks
+    correctly, d > 0.
+
 Shapes
     real and fake (N, ...), within [-1, 1], in the shape that D takes; z (N, Z), with mean 0 and
     variance 1; labels None or (N, C); logits (N, 1). Losses and scores, the means of D(x) and
@@ -111,6 +123,14 @@ def with_labels(x: Array, labels: Array | None) -> Any:
     return x if labels is None else (x, labels)
 
 
+def real_and_fake(real: Array, fake: Array, labels: Array | None) -> Any:
+    """The input of D for N real images and then N fakes, (N, ...) each, with the same labels."""
+    concatenate = get_array_module(real).concatenate
+    return with_labels(
+        concatenate([real, fake]), None if labels is None else concatenate([labels, labels])
+    )
+
+
 def generate_fakes(G: Sequential, z: Array, *, labels: Array | None = None, rng: Any) -> tuple:
     """(N fakes, cache of G), from noise z (N, Z)."""
     return G.forward(with_labels(z, labels), train=True, rng=rng)
@@ -132,27 +152,32 @@ def discriminator_step(
 ) -> tuple[Array, Array, Array]:
     """Train D on N real images (N, ...) and N fakes.
 
-    Returns (loss, mean D(x), mean D(G(z))), each of shape (). `fakes` is the result of
-    generate_fakes for z, if it has been computed before. A penalty is a further loss of D
-    (see gradient_penalty.py): `penalty(D, real, fake, labels=labels, rng=rng)` fills D.dtheta with
-    its gradient. The returned loss does not include it.
+    Returns (loss, mean D(x), mean D(G(z))), or for a loss on pairs (loss, mean d, share of d > 0),
+    each of shape (). `fakes` is the result of generate_fakes for z, if it has been computed before.
+    A penalty is a further loss of D (see gradient_penalty.py):
+    `penalty(D, real, fake, both=(logits, cache), labels=labels, rng=rng)` fills D.dtheta with its
+    gradient, where `both` is the result of D's forward for the real images and the fakes. The
+    returned loss does not include it.
     """
     xp, n = get_array_module(real), len(real)
     # the cache is discarded, so no gradient can flow back into G
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
-    targets = xp.zeros((2 * n, 1), dtype=real.dtype)
-    targets[:n] = real_label
-
-    both = with_labels(
-        xp.concatenate([real, fake]), None if labels is None else xp.concatenate([labels, labels])
-    )
-    logits, cache = D.forward(both, train=True, rng=rng)
-    losses, dlogits = loss.discriminator_loss(logits, targets)
+    logits, cache = D.forward(real_and_fake(real, fake, labels), train=True, rng=rng)
+    if loss.paired:
+        d = logits[:n] - logits[n:]
+        losses, dd = loss.discriminator_loss(d, real_label)
+        dlogits = xp.concatenate([dd, -dd])
+    else:
+        targets = xp.zeros((2 * n, 1), dtype=real.dtype)
+        targets[:n] = real_label
+        losses, dlogits = loss.discriminator_loss(logits, targets)
     D.backward(dlogits / n, cache, need_dx=False)
     if penalty:
-        add_penalty_gradient(penalty, D, real, fake, labels=labels, rng=rng)
+        add_penalty_gradient(penalty, D, real, fake, both=(logits, cache), labels=labels, rng=rng)
     optimizer.step(D.dtheta)
 
+    if loss.paired:
+        return losses.mean(), d.mean(), share_above_0(d)
     scores = loss.score(logits)
     return 2 * losses.mean(), scores[:n].mean(), scores[n:].mean()
 
@@ -166,16 +191,24 @@ def generator_step(
     labels: Array | None = None,
     loss: AdversarialLoss = NON_SATURATING,
     fakes: tuple | None = None,
+    real: Array | None = None,
     rng: Any,
 ) -> Array:
     """Train G to generate images that D considers real, from noise z (N, Z).
 
     Returns the loss, of shape (). `fakes` is the result of generate_fakes for z, if it has been
-    computed before with the same G.
+    computed before with the same G. Only a loss on pairs needs real images, (N, ...).
     """
     fake, cache_G = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     logits, cache_D = D.forward(with_labels(fake, labels), train=True, rng=rng)
-    losses, dlogits = loss.generator_loss(logits)
+    if loss.paired:
+        if real is None:
+            raise ValueError("with a loss on pairs, generator_step needs real images: real=...")
+        logits_real, _ = D.forward(with_labels(real, labels), train=True, rng=rng)
+        losses, dd = loss.generator_loss(logits_real - logits)
+        dlogits = -dd
+    else:
+        losses, dlogits = loss.generator_loss(logits)
     dfake = D.backward(dlogits / len(z), cache_D, need_dparams=False)
     G.backward(dfake, cache_G, need_dx=False)
     optimizer.step(G.dtheta)
@@ -201,18 +234,24 @@ def discriminator_step_two_passes(
     This is the form in the paper.
     """
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
-    logits_real, cache = D.forward(with_labels(real, labels), train=True, rng=rng)
-    losses_real, dlogits = loss.discriminator_loss(logits_real, real_label)
-    D.backward(dlogits / len(real), cache, need_dx=False)
+    logits_real, cache_real = D.forward(with_labels(real, labels), train=True, rng=rng)
+    logits_fake, cache_fake = D.forward(with_labels(fake, labels), train=True, rng=rng)
+    if loss.paired:
+        d = logits_real - logits_fake
+        losses, dreal = loss.discriminator_loss(d, real_label)
+        dfake = -dreal
+    else:
+        losses_real, dreal = loss.discriminator_loss(logits_real, real_label)
+        losses_fake, dfake = loss.discriminator_loss(logits_fake, 0.0)
+    D.backward(dreal / len(real), cache_real, need_dx=False)
     dtheta_real = D.dtheta.copy()  # the next backward replaces it
-    del cache  # so that the next pass can reuse its memory
-    logits_fake, cache = D.forward(with_labels(fake, labels), train=True, rng=rng)
-    losses_fake, dlogits = loss.discriminator_loss(logits_fake, 0.0)
-    D.backward(dlogits / len(fake), cache, need_dx=False)
+    D.backward(dfake / len(fake), cache_fake, need_dx=False)
     D.dtheta += dtheta_real  # the gradient of a sum is the sum of the gradients
     if penalty:
         add_penalty_gradient(penalty, D, real, fake, labels=labels, rng=rng)
     optimizer.step(D.dtheta)
+    if loss.paired:
+        return losses.mean(), d.mean(), share_above_0(d)
     scores = loss.score(get_array_module(real).concatenate([logits_real, logits_fake]))
     return (
         losses_real.mean() + losses_fake.mean(),
@@ -221,10 +260,22 @@ def discriminator_step_two_passes(
     )
 
 
+def share_above_0(d: Array) -> Array:
+    """The share of the differences d (N, 1) that are above 0, of shape () and d's dtype."""
+    return (d > 0).astype(d.dtype).mean()
+
+
 def add_penalty_gradient(
-    penalty: Callable, D: Sequential, real: Array, fake: Array, *, labels: Array | None, rng: Any
+    penalty: Callable,
+    D: Sequential,
+    real: Array,
+    fake: Array,
+    *,
+    both: tuple | None = None,
+    labels: Array | None,
+    rng: Any,
 ) -> None:
     """Add the gradient of a penalty to D.dtheta; real and fake (N, ...)."""
     dtheta = D.dtheta.copy()  # the penalty's backward replaces it
-    penalty(D, real, fake, labels=labels, rng=rng)
+    penalty(D, real, fake, both=both, labels=labels, rng=rng)
     D.dtheta += dtheta

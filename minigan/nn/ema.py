@@ -12,7 +12,8 @@ The idea
     thirds of the average come from the last fifth of all steps so far. The poor first weights are
     soon forgotten, and the average becomes smoother as training continues. A final value of 0.9999
     is reached after 50,000 steps. (TensorFlow's ExponentialMovingAverage has 10 in place of 6, so
-    two thirds come from the last ninth. docs/recipe.md compares the two.)
+    two thirds come from the last ninth. docs/recipe.md compares the two.) With `warm_up` False the
+    decay is used as it is, for a schedule of its own such as training/schedule.py has.
 
 Shapes
     average and theta (P,).
@@ -31,14 +32,15 @@ from minigan.nn.optim import check_like, chunks
 class ExponentialMovingAverage:
     """A running average of theta, stored in `average`, an array of the same shape and dtype."""
 
-    def __init__(self, average: Array, decay: float = 0.9999):
-        self.average, self.decay, self.n = average, decay, 0
+    def __init__(self, average: Array, decay: float = 0.9999, *, warm_up: bool = True):
+        self.average, self.decay, self.warm_up, self.n = average, decay, warm_up, 0
         self.chunks = chunks(average)
 
     def step(self, theta: Array) -> None:
         """Move the average towards theta (P,)."""
         check_like(self.average, theta)
-        decay = min(self.decay, (1 + self.n) / (6 + self.n))
+        largest = (1 + self.n) / (6 + self.n) if self.warm_up else 1.0
+        decay = min(self.decay, largest)
         for chunk in self.chunks:
             lerp(self.average[chunk], theta[chunk], 1 - decay)
         self.n += 1

@@ -57,6 +57,13 @@ The same in fewer operations
     With beta1 = 0 the gradient is not averaged: s is g, and Adam is RMSProp (Hinton 2012, "Neural
     Networks for Machine Learning", lecture 6e) with bias correction.
 
+If beta2 changes
+    Some recipes change beta2 during training (see training/schedule.py). If every g were equal, the
+    difference between g² and v would be multiplied by the beta2 of each step, so the exact factor
+    is v = (1 - the product of all beta2 so far) g². The product takes the place of beta2^t. As
+    v = (1 - beta2) q, an earlier q belongs to the earlier beta2: it is multiplied by
+    (1 - beta2 before) / (1 - beta2), which leaves v unchanged.
+
 AdamW  (Loshchilov & Hutter 2019, algorithm 2; as in PyTorch, multiplied by lr)
     With weight decay, each step also shrinks every parameter by the fraction lr * weight_decay:
 
@@ -127,6 +134,8 @@ class Adam:
         self.beta2 = beta2
         self.eps = eps
         self.weight_decay = weight_decay
+        # if beta2 changes: (its value at the previous step, the product of all its values so far)
+        self.beta2_history: tuple[float, float] | None = None
         self.s, self.q, self.t = 0 * theta, 0 * theta, 0
         self.chunks = chunks(theta)
 
@@ -137,11 +146,13 @@ class Adam:
         """
         check_like(self.theta, dtheta)
         self.t += 1
-        r = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.t))
+        before, product = self.beta2_history or (self.beta2, self.beta2**self.t)
+        beta2 = self.beta2 * ((1 - before) / (1 - self.beta2))
+        r = math.sqrt((1 - self.beta2) / (1 - product))
         rate = self.lr * (1 - self.beta1) / (1 - self.beta1**self.t) / r
         for chunk in self.chunks:
             theta, g, s, q = self.theta[chunk], dtheta[chunk], self.s[chunk], self.q[chunk]
-            constants = self.beta2, rate, self.eps / r, 1 - self.lr * self.weight_decay
+            constants = beta2, rate, self.eps / r, 1 - self.lr * self.weight_decay
             if self.beta1:
                 adam(theta, g, s, q, self.beta1, *constants)
             else:
@@ -151,11 +162,12 @@ class Adam:
         """The same update as `step`, in the notation of the paper; dtheta (P,)."""
         self.t += 1
         xp, g, beta1, beta2 = get_array_module(dtheta), dtheta, self.beta1, self.beta2
-        m, v = (1 - beta1) * self.s, (1 - beta2) * self.q
+        before, product = self.beta2_history or (beta2, beta2**self.t)
+        m, v = (1 - beta1) * self.s, (1 - before) * self.q
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
         m_hat = m / (1 - beta1**self.t)
-        v_hat = v / (1 - beta2**self.t)
+        v_hat = v / (1 - product)
         self.theta -= self.lr * self.weight_decay * self.theta
         self.theta -= self.lr * m_hat / (xp.sqrt(v_hat) + self.eps)
         self.s[...], self.q[...] = m / (1 - beta1), v / (1 - beta2)

@@ -4,7 +4,7 @@ The idea
     Unless a recipe sets another number of steps, an epoch shows every image once, in a new order,
     in batches of N. The few images left over at the end are skipped. Each batch is one training
     step: train the discriminator on the batch and on N fakes, then train the generator, then update
-    the moving average of its weights (see state.py). After every epoch, samples are evaluated and
+    the moving average of its weights (see state.py). After an epoch, samples are evaluated and
     saved (see run.py).
 
     demo.py contains the same loop, with the same calls, for readers. This one is for

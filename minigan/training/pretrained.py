@@ -75,10 +75,10 @@ def training_command(settings: dict) -> str:
 
 
 def count_epochs(folder: Path) -> int:
-    """The number of epochs that a run has trained for, which is that of rows in history.csv."""
+    """The number of epochs that a run has trained for: the last one in history.csv, or 0."""
     try:
         with open(Path(folder) / "history.csv", newline="") as file:
-            return len(list(csv.DictReader(file)))
+            return max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
     except OSError as error:
         raise RunError(f"cannot read {error.filename}: {error.strerror}") from None
 

@@ -5,6 +5,12 @@ The idea
     `epochs` and `steps` yield the epochs and steps that remain, `record` collects losses, and
     `end_epoch` evaluates the samples and saves the results.
 
+    Such a report takes about half a second. With 60,000 images that is little beside an epoch, but
+    with 50 images it is as long as many epochs. After the first 20 reports, all further ones may
+    therefore take a tenth of the time. Epochs for which no time is left have no report, except the
+    last one. Each report describes all steps since the previous one. Whether an epoch has a report
+    has no effect on the training.
+
     Losses and scores stay on the device and are copied to the host once in FETCH_EVERY steps.
     Copying them at every step would make the host wait for the device.
 
@@ -41,10 +47,11 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.figures import plots
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
 from minigan.training.checkpoint import save_checkpoint
-from minigan.training.diagnosis import diagnose
+from minigan.training.diagnosis import diagnose, is_falling
 from minigan.training.lock import lock_folder
 from minigan.training.run_data import check_same_data
 from minigan.training.run_folder import (
@@ -60,10 +67,14 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GAN, find_clusters
+from minigan.training.state import GAN, GRID_SIZE, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
-STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")  # the arguments of `record`
+FREE_REPORTS = 20  # reports that may take any time
+REPORT_SHARE = 0.1  # share of the run's time that later reports may take
+MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made in memory
+# the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
+STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_LATENT_DIM = 4096
 
 
@@ -173,11 +184,13 @@ class Run:
     ):
         self.options, self.recipe, self.gan = options, options.recipe, gan
         self.evaluator = make_evaluator(data.dataset, data.digits)
-        self.history: list[dict] = []  # one row per epoch
-        self.losses: list[list] = []  # one row per step of the current epoch, on the host
+        self.history: list[dict] = []  # one row per report
+        self.losses: list[list] = []  # one row per step since the last report, on the host
         self.pending: list[Array] = []  # losses that are still on the device
-        # time spent on the run and on its current epoch before this process
+        # time spent on the run before this process, and on the steps since the last report before
+        # the current epoch
         self.seconds_before = self.epoch_seconds = 0.0
+        self.report_seconds = 0.0  # time that this process has spent on reports after the first 20
         self.restore()
         self.folder = options.folder or Path()  # of a new run, made in __enter__
         self.settings = options.settings or make_settings(
@@ -256,14 +269,23 @@ class Run:
                 self.save()
                 self.save_figures()
         if kind is None:
-            self.status = (
-                0 if len(self.history) == self.recipe.epochs else 128 + self.interruption.signal
-            )
+            complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
+            self.status = 0 if complete else 128 + self.interruption.signal
             self.say_goodbye()
 
+    @property
+    def reported(self) -> int:
+        """The last epoch that has a report; 0 if there is none."""
+        return self.history[-1]["epoch"] if self.history else 0
+
     def epochs(self) -> Iterator[int]:
-        """Yield the numbers of the remaining epochs; stops after an interruption."""
-        for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
+        """Yield the numbers of the remaining epochs; stops after an interruption.
+
+        A run that was interrupted between an epoch and its report begins with that epoch, of which
+        no steps remain.
+        """
+        last = max(self.reported, (self.gan.t - 1) // self.gan.steps_per_epoch)
+        for epoch in range(last + 1, self.recipe.epochs + 1):
             if self.interruption:
                 return
             yield epoch
@@ -286,7 +308,7 @@ class Run:
             disable=not show,
         ):
             yield i
-            if len(self.pending) == len(STEP_COLUMNS) * FETCH_EVERY or i == steps - 1:
+            if len(self.pending) == len(STEP_COLUMNS) * FETCH_EVERY:
                 self.fetch_losses()
             if self.interruption:
                 return
@@ -308,11 +330,19 @@ class Run:
         self.pending += losses
 
     def end_epoch(self, epoch: int) -> None:
-        """Evaluate and save the samples of a complete epoch, and print a line about it."""
+        """Report a complete epoch: evaluate and save its samples, and print a line about it.
+
+        Without a report, the time of the epoch is added to that of the next one.
+        """
         gan, recipe = self.gan, self.recipe
         if gan.t < epoch * gan.steps_per_epoch:
             return
         seconds = time.perf_counter() - self.epoch_started
+        if not self.report_is_due(epoch):
+            self.epoch_seconds = seconds
+            return
+        report_started = time.perf_counter()
+        self.fetch_losses()
         self.check_weights()
         try:
             metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
@@ -322,10 +352,10 @@ class Run:
         self.history.append(
             {
                 "epoch": epoch,
-                **dict(zip(STEP_COLUMNS, np.mean(self.losses, axis=0).tolist())),
+                **dict(zip(step_columns(recipe.loss), np.mean(self.losses, axis=0).tolist())),
                 **metrics,
                 "seconds": seconds,
-                "images_per_second": gan.steps_per_epoch * recipe.batch_size / seconds,
+                "images_per_second": len(self.losses) * recipe.batch_size / seconds,
                 "elapsed": self.elapsed(),
             }
         )
@@ -333,14 +363,22 @@ class Run:
         write_history(self.history, self.folder)
         self.save_samples(epoch)
         self.save()
-        say(
-            format_epoch(
-                self.history[-1],
-                recipe.epochs,
-                classes=self.settings.get("classes", ""),
-                loss=recipe.loss,
-            )
+        diagnosis = diagnose(
+            self.history[-1],
+            steps=gan.t,
+            fd_falling=is_falling([row["fd"] for row in self.history]),
+            classes=self.settings.get("classes", ""),
+            loss=recipe.loss,
         )
+        say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
+        if len(self.history) > FREE_REPORTS:
+            self.report_seconds += time.perf_counter() - report_started
+
+    def report_is_due(self, epoch: int) -> bool:
+        """Whether an epoch has a report: the last one always has."""
+        if epoch == self.recipe.epochs or len(self.history) < FREE_REPORTS:
+            return True
+        return self.report_seconds <= REPORT_SHARE * (time.perf_counter() - self.started)
 
     def elapsed(self) -> float:
         """Seconds of the run so far, including the time before an interruption."""
@@ -393,7 +431,7 @@ class Run:
         self.fetch_losses()
         self.check_weights()
         arrays, counts = self.gan.save()
-        complete = self.gan.t == len(self.history) * self.gan.steps_per_epoch
+        complete = self.gan.t == self.reported * self.gan.steps_per_epoch
         save_checkpoint(
             self.folder,
             self.gan.t,
@@ -412,8 +450,10 @@ class Run:
     def save_figures(self) -> None:
         """Save the animation of the sample grids, and the plots of the history."""
         history, folder, recipe = self.history, self.folder, self.recipe
-        every_nth = 1 + len(history) // 200  # an animation of 200 frames is long enough
-        shown = [*range(0, len(history), every_nth), len(history)]
+        epochs = [0, *(row["epoch"] for row in history)]
+        grid = 4 * GRID_SIZE * math.prod(self.shape[:2])  # pixels, enlarged twice
+        every_nth = 1 + len(history) // max(1, min(MAX_FRAMES, MAX_FRAME_PIXELS // grid))
+        shown = [*epochs[:-1:every_nth], epochs[-1]]
         plots.save_animation(
             [folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown],
             folder / "progress.gif",
@@ -422,7 +462,9 @@ class Run:
             plots.save_losses(
                 history, folder / "losses.png", real_label=recipe.real_label, loss=recipe.loss
             )
-            plots.save_scores(history, folder / "scores.png", real_label=recipe.real_label)
+            plots.save_scores(
+                history, folder / "scores.png", real_label=recipe.real_label, loss=recipe.loss
+            )
             plots.save_fd(history, folder / "fd.png")
 
     def announce(self) -> None:
@@ -439,11 +481,12 @@ class Run:
         if self.gan.xp is np and (advice := blas_advice()):
             say(f"hint: {advice}")
         if not (options.settings or options.epochs_given or recipe.steps_per_epoch) and n < 15_000:
+            an_epoch = self.gan.steps_per_epoch * recipe.batch_size  # images shown
             say(
                 f"hint: with so few images {recipe.epochs} epochs are only"
-                f" {n // recipe.batch_size * recipe.epochs:,} steps;"
-                f" --epochs {math.ceil(recipe.epochs * 60_000 / n)} trains as long as this recipe"
-                " does on MNIST",
+                f" {self.gan.steps_per_epoch * recipe.epochs:,} steps;"
+                f" --epochs {math.ceil(recipe.epochs * 60_000 / an_epoch)} trains as long as this"
+                " recipe does on MNIST",
             )
 
     def say_goodbye(self) -> None:
@@ -488,7 +531,7 @@ def check_figures() -> None:
 
 
 def write_history(history: list[dict], folder: Path) -> None:
-    """Write history.csv; it is rewritten after every epoch."""
+    """Write history.csv; it is rewritten at every report."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, history[0])
     writer.writeheader()
@@ -496,14 +539,23 @@ def write_history(history: list[dict], folder: Path) -> None:
     write_atomically(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))
 
 
-def format_epoch(row: dict, epochs: int, *, classes: str = "", loss: str = "non-saturating") -> str:
+def step_columns(loss: str) -> tuple[str, ...]:
+    """The names in history.csv of the numbers that a training step with this loss returns."""
+    return (*STEP_COLUMNS[:2], *GAN_LOSSES[loss].score_names)
+
+
+def format_epoch(row: dict, epochs: int, diagnosis: str, *, loss: str = "non-saturating") -> str:
     """The results of an epoch in one line."""
+    scores = (
+        f"D(x) - D(G(z)) {plots.format_number(row['difference'], 2)}  above 0 {row['ordered']:.0%}"
+        if GAN_LOSSES[loss].paired
+        else f"D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
+    )
     return (
         f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D"
         f" {plots.format_number(row['loss_D'], 2)}  G {plots.format_number(row['loss_G'], 2)}"
-        f"   D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
-        f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s  "
-        f" {diagnose(row, classes=classes, loss=loss)}"
+        f"   {scores}"
+        f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnosis}"
     )
 
 

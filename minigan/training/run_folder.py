@@ -2,11 +2,12 @@
 
 The idea
     A run folder documents the run and holds the trained networks. The history, the samples and the
-    model are written after each epoch:
+    model are written after each epoch or, if epochs take less than a few seconds, after some of
+    them (see run.py):
 
         settings.json      everything needed to repeat the run, including versions
-        history.csv        one row per epoch: losses, scores, metrics of 2,000 samples, seconds
-        samples/           epoch-0000.png, before training, then one per epoch, always from the
+        history.csv        one row per report: losses, scores, metrics of 2,000 samples, seconds
+        samples/           epoch-0000.png, before training, then one per report, always from the
                            same latents
         progress.gif       these as an animation; and losses.png, scores.png, fd.png
         model.npz          the weights: NumPy alone can load them, and nothing in the file is

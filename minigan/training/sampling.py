@@ -87,13 +87,16 @@ def generate(G: Sequential, latents: Any, pixel_min: float = -1.0) -> np.ndarray
     the same, bit for bit, however many images are generated.
     """
     z, labels = latents if isinstance(latents, tuple) else (latents, None)
-    images = []
+    images = np.empty(0)
     for start in range(0, len(z), GENERATED_AT_ONCE):
         rows = slice(start, start + GENERATED_AT_ONCE)
         part = fill_up(z[rows]) if labels is None else (fill_up(z[rows]), fill_up(labels[rows]))
         x = G.forward(part)[0][: len(z[rows])]
-        images.append(asnumpy(unscale(x, pixel_min)))
-    return np.concatenate(images)
+        x = asnumpy(unscale(x, pixel_min))
+        if start == 0:
+            images = np.empty((len(z), *x.shape[1:]), x.dtype)
+        images[rows] = x
+    return images
 
 
 def fill_up(rows: Array) -> Array:

@@ -10,7 +10,7 @@ The idea
     new noise or on the same fakes, and updates the moving average.
 
 Where the random numbers come from
-    One seed initialises six independent random streams, one for each of
+    One seed initialises eight independent random streams, one for each of
 
         the initial weights
         the order of the images
@@ -18,6 +18,11 @@ Where the random numbers come from
         dropout masks, and the points where wgan-gp measures the gradient
         the noise of the sample grids
         the noise of the samples that are evaluated
+        the clusters of images
+        the order of the real images in G's steps, which only a loss on pairs needs
+
+    Streams are independent, so a run that does not use one of them has the same numbers in the
+    others.
 
     The grids are therefore generated from the same noise in every run with the same seed,
     latent_dim and noise distribution. On the same machine, with the same number of threads, the
@@ -61,11 +66,16 @@ from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.sequential import Sequential
 from minigan.rng import get_rng_state, make_rng, set_rng_state
 from minigan.training.sampling import generate, sampling_rngs
-from minigan.training.schedule import make_optimizers, set_learning_rates
+from minigan.training.schedule import (
+    ema_decay,
+    make_optimizers,
+    penalty_weight,
+    set_learning_rates,
+)
 
 GRID_SIZE = 100  # images in a sample grid
 EVALUATED_SAMPLES = 2000  # images evaluated after every epoch
-STREAMS = ("weights", "order", "noise", "dropout", "grid", "evaluation", "clusters")
+STREAMS = ("weights", "order", "noise", "dropout", "grid", "evaluation", "clusters", "order_G")
 OLD_ARRAYS = {"drawer": "G_ema"}  # names in checkpoints from before 0.2.0
 
 
@@ -148,15 +158,20 @@ class GAN:
             recipe, tuple(shape), n_classes=n_classes, seed=seed, xp=xp
         )
         self.optimizer_G, self.optimizer_D = optimizers or make_optimizers(recipe, self.G, self.D)
-        self.G_ema = copy.deepcopy(self.G) if recipe.ema_decay else self.G
+        averaged = recipe.ema_decay or recipe.ema_half_life
+        self.G_ema = copy.deepcopy(self.G) if averaged else self.G
         self.averages = [
-            ExponentialMovingAverage(vector, recipe.ema_decay)
+            ExponentialMovingAverage(vector, recipe.ema_decay, warm_up=not recipe.ema_half_life)
             for vector in (self.G_ema.theta, self.G_ema.buffers)
         ]
         self.shared: Any = None  # noise and fakes of D's step, until G's step
         self.order = np.random.default_rng(seed_of(seed, "order"))
         self.indices: Any = None  # positions of this epoch's images, in the order of training
         self.shown = 0  # number of batches of them that have been shown
+        # the same three for the real images of G's steps, with a loss on pairs
+        self.order_G = np.random.default_rng(seed_of(seed, "order_G"))
+        self.indices_G: Any = None
+        self.shown_G = 0
         self.noise, self.dropout = (
             make_rng(xp, seed_of(seed, stream)) for stream in ("noise", "dropout")
         )
@@ -174,8 +189,9 @@ class GAN:
             if fused and not recipe.penalty and not recipe.shared_fakes
             else None
         )
-        # wgan-gp uses random numbers, and some scores depend on the whole batch
-        whole = recipe.penalty == "wgan-gp" or self.loss.score_over_batch
+        # wgan-gp uses random numbers, and some scores depend on the whole batch; a pair does not
+        score_of_whole = self.loss.score_over_batch and not self.loss.paired
+        whole = recipe.penalty == "wgan-gp" or score_of_whole
         self.parallel = data_parallel(self.G, self.D, cores) if xp is np and not whole else None
 
     def fixed_latents(self, labels: np.ndarray | None) -> tuple[Any, Any]:
@@ -197,8 +213,8 @@ class GAN:
         return pairs[0], pairs[1]
 
     def train_step(self) -> tuple[Array, Array, Array, Array]:
-        """One training step: (loss of D, loss of G, mean D(x), mean D(G(z))), each of shape (), on
-        the device.
+        """One training step: (loss of D, loss of G, and both scores of D's step, mean D(x) and mean
+        D(G(z)) unless the loss is on pairs), each of shape (), on the device.
         """
         self.set_learning_rates()
         batch = self.next_batch()
@@ -226,21 +242,40 @@ class GAN:
 
     def choose_images(self) -> Batch:
         """The next N images, without warm-up steps."""
-        N, n = self.recipe.batch_size, len(self.images)
+        N = self.recipe.batch_size
         if self.indices is None or self.shown == self.steps_per_epoch:  # a new epoch, a new order
-            self.shown, count = 0, self.steps_per_epoch * N
-            chosen = (
-                self.order.integers(0, n, count)
-                if self.recipe.with_replacement
-                else np.resize(self.order.permutation(n), count)
-            )
-            self.indices = self.xp.asarray(chosen)
-        indices = self.indices[self.shown * N : (self.shown + 1) * N]
+            self.shown, self.indices = 0, self.order_of_epoch(self.order, N)
         self.shown += 1
+        return self.make_batch(self.indices[(self.shown - 1) * N : self.shown * N])
+
+    def choose_images_for_G(self) -> Batch:
+        """The real images of G's next step, with a loss on pairs: as many as its fakes, in an order
+        of their own.
+        """
+        n_G = self.recipe.batch_size_G or self.recipe.batch_size
+        if self.indices_G is None or self.shown_G == self.steps_per_epoch:
+            self.shown_G, self.indices_G = 0, self.order_of_epoch(self.order_G, n_G)
+        self.shown_G += 1
+        return self.make_batch(self.indices_G[(self.shown_G - 1) * n_G : self.shown_G * n_G])
+
+    def order_of_epoch(self, rng: np.random.Generator, N: int) -> Array:
+        """The positions of an epoch's images, in a new order, for batches of N."""
+        n, count = len(self.images), self.steps_per_epoch * N
+        chosen = (
+            rng.integers(0, n, count)
+            if self.recipe.with_replacement
+            else np.resize(rng.permutation(n), count)
+        )
+        return self.xp.asarray(chosen)
+
+    def make_batch(self, indices: Array) -> Batch:
+        """The Batch of the images at these positions (N,)."""
         return Batch(indices, None if self.labels is None else self.one_hot[self.labels[indices]])
 
     def discriminator_step(self, batch: Batch) -> tuple[Array, Array, Array]:
-        """Train D on a batch and on N fakes; returns (loss, mean D(x), mean D(G(z)))."""
+        """Train D on a batch and on N fakes; returns (loss, mean D(x), mean D(G(z))), or what
+        gan/steps.py returns for a loss on pairs.
+        """
         if not self.fused:
             return self.plain_discriminator_step(batch)
         n, n_G = self.recipe.batch_size, self.recipe.batch_size_G or self.recipe.batch_size
@@ -263,7 +298,8 @@ class GAN:
         if recipe.shared_fakes:
             self.shared = z, self.generate_fakes(z, batch)
         if recipe.penalty and penalised and self.t % recipe.penalty_every == 0:
-            penalty = make_penalty(recipe.penalty, recipe.penalty_weight * recipe.penalty_every)
+            weight = penalty_weight(recipe, self.t, self.steps_per_epoch)
+            penalty = make_penalty(recipe.penalty, weight * recipe.penalty_every)
         mixing = any(layer.mixes_examples for layer in self.D.layers)
         step = discriminator_step_two_passes if mixing else discriminator_step
         options: dict[str, Any] = dict(
@@ -289,18 +325,27 @@ class GAN:
     def generator_step(self, batch: Batch) -> Array:
         """Train G on new noise, or on the fakes that D's step has left to it (`shared_fakes`), with
         the labels of the batch if there are any; returns the loss.
+
+        With a loss on pairs it learns on new noise, beside new real images and with their labels.
         """
         if self.fused:
             return self.fused.generator_step(self.optimizer_G)
-        recipe, shared = self.recipe, self.shared
+        recipe, shared, real = self.recipe, self.shared, None
         self.shared = None  # so that the next step can reuse its memory
         if shared:
             z, fakes = shared
         else:
             n = recipe.batch_size_G or recipe.batch_size
             z, fakes = sample_latents(recipe, self.noise, n), None
+        if self.loss.paired:
+            batch = self.choose_images_for_G()
+            real = self.real_images(batch)
         options = dict(
-            labels=self.repeat_labels(batch, len(z)), loss=self.loss, fakes=fakes, rng=self.dropout
+            labels=self.repeat_labels(batch, len(z)),
+            loss=self.loss,
+            fakes=fakes,
+            real=real,
+            rng=self.dropout,
         )
         if self.parallel:
             return self.parallel.run(generator_step, self.G, self.optimizer_G, z, **options)
@@ -308,8 +353,9 @@ class GAN:
 
     def update_average(self) -> None:
         """Update the moving average of G's weights and buffers; this ends training step t."""
-        if self.recipe.ema_decay:
+        if self.G_ema is not self.G:
             for average, vector in zip(self.averages, (self.G.theta, self.G.buffers)):
+                average.decay = ema_decay(self.recipe, self.t, self.steps_per_epoch)
                 average.step(vector)
         self.t += 1
 
@@ -379,6 +425,10 @@ class GAN:
         arrays = {name: asnumpy(array) for name, array in self.arrays().items()}
         if self.indices is not None:
             arrays["indices"] = asnumpy(self.indices)
+        if self.loss.paired:
+            counts["shown_G"], counts["stream_G"] = self.shown_G, get_rng_state(self.order_G)
+            if self.indices_G is not None:
+                arrays["indices_G"] = asnumpy(self.indices_G)
         return arrays, counts
 
     def restore(self, arrays: dict[str, np.ndarray], counts: dict[str, Any]) -> None:
@@ -396,6 +446,10 @@ class GAN:
             array[...] = self.xp.asarray(arrays[name])
         self.t, self.shown = counts["t"], counts["shown"]
         self.indices = self.xp.asarray(arrays["indices"]) if "indices" in arrays else None
+        if self.loss.paired:
+            self.shown_G = counts["shown_G"]
+            self.indices_G = self.xp.asarray(arrays["indices_G"]) if "indices_G" in arrays else None
+            set_rng_state(self.order_G, counts["stream_G"])
         for average, n in zip(self.averages, counts["averaged"]):
             average.n = n
         for optimizer, t in zip((self.optimizer_G, self.optimizer_D), counts["optimized"]):

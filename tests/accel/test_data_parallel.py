@@ -34,6 +34,13 @@ PARALLEL = {  # name: a recipe whose batches can be split, by its name and chang
     "conditional": ("dcgan", {"conditional": True}),
     "hinge": ("default-conv", {"loss": "hinge", "penalty": ""}),
     "r1": ("default-conv", {"penalty": "r1", "penalty_every": 1}),
+    # pairs of a real image and a fake with the same label, which stay together
+    "pairs": ("default", {"loss": "relativistic", "shared_fakes": False}),
+    "pairs, r1+r2": (
+        "default",
+        {"loss": "relativistic", "shared_fakes": False, "penalty": "r1+r2", "penalty_every": 1},
+    ),
+    "pairs, batch norm": ("dcgan", {"loss": "relativistic"}),
     # fakes that both steps share, with labels, and through the batch norm of G or of both networks
     "conditional default": ("default", {"conditional": True, "clusters": 0}),
     "conv, shared": ("default-conv", {"shared_fakes": True}),

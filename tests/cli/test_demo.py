@@ -341,6 +341,10 @@ def test_a_recipe_is_chosen_and_a_flag_changes_one_value_of_it(folder, tmp_path)
         (["--penalty-weight", 3], "r1", 3, DEFAULT.penalty_every),
         (["--penalty", "wgan-gp"], "wgan-gp", 10, 1),  # as published
         (["--penalty", "wgan-gp", "--penalty-weight", 3], "wgan-gp", 3, 1),
+        # the same gamma, at every step as published
+        (["--penalty", "r1+r2"], "r1+r2", DEFAULT.penalty_weight, 1),
+        (["--penalty", "r2", "--penalty-weight", 3], "r2", 3, 1),
+        (["--recipe", "dense", "--penalty", "r1+r2"], "r1+r2", 10, 1),
         (["--penalty", "none"], "", 10, 1),
         (["--recipe", "dense"], "", 10, 1),
         (["--recipe", "dense", "--penalty", "r1"], "r1", 10, 1),
@@ -353,6 +357,15 @@ def test_another_penalty_has_its_own_weight(args, penalty, weight, every):
     recipe = train.training_options(parser.parse_args([*map(str, args)])).recipe
     found = recipe.penalty, recipe.penalty_weight, recipe.penalty_every
     assert found == (penalty, weight, every)
+
+
+def test_a_loss_on_pairs_has_fakes_of_its_own():
+    """With the recipe's shared_fakes, G's step would not have fakes with the right labels."""
+    parser = arguments.Parser()
+    train.add_arguments(parser)
+    recipe = train.training_options(parser.parse_args(["--loss", "relativistic"])).recipe
+    assert DEFAULT.shared_fakes and not recipe.shared_fakes
+    assert (recipe.loss, recipe.clusters) == ("relativistic", DEFAULT.clusters)
 
 
 def test_a_run_with_another_loss_penalty_and_spectral_norm_can_be_resumed(folder, tmp_path):
@@ -440,7 +453,7 @@ def test_every_value_that_recipes_prints_can_be_set(name, tmp_path):
 def test_choices_are_listed_with_their_setting(tmp_path):
     lines = demo("recipes", "dense", cwd=tmp_path).stdout.splitlines()
     (penalty,) = (line for line in lines if line.split()[0] == "penalty")
-    assert penalty.endswith("(one of r1, wgan-gp, none)") and " none " in penalty
+    assert penalty.endswith("(one of r1, r2, r1+r2, wgan-gp, none)") and " none " in penalty
 
 
 @pytest.mark.parametrize(
@@ -630,7 +643,7 @@ BAD_FLAGS = {
     "set too few widths": (["--set", "widths_G=8,8"], "the networks patch need 3 widths_G, not 2"),
     "set momentum": (["--set", "momentum=0.5,0.7,0"], "three numbers, two of at least 0 and one"),
     "set an unknown noise": (["--set", "noise=pink"], "must be one of normal, uniform, half-b"),
-    "set an unknown penalty": (["--set", "penalty=r2"], "must be one of r1, wgan-gp, none"),
+    "set an unknown penalty": (["--set", "penalty=r3"], "one of r1, r2, r1+r2, wgan-gp, none"),
     "set a folder": (["--set", "name=../x"], "must be text without slashes"),
     "set a contradiction": (
         ["--set", "epochs=3", "--epochs", "4"],
@@ -700,8 +713,8 @@ BAD_FLAGS = {
     "mistyped command": (["smaple"], "there is no command 'smaple': did you mean 'sample'?"),
     "unknown loss": (["--loss", "best"], "argument --loss: invalid choice: 'best' (choose from "),
     "unknown penalty": (
-        ["--penalty", "r2"],
-        "argument --penalty: invalid choice: 'r2' (choose from ",
+        ["--penalty", "r3"],
+        "argument --penalty: invalid choice: 'r3' (choose from ",
     ),
     "a penalty through batch norm": (
         ["--recipe", "dcgan", "--penalty", "r1"],
@@ -709,11 +722,11 @@ BAD_FLAGS = {
     ),
     "the weight of no penalty": (
         ["--recipe", "dense", "--penalty-weight", "3"],
-        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+        "--penalty-weight 3 without a penalty: add --penalty r1 or r2 or r1+r2 or wgan-gp",
     ),
     "the weight of a penalty that is left out": (
         ["--penalty", "none", "--penalty-weight", "3"],
-        "--penalty-weight 3 without a penalty: add --penalty r1 or wgan-gp",
+        "--penalty-weight 3 without a penalty: add --penalty r1 or r2 or r1+r2 or wgan-gp",
     ),
     "weight 0": (["--penalty", "r1", "--penalty-weight", "0"], "'0' is not a number above 0"),
     "epochs 0": (["--epochs", "0"], "'0' is not an integer from 1 to"),

@@ -231,6 +231,7 @@ def no_library(name, *args, plain=ctypes.CDLL, **options):
 
 
 ctypes.CDLL = no_library
+os.environ["LOKY_MAX_CPU_COUNT"] = "2"  # loky warns of a missing sched_getaffinity, on Linux only
 from minigan.cli.main import main
 from minigan.training.loop import train
 

@@ -216,3 +216,24 @@ def test_sub_folders_are_classes_if_all_pictures_are_in_one(tmp_path):
     ]
     with pytest.raises(DataError, match="has no labels, so --classes cannot select any"):
         load_dataset(tmp_path, classes="cats")
+
+
+@pytest.mark.parametrize("colour_at", [0, 150, 299, None])
+def test_pictures_are_not_held_twice(tmp_path, colour_at):
+    """A grey picture takes a third of one in colour, even before it is known that all are grey."""
+    pictures = RNG.integers(0, 256, (300, 64, 64), dtype=np.uint8)[..., None].repeat(3, axis=-1)
+    if colour_at is not None:
+        pictures[colour_at, :, :, 0] = 7
+    for i, picture in enumerate(pictures):
+        save(tmp_path / f"{i:03}.png", picture)
+    (tmp_path / "099.png").write_bytes(b"damaged")
+    expected = np.delete(pictures, 99, axis=0)
+    read_pictures(tmp_path)
+    tracemalloc.start()
+    try:
+        images = read_pictures(tmp_path).images
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(images, expected if colour_at is not None else expected[..., 0])
+    assert peak < 1.45 * images.nbytes + 500_000  # with the headers of the files

@@ -4,6 +4,7 @@ import argparse
 import gzip
 import io
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from minigan.cli.arguments import classes
 from minigan.datasets.idx import SHIPPED, TEST_LABELS, load_images, load_labels
-from minigan.datasets.load import Dataset, load_dataset, with_class_order
+from minigan.datasets.load import Dataset, load_dataset, reorder, with_class_order
 from minigan.datasets.pixels import DataError, size_fits
 
 RNG = np.random.default_rng(0)
@@ -385,3 +386,39 @@ def test_a_run_keeps_the_order_of_classes_that_it_began_with():
     assert old.names == ["10", "2", "a"]
     assert old.labels.tolist() == [1, 0, 2, 0] and old.test_labels.tolist() == [2]
     assert with_class_order(data, ["10", "2"]) is data  # other classes: the caller says so
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 2), (50, 3), (301, 4, 3)])
+def test_images_are_reordered_within_their_array(shape):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x, order = rng.random(shape), rng.permutation(shape[0])
+        expected = x[order]
+        reorder(x, order)
+        np.testing.assert_array_equal(x, expected)
+
+
+def peak_of_loading(path, **options):
+    """(data, the largest memory that loading it took, divided by the size of its images)."""
+    tracemalloc.start()
+    try:
+        data = load_dataset(path, **options)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return data, peak / (data.images.nbytes + (0 if data.test is None else data.test.nbytes))
+
+
+@pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])
+def test_loading_takes_little_more_memory_than_the_images(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr("minigan.datasets.numpy_files.BYTES_AT_ONCE", 1 << 18)
+    images = RNG.integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
+    pack(tmp_path / "a.npz", images=images, labels=np.arange(2000) % 7, test_images=images[:500])
+    load_dataset(tmp_path / "a.npz")  # whatever is imported and compiled once
+    data, peak = peak_of_loading(tmp_path / "a.npz")
+    order = np.random.default_rng(0).permutation(2000)
+    np.testing.assert_array_equal(data.images, images[order])
+    np.testing.assert_array_equal(data.labels, (np.arange(2000) % 7)[order])
+    assert peak < 1.25
+    data, peak = peak_of_loading(tmp_path / "a.npz", size=16)
+    assert data.images.shape == (2000, 16, 16, 3) and peak < 4 + 1.5  # with the larger images

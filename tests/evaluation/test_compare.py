@@ -113,6 +113,18 @@ def test_the_figure_shows_what_the_runs_wrote(runs):
     assert score_fake.get_ydata() == pytest.approx([0.41, 0.42, 0.43])
 
 
+def test_a_run_with_a_loss_on_pairs_is_compared_by_its_differences(runs, tmp_path):
+    path = tmp_path / "a" / "history.csv"
+    text = path.read_text().replace("score_real,score_fake", "difference,ordered")
+    path.write_text(text)
+    with new_figure(13, 4) as figure:
+        plot_comparison(figure, {**runs, "a": read_run(tmp_path / "a")})
+    _, losses, scores = figure.axes
+    assert [line.get_linestyle() for line in scores.lines] == [":"] + ["-", "--"] * (len(runs) - 1)
+    assert scores.lines[0].get_ydata() == pytest.approx([0.41, 0.42, 0.43])
+    assert "dotted" in scores.get_ylabel() and len(losses.lines) == 2 * len(runs)
+
+
 @pytest.mark.parametrize(
     "file, text, fragment",
     [

@@ -1,6 +1,7 @@
 """Metrics against numbers known by hand or computed in another way."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from minigan.evaluation.metrics import (
     kid,
     kl_divergence,
     knn_radii,
+    mean_deviation,
     mean_kernel,
     moments,
     nearest_neighbours,
@@ -269,3 +271,55 @@ def test_images_that_are_not_digits_have_no_classes():
     features = evaluator.features(same)
     assert metrics["kid"] == kid(features, features) < 0  # each image is paired with itself once
     assert evaluator.predict(same)[1] is None and evaluator.features(same).shape == (300, 64)
+
+
+def test_bytes_have_the_same_metrics_as_floats_bit_for_bit():
+    images = load_images(name=TEST_IMAGES)[:700].reshape(700, -1)
+    a, b = images[:300], images[300:]
+    x, y = (scale(part, pixel_min=0.0) for part in (a, b))
+    for ours, theirs in zip(squared_distances(a, b), squared_distances(x, y)):
+        np.testing.assert_array_equal(ours[1], theirs[1])
+    np.testing.assert_array_equal(knn_radii(a), knn_radii(x))
+    np.testing.assert_array_equal(nearest_neighbours(x, b), nearest_neighbours(x, y))
+    assert mean_deviation(a) == float(x.std(axis=0).mean())
+    evaluator = Evaluator(images.reshape(-1, 28, 28), load_classifier())
+    assert evaluator.evaluate(a) == evaluator.evaluate(x)
+    assert evaluator.quick(a) == evaluator.quick(x)
+
+
+def test_the_size_of_the_parts_does_not_matter(monkeypatch):
+    """Neither that of the other rows, nor of the pixels, nor of the images that are reduced."""
+    images = RNG.integers(0, 256, (130, 20, 24, 3), dtype=np.uint8)
+    generated = RNG.random((70, 20, 24, 3), dtype="float32")
+
+    def measure():
+        evaluator = Evaluator(images, None)
+        return evaluator.evaluate(generated) | evaluator.quick(generated)
+
+    whole = measure()
+    monkeypatch.setattr("minigan.evaluation.metrics.NUMBERS_AT_ONCE", 37 * 20 * 24 * 3)
+    monkeypatch.setattr("minigan.evaluation.metrics.IMAGES_REDUCED_AT_ONCE", 17)
+    parts = measure()
+    assert parts.keys() == whole.keys()
+    for name, value in parts.items():
+        assert value == pytest.approx(whole[name], rel=1e-5), name
+
+
+def test_measuring_takes_little_memory_beside_the_images(monkeypatch):
+    """The real images stay bytes: as floats they would take four times as much."""
+    monkeypatch.setattr("minigan.evaluation.metrics.NUMBERS_AT_ONCE", 50 * 64 * 64 * 3)
+    monkeypatch.setattr("minigan.evaluation.metrics.IMAGES_REDUCED_AT_ONCE", 50)
+    monkeypatch.setattr("minigan.evaluation.metrics.ROWS_AT_ONCE", 50)
+    monkeypatch.setitem(squared_distances.__kwdefaults__, "rows_at_once", 50)
+    images = RNG.integers(0, 256, (1000, 64, 64, 3), dtype=np.uint8)
+    generated = RNG.random((20, 64, 64, 3), dtype="float32")
+    tracemalloc.start()
+    try:
+        evaluator = Evaluator(images, None)
+        evaluator.quick(generated)
+        evaluator.evaluate(generated)
+        nearest_neighbours(generated.reshape(20, -1), evaluator.images)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes

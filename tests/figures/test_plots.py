@@ -121,6 +121,7 @@ def test_the_lines_of_losses_are_those_of_a_D_that_cannot_distinguish(
         "least-squares": [t * t / 4, (t / 2 - 1) ** 2 / 2],
         "hinge": [2.0],
         "wasserstein": [0.0],
+        "relativistic": [np.log(2)],
     }[loss]
     assert list(saved_curves[0]["lines"]) == pytest.approx(expected)
 
@@ -135,6 +136,15 @@ def test_the_lines_are_labelled_with_their_values(saved_curves):
     ]
     assert values == [["2 log 2", "log 2"], ["1.376", "-0.598"], ["1/2"], ["0.45"]]
     assert [list(given["lines"]) for given in saved_curves[2:]] == [[0.5], [0.45]]
+
+
+def test_a_loss_on_pairs_has_differences_in_place_of_scores(saved_curves):
+    plots.save_losses(HISTORY, "losses.png", loss="relativistic")
+    plots.save_scores(HISTORY, "scores.png", loss="relativistic")
+    losses, scores = saved_curves
+    assert list(losses["lines"].values()) == ["log 2: both, if D cannot distinguish"]
+    assert list(scores["columns"]) == ["difference", "ordered"]
+    assert list(scores["lines"]) == [0.0, 0.5]
 
 
 @pytest.mark.parametrize("generated", [np.arange(1.0, 3, 0.01), np.zeros(50), np.full(50, 15.0)])

@@ -1,4 +1,4 @@
-"""Five adversarial losses: values against the formulas of their papers, derivatives against central
+"""Six adversarial losses: values against the formulas of their papers, derivatives against central
 differences, the optimal D, dtype, device, and saturation.
 """
 
@@ -32,6 +32,12 @@ PAPERS = {  # name: loss of D for a real image, of D for a fake, of G for a fake
     "least-squares": (lambda a: (a - 1) ** 2 / 2, lambda a: a**2 / 2, lambda a: (a - 1) ** 2 / 2),
     "hinge": (lambda a: -min(0, -1 + a), lambda a: -min(0, -1 - a), lambda a: -a),
     "wasserstein": (lambda a: -a, lambda a: a, lambda a: -a),
+    # of the difference d of a pair: of D, of D if the target were 0, which is not used, and of G
+    "relativistic": (
+        lambda d: -log_sigmoid(d),
+        lambda d: -log_sigmoid(-d),
+        lambda d: -log_sigmoid(-d),
+    ),
 }
 every_loss = pytest.mark.parametrize("name", GAN_LOSSES)
 
@@ -107,6 +113,32 @@ def test_the_optimal_discriminator(name, p, q):
         assert line[expected_loss(line).argmin()] == pytest.approx(optimum(p, q), abs=1e-3)
 
 
+def expected_loss_on_pairs(logits, p, q):
+    """The loss of D, and its gradient, if images occur with densities p and q: each (n,)."""
+    L, dlogits = 0.0, np.zeros_like(logits)
+    for i, j in np.ndindex(len(p), len(q)):  # image i is the real one, and image j the fake
+        loss, dd = GAN_LOSSES["relativistic"].discriminator_loss(logits[i] - logits[j], 1.0)
+        L += p[i] * q[j] * loss
+        dlogits[i] += p[i] * q[j] * dd
+        dlogits[j] -= p[i] * q[j] * dd
+    return L, dlogits
+
+
+def test_the_optimal_discriminator_of_pairs():
+    """log(p / q) plus any constant has no gradient, and everything else a larger loss."""
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(5))
+    for constant in 0.0, -7.5:
+        smallest, gradient = expected_loss_on_pairs(np.log(p / q) + constant, p, q)
+        np.testing.assert_allclose(gradient, 0, atol=1e-15)
+        assert smallest < math.log(2)
+        for _ in range(100):
+            other = np.log(p / q) + 0.1 * rng.standard_normal(5)
+            assert expected_loss_on_pairs(other, p, q)[0] > smallest - 1e-15
+    loss_at_equilibrium, _ = expected_loss_on_pairs(np.zeros(5), p, p)
+    assert loss_at_equilibrium == pytest.approx(math.log(2), rel=1e-12)
+
+
 def test_wasserstein_s_derivative_is_constant():
     for t, da in (1.0, -1), (0.0, 1):
         assert (
@@ -118,7 +150,10 @@ def test_wasserstein_s_derivative_is_constant():
 def test_only_minimax_saturates():
     """Where D is certain that the image is fake, only minimax has a vanishing derivative."""
     a = np.array([[-12.0]])
-    size = {name: abs(loss.generator_loss(a)[1].item()) for name, loss in GAN_LOSSES.items()}
+    size = {
+        name: abs(loss.generator_loss(-a if loss.paired else a)[1].item())
+        for name, loss in GAN_LOSSES.items()
+    }
     assert size.pop("minimax") < 1e-5 and min(size.values()) > 0.99
 
 

@@ -22,6 +22,7 @@ from minigan.gan.gradient_penalty import (
     random_interpolates,
 )
 from minigan.gan.models import make_discriminator
+from minigan.gan.steps import real_and_fake
 from minigan.nn.activations import LeakyReLU, Tanh
 from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.dense import Dense
@@ -37,6 +38,13 @@ SUPPORTED = {
     name: case
     for name, case in CASES.items()
     if name not in MIXING and has_double_backward(case.make("float64"))
+}
+# the mean over the batch of a function of the gradient norm; r1+r2 adds the means of both halves
+FORMULAS = {
+    "r1": lambda g: g**2 / 2,
+    "r2": lambda g: g**2 / 2,
+    "r1+r2": lambda g: g**2,
+    "wgan-gp": lambda g: (g - 1) ** 2,
 }
 every_case = pytest.mark.parametrize("case", SUPPORTED.values(), ids=SUPPORTED.keys())
 every_penalty = pytest.mark.parametrize("name", PENALTIES)
@@ -144,7 +152,7 @@ def test_the_penalty_against_its_definition(name, what):
     """
     D, shape = DISCRIMINATORS[what]
     norms = [np.linalg.norm(row) for row in numeric_gradients(D, random_x(shape))]
-    expected = np.mean([g**2 / 2 if name == "r1" else (g - 1) ** 2 for g in norms])
+    expected = np.mean([FORMULAS[name](g) for g in norms])
     assert gradient_penalty(D, *D.forward(random_x(shape)), name).item() == pytest.approx(
         expected, rel=1e-8
     )
@@ -161,8 +169,7 @@ def test_the_gradient_against_central_differences(name, D, shape):
     def P():
         _, caches = D.forward(random_x(shape), train=True, rng=fresh_rng())
         g, _ = D.input_gradient(np.ones((shape[0], 1)), caches)
-        squares = [(row**2).sum() for row in g]
-        return 2.5 * float(np.mean([s / 2 if name == "r1" else (s**0.5 - 1) ** 2 for s in squares]))
+        return 2.5 * float(np.mean([FORMULAS[name]((row**2).sum() ** 0.5) for row in g]))
 
     D.dtheta[...] = 7  # is replaced
     logits, caches = D.forward(random_x(shape), train=True, rng=fresh_rng())
@@ -228,8 +235,46 @@ def test_a_flat_discriminator_has_a_finite_gradient(name):
     D = make_discriminator(8, [6], rng=fresh_rng())
     D.theta[...] = 0
     penalty = gradient_penalty(D, *D.forward(np.ones((3, 8), "float32")), name)
-    assert penalty.item() == (0 if name == "r1" else 1)
+    assert penalty.item() == (1 if name == "wgan-gp" else 0)
     assert not D.dtheta.any()
+
+
+def passes_of(D, monkeypatch):
+    """The inputs of every forward of D from now on."""
+    passes, forward = [], D.forward
+    monkeypatch.setattr(
+        D, "forward", lambda x, **options: passes.append(x) or forward(x, **options), raising=False
+    )
+    return passes
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["", "labels"])
+def test_r1_and_r2_together_are_the_sum_of_both(labelled, monkeypatch):
+    """At the real images and at the fakes, with the labels of each; without a forward of their own
+    if that of both is given.
+    """
+    rng, options = fresh_rng(), dict(n_classes=3) if labelled else {}
+    D = make_discriminator(8, [6, 4], dtype="float64", rng=rng, **options)
+    real, fake = random_x((7, 8)), 3 * random_x((14, 8))[7:]
+    labels = np.eye(3)[[0, 1, 2, 2, 1, 0, 1]] if labelled else None
+    images = real_and_fake(real, fake, labels)
+    given = dict(labels=labels, rng=None)
+    P, dtheta = 0.0, 0 * D.dtheta
+    for name in "r1", "r2":
+        P += make_penalty(name, 2.5)(D, real, fake, **given)
+        dtheta += D.dtheta
+    both, passes = D.forward(images, train=True), passes_of(D, monkeypatch)
+    for reused, count in (None, 1), (both, 0):
+        found = make_penalty("r1+r2", 2.5)(D, real, fake, both=reused, **given)
+        assert len(passes) == count
+        assert found == pytest.approx(P, rel=1e-12)
+        np.testing.assert_allclose(D.dtheta, dtheta, rtol=1e-10, atol=1e-14)
+        passes.clear()
+    for name in "r1", "r2":  # they are at one half of the images, so they need a pass
+        make_penalty(name, 1.0)(D, real, fake, both=both, **given)
+        [x] = passes
+        np.testing.assert_array_equal(x[0] if labelled else x, real if name == "r1" else fake)
+        passes.clear()
 
 
 def test_random_interpolates_are_on_the_line_with_one_e_per_image(dtype, xp):

@@ -124,7 +124,7 @@ REFUSED = [
     ("init", "best"),
     ("init_D", "best"),
     ("loss", "best"),
-    ("penalty", "r2"),
+    ("penalty", "r3"),
     ("conditional", 1),
     ("clusters", -1),
     ("name", 3),
@@ -157,7 +157,7 @@ def test_the_refusal_says_what_is_allowed():
         ("negative_slope_G", 2, "a number from 0 to 1"),
         ("epochs", 0, "an integer of at least 1"),
         ("clusters", -1, "an integer of at least 0"),
-        ("penalty", "r2", "one of r1, wgan-gp, none"),
+        ("penalty", "r3", "one of r1, r2, r1+r2, wgan-gp, none"),
         ("noise", "pink", "one of normal, uniform, half-binary"),
         ("pixel_min", 0.5, "one of -1, 0"),
         ("spectral", 1, "true or false"),
@@ -180,7 +180,7 @@ def test_a_recipe_without_a_source_is_of_an_earlier_version():
 
 @pytest.mark.parametrize("loss", GAN_LOSSES)
 def test_only_a_loss_with_probabilities_allows_a_smoothed_target(loss):
-    values = {**asdict(RECIPES["default"]), "loss": loss, "dropout": 0.0}
+    values = {**asdict(RECIPES["default"]), "loss": loss, "dropout": 0.0, "shared_fakes": False}
     assert recipe_from_dict({**values, "real_label": 1.0}).loss == loss
     if GAN_LOSSES[loss].equilibrium_logit:
         assert recipe_from_dict({**values, "real_label": 0.9}).real_label == 0.9

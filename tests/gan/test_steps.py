@@ -7,6 +7,7 @@ from helpers import assert_gradient
 
 from minigan.backend import asnumpy
 from minigan.gan.gradient_penalty import PENALTIES, make_penalty
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import make_discriminator, make_generator
 from minigan.gan.steps import (
     discriminator_step,
@@ -68,6 +69,9 @@ class Spy(Layer):
     def forward(self, x, *, train=False, rng=None):
         self.forwards.append((train, rng))
         return x, None
+
+    def double_backward(self, ddx, dy, cache):
+        return ddx, None
 
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         self.backwards.append((need_dx, need_dparams))
@@ -175,14 +179,14 @@ def test_with_a_penalty_the_discriminator_s_gradient_against_central_differences
         return float((softplus(a) - a).mean() + softplus(b).mean())
 
     def whole():
-        x = real
-        if name == "wgan-gp":
-            x = fake + np.random.default_rng(1).random((7, 1)) * (real - fake)
-        g, _ = D.input_gradient(np.ones((7, 1)), D.forward((x, labels))[1])
-        squares = (g**2).sum(axis=1)
-        return loss() + 3 * float(
-            squares.mean() / 2 if name == "r1" else ((squares**0.5 - 1) ** 2).mean()
-        )
+        def squares(x):
+            g, _ = D.input_gradient(np.ones((7, 1)), D.forward((x, labels))[1])
+            return (g**2).sum(axis=1)
+
+        between = fake + np.random.default_rng(1).random((7, 1)) * (real - fake)
+        r1, r2 = squares(real).mean() / 2, squares(fake).mean() / 2
+        gp = ((squares(between) ** 0.5 - 1) ** 2).mean()
+        return loss() + 3 * {"r1": r1, "r2": r2, "r1+r2": r1 + r2, "wgan-gp": gp}[name]
 
     options = dict(labels=labels, penalty=make_penalty(name, 3.0), rng=np.random.default_rng(1))
     L, _, _ = step(G, D, SGD(D.theta, 0.0), real, z, **options)
@@ -222,6 +226,66 @@ def test_with_labels_on_every_backend(xp):
         loss_G = generator_step(G, D, SGD(G.theta, 0.1), z, labels=labels, rng=None)
         losses.append([asnumpy(loss_D).item(), asnumpy(loss_G).item()])
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+PAIRED = GAN_LOSSES["relativistic"]
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["", "labels"])
+@pytest.mark.parametrize("step", [discriminator_step, discriminator_step_two_passes])
+def test_on_pairs_the_discriminator_s_gradient_against_central_differences(step, labelled):
+    """Mean softplus(-d) of the differences d of each pair; and the scores that are returned."""
+    G, D, real, z, labels = labelled_parts()
+    if not labelled:
+        (G, D, _, _, real, z), labels = parts(), None
+    fake = generate_fakes(G, z, labels=labels, rng=None)[0]
+
+    def d():
+        a, b = (D.forward(x if labels is None else (x, labels))[0] for x in (real, fake))
+        return a - b
+
+    L, difference, ordered = step(
+        G, D, SGD(D.theta, 0.0), real, z, labels=labels, loss=PAIRED, rng=None
+    )
+    assert L == pytest.approx(float(softplus(-d()).mean()), rel=1e-13)
+    assert difference == pytest.approx(d().mean(), rel=1e-12)
+    assert ordered == (d() > 0).mean() and 0 < ordered < 1
+    np.testing.assert_allclose(
+        D.dtheta,
+        central_difference(lambda: float(softplus(-d()).mean()), D.theta),
+        rtol=1e-7,
+        atol=1e-10,
+    )
+    assert abs(D.layers[-1].db).max() < 1e-16  # it does not change any d
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["", "labels"])
+def test_on_pairs_the_generator_s_gradient_against_central_differences(labelled):
+    """Mean softplus(d); the real images are constants, and D does not change."""
+    G, D, real, z, labels = labelled_parts()
+    if not labelled:
+        (G, D, _, _, real, z), labels = parts(), None
+
+    def loss():
+        fake = generate_fakes(G, z, labels=labels, rng=None)[0]
+        a, b = (D.forward(x if labels is None else (x, labels))[0] for x in (real, fake))
+        return float(softplus(a - b).mean())
+
+    D.dtheta[...] = 7
+    options = dict(labels=labels, loss=PAIRED, rng=None)
+    L = generator_step(G, D, SGD(G.theta, 0.0), z, real=real, **options)
+    assert L == pytest.approx(loss(), rel=1e-13) and (D.dtheta == 7).all()
+    np.testing.assert_allclose(G.dtheta, central_difference(loss, G.theta), rtol=1e-7, atol=1e-10)
+    with pytest.raises(ValueError, match="^with a loss on pairs, generator_step needs real images"):
+        generator_step(G, D, SGD(G.theta, 0.0), z, **options)
+
+
+def test_r1_and_r2_use_the_pass_of_the_step():
+    G, D, _, optimizer, real, z = parts(dropout=0.3)
+    D.layers.insert(0, spy := Spy())
+    penalty = make_penalty("r1+r2", 1.0)
+    discriminator_step(G, D, optimizer, real, z, penalty=penalty, rng=np.random.default_rng(0))
+    assert len(spy.forwards) == 1
 
 
 STEPS = [discriminator_step, discriminator_step_two_passes, generator_step]

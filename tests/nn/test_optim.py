@@ -176,3 +176,31 @@ def test_a_gradient_of_another_shape_or_dtype_is_refused(make):
     for wrong in np.zeros(1), np.zeros((3, 1)), np.zeros(3, "float32"):
         with pytest.raises(ValueError, match=r"\(3,\)"):
             optimizer.step(wrong)
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.5])
+def test_a_beta2_that_changes_has_the_exact_bias_correction(beta1):
+    """`step` against `plain_step` and against a third form, with v itself; and the mean of equal g²
+    is g², so that every step of Adam has the size of the learning rate.
+    """
+    rng, betas = np.random.default_rng(0), [0.9, 0.93, 0.97, 0.99, 0.99, 0.95]
+    start = rng.standard_normal(5)
+    fast, plain = (Adam(start.copy(), 0.1, beta1=beta1, beta2=betas[0]) for _ in range(2))
+    theta, m, v, product = start.copy(), 0.0, 0.0, 1.0
+    for t, (before, beta2) in enumerate(zip([betas[0], *betas], betas), 1):
+        g = rng.standard_normal(5)
+        product *= beta2
+        for optimizer in fast, plain:
+            optimizer.beta2, optimizer.beta2_history = beta2, (before, product)
+        fast.step(g)
+        plain.plain_step(g)
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        theta -= 0.1 * m / (1 - beta1**t) / (np.sqrt(v / (1 - product)) + 1e-8)
+        np.testing.assert_allclose(fast.theta, theta, rtol=1e-12)
+        np.testing.assert_allclose(plain.theta, theta, rtol=1e-12)
+    equal, product = Adam(np.zeros(1), 0.1, beta1=beta1), 1.0
+    for t, (before, beta2) in enumerate(zip([betas[0], *betas], betas), 1):
+        product *= beta2
+        equal.beta2, equal.beta2_history = beta2, (before, product)
+        equal.step(np.array([7.0]))
+        assert equal.theta == pytest.approx(-0.1 * t, rel=1e-7)

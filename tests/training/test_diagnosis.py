@@ -3,14 +3,14 @@
 import math
 
 import pytest
-from helpers import train_small
+from helpers import SMALL, SMALL_IMAGES, train_small
 
 from minigan.datasets.idx import TEST_IMAGES, load_images
 from minigan.evaluation.classifier import load_classifier
 from minigan.evaluation.metrics import Evaluator
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.diagnosis import diagnose
+from minigan.training.diagnosis import MIN_STEPS, diagnose, is_falling
 
 
 def row(*, real=0.5, fake=0.4, spread=1.0, fd=3.0, shares={}):
@@ -40,6 +40,7 @@ def row(*, real=0.5, fake=0.4, spread=1.0, fd=3.0, shares={}):
             ["the discriminator has won", "0.99", "0.01", "--learning-rate"],
         ),
         (row(real=0.5, fake=0.5), ["the discriminator cannot"]),
+        (row(real=0.5, fake=0.5, fd=0.9), ["healthy"]),  # good digits, as in a run of default
         (row(shares={7: 0.004}), ["hardly any sevens", "0.4%"]),
         (row(fd=math.nan), ["diverged"]),
     ],
@@ -50,7 +51,62 @@ def test_diagnoses(metrics, fragments):
     assert all(fragment in diagnosis for fragment in fragments)
 
 
-@pytest.mark.parametrize("loss", GAN_LOSSES)
+@pytest.mark.parametrize(
+    "metrics",
+    [row(shares={1: 0.94, 2: 0.0}), row(spread=0.2), row(real=0.99, fake=0.01), row(fake=0.5)],
+)
+def test_the_first_steps_are_not_diagnosed(metrics):
+    assert diagnose(metrics, steps=MIN_STEPS - 1).startswith("too early to tell")
+    assert diagnose(metrics, steps=MIN_STEPS) == diagnose(metrics)
+    assert diagnose({**metrics, "loss_D": math.nan}, steps=1).startswith("diverged")
+
+
+@pytest.mark.parametrize("metrics", [row(shares={1: 0.94, 2: 0.0}), row(spread=0.2)])
+def test_nothing_has_collapsed_while_fd_is_falling(metrics):
+    assert diagnose(metrics).startswith("collapsed")
+    assert "FD is falling" in diagnose(metrics, fd_falling=True)
+
+
+@pytest.mark.parametrize(
+    "fds, falling",
+    [
+        ([10.0], True),  # nothing to compare it with
+        ([10.0, 9.0], True),
+        ([10.0, 9.6], False),
+        ([10.0, 4.0, 5.0, 5.0], True),  # one of the last three is lower than all before them
+        ([10.0, 4.0, 5.0, 5.0, 5.0], False),
+        ([10.0, 4.0, 5.0, 5.0, 3.9], False),
+        ([10.0, 4.0, 5.0, 5.0, 3.7], True),
+        ([math.nan, 4.0], False),
+    ],
+)
+def test_fd_is_falling_if_a_recent_one_is_the_lowest(fds, falling):
+    assert is_falling(fds) == falling
+
+
+def test_a_run_whose_fd_falls_from_10_to_3_is_not_called_collapsed(tmp_path, capsys):
+    """Its samples are alike in all of its 16 epochs; then FD stays where it is."""
+    fds = iter([*(10 * 0.92**i for i in range(16)), *[2.8] * 8])
+
+    class FallingFD:
+        def quick(self, images):
+            return {"fd": next(fds), "spread": 0.3}
+
+    train_small(
+        tmp_path / "run",
+        replace(SMALL, epochs=24, batch_size=1),
+        SMALL_IMAGES[:25],
+        evaluator=lambda *given: FallingFD(),
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    words = [" ".join(line.split()).partition("images/s ")[2] for line in lines]
+    assert words[:11] == [f"too early to tell: {25 * i} steps" for i in range(1, 12)]
+    assert words[11:18] == ["the samples are still too alike, but FD is falling"] * 7
+    assert all(text.startswith("collapsed: the samples differ") for text in words[18:])
+    assert len(words) == 24
+
+
+@pytest.mark.parametrize("loss", [name for name in GAN_LOSSES if not GAN_LOSSES[name].paired])
 def test_only_probabilities_count_as_certainty(loss):
     """With hinge or least squares, the targets of D's scores are 1 and 0, and G still learns."""
     diagnosis = diagnose(row(real=0.99, fake=0.01), loss=loss)
@@ -58,6 +114,30 @@ def test_only_probabilities_count_as_certainty(loss):
         assert diagnosis.startswith("the discriminator has won")
     else:
         assert diagnosis == "healthy"
+
+
+@pytest.mark.parametrize(
+    "difference, ordered, metrics, start",
+    [
+        (0.4, 0.62, {}, "healthy"),
+        (
+            7.2,
+            0.998,
+            {},
+            "the discriminator has won: it ranks 99.8% of the pairs correctly, by",
+        ),
+        (2.0, 0.998, {}, "healthy"),  # it is right, but not by far
+        (0.0, 0.503, {}, "the discriminator cannot tell"),
+        (1.0, 0.7, {"fd": 120.0}, "still scribbling"),
+        (4.0, 0.9, {"fd": 120.0, "shares": {8: 0.9}}, "collapsed: 90%"),
+        (math.inf, 0.7, {}, "diverged"),
+    ],
+)
+def test_a_loss_on_pairs_is_diagnosed_by_its_differences(difference, ordered, metrics, start):
+    values = row(**metrics)
+    del values["score_real"], values["score_fake"]
+    values |= {"difference": difference, "ordered": ordered}
+    assert diagnose(values, loss="relativistic").startswith(start)
 
 
 def test_digits_that_the_run_does_not_have_are_not_missed():

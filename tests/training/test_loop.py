@@ -409,6 +409,7 @@ LINES = {  # loss: the heights of the lines in losses.png, for real_label 1 and,
     "least-squares": ([0.25, 0.125], [0.2025, 0.15125]),
     "hinge": ([2.0], None),  # a D that cannot distinguish may have any score, and so may G
     "wasserstein": ([0.0], None),
+    "relativistic": ([np.log(2)], None),
 }
 
 
@@ -422,3 +423,125 @@ def test_losses_png_marks_the_losses_of_a_discriminator_that_cannot_distinguish(
         if expected:
             plots.save_losses([], "losses.png", real_label=real_label, loss=loss)
             np.testing.assert_allclose(plotted.pop(), expected, atol=1e-4)
+
+
+def test_the_line_of_an_epoch_with_a_loss_on_pairs_has_its_differences():
+    row = dict(epoch=2, loss_D=0.6, loss_G=0.9, difference=-0.001, ordered=0.634, fd=3.25)
+    row |= dict(seconds=1.0, images_per_second=100.0)
+    line = run_module.format_epoch(row, 3, "healthy", loss="relativistic")
+    assert "   D(x) - D(G(z)) 0.00  above 0 63%   " in line
+    assert run_module.step_columns("relativistic")[2:] == ("difference", "ordered")
+
+
+class Clock:
+    """A clock for training.run whose time passes only when something calls `wait`."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def wait(self, seconds, result):
+        self.now += seconds
+        return result
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Each step takes 0.05 s and each report 2 s."""
+    clock, plain = Clock(), state.GAN.train_step
+
+    class SlowEvaluator:
+        def quick(self, images):
+            return clock.wait(2.0, {"fd": 1 + clock.now, "spread": 1.0})
+
+    monkeypatch.setattr(run_module, "time", clock)
+    monkeypatch.setattr(state.GAN, "train_step", lambda gan: clock.wait(0.05, plain(gan)))
+    clock.evaluator = lambda *given: SlowEvaluator()
+    return clock
+
+
+def rows_of(folder):
+    with open(folder / "history.csv") as file:
+        return [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+
+
+def test_reports_take_a_bounded_share_of_the_time(tmp_path, monkeypatch, clock):
+    """2,000 epochs of 4 steps, 0.2 s each: the first 20 have a report, others a tenth of the time,
+    and the last one. The weights are those of a run in which every epoch has one.
+    """
+    monkeypatch.setattr(run_module, "FREE_REPORTS", 5)
+    monkeypatch.setattr(run_module, "MAX_FRAMES", 10)
+    recipe = replace(SMALL, epochs=1000)
+    folder = run(tmp_path / "a", recipe, evaluator=clock.evaluator)
+    rows = rows_of(folder)
+    epochs = [int(row["epoch"]) for row in rows]
+    assert epochs[:5] == [1, 2, 3, 4, 5] and epochs[-1] == 1000
+    # 1,000 epochs take 200 s: 5 reports before, then 2 s in 20 s, and the last
+    assert 200 / 18 - 1 <= len(rows) - 5 <= 1.1 * 210 / 20 + 2
+    assert clock.now == pytest.approx(200 + 2 * len(rows))
+    assert rows[-1]["elapsed"] == pytest.approx(clock.now)
+    gaps = np.diff([0, *epochs])
+    for row, gap in zip(rows, gaps):
+        assert row["seconds"] == pytest.approx(0.2 * gap)
+        assert row["images_per_second"] == pytest.approx(20 / 0.05)
+    names = sorted(path.name for path in (folder / "samples").iterdir())
+    assert names == [f"epoch-{epoch:04}.png" for epoch in sorted({0, *epochs})]
+    with Image.open(folder / "progress.gif") as animation:
+        assert animation.n_frames <= 11
+    monkeypatch.setattr(run_module, "FREE_REPORTS", 1000)
+    other = run(tmp_path / "b", recipe, evaluator=lambda *given: AnEvaluator())
+    assert len(rows_of(other)) == 1000
+    for name in "generator", "discriminator", "average":
+        np.testing.assert_array_equal(arrays(folder)[name], arrays(other)[name])
+    losses = np.array([row["loss_D"] for row in rows_of(other)])
+    for row, gap in zip(rows, gaps):  # the mean of all steps since the last report
+        last = int(row["epoch"])
+        assert row["loss_D"] == pytest.approx(losses[last - gap : last].mean())
+
+
+class AnEvaluator:
+    """An evaluator that takes no time."""
+
+    def quick(self, images):
+        return {"fd": 1.0, "spread": 1.0}
+
+
+@pytest.mark.parametrize("stopped_after", [1, 30, 32, 101])
+def test_an_interrupted_run_with_few_reports_ends_with_the_same_weights(
+    tmp_path, monkeypatch, clock, stopped_after
+):
+    monkeypatch.setattr(run_module, "FREE_REPORTS", 2)
+    recipe = replace(SMALL, epochs=30)
+    whole = run(tmp_path / "whole", recipe, evaluator=clock.evaluator)
+    plain = state.GAN.train_step
+
+    class Stop(BaseException):
+        """Power cut."""
+
+    def stop(gan):
+        if gan.t == stopped_after:
+            raise Stop
+        return plain(gan)
+
+    options = dict(evaluator=clock.evaluator, checkpoint_every=1e-9)
+    with monkeypatch.context() as patched:
+        patched.setattr(state.GAN, "train_step", stop)
+        with pytest.raises(Stop):
+            run(tmp_path / "cut", recipe, **options)
+    cut = run(tmp_path / "cut", recipe, resume=True, **options)
+    for name in "generator", "discriminator", "average":
+        np.testing.assert_array_equal(arrays(cut)[name], arrays(whole)[name])
+    rows = rows_of(cut)
+    gaps = np.diff([0, *(row["epoch"] for row in rows)])
+    assert rows[-1]["epoch"] == 30 and (gaps > 0).all()
+    for row, gap in zip(rows, gaps):  # no step is missing, and none counts twice
+        assert row["seconds"] == pytest.approx(0.2 * gap)
+        assert row["images_per_second"] == pytest.approx(20 / 0.05)
+
+
+def test_the_hint_for_few_images_counts_the_images_of_whole_batches(tmp_path, capsys):
+    """25 images in batches of 20: an epoch shows 20 of them."""
+    run(tmp_path / "a", images=IMAGES[:25])
+    assert f"only 2 steps; --epochs {2 * 60_000 // 20} trains" in capsys.readouterr().out

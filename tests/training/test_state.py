@@ -410,7 +410,10 @@ def test_loss_penalty_and_spectral_norm_reach_the_networks():
     for change in (
         dict(loss="hinge"),
         dict(loss="minimax"),
+        dict(loss="relativistic"),
         dict(penalty="r1"),
+        dict(penalty="r2"),
+        dict(penalty="r1+r2"),
         dict(penalty="wgan-gp"),
         dict(spectral=True),
     ):
@@ -459,12 +462,221 @@ def test_a_penalty_is_on_the_gradient_of_the_pixels_not_of_the_labels():
     x, labels = np.ones((7, 8, 12), "float32"), np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2, 0]]
     for name in PENALTIES:
         P = make_penalty(name, 1.0)(gan.D, x, -x, labels=labels, rng=np.random.default_rng(0))
-        assert P == (0 if name == "r1" else 1) and not gan.D.dtheta[96 * 5 :].any()
+        assert P == (1 if name == "wgan-gp" else 0) and not gan.D.dtheta[96 * 5 :].any()
     gan.D.layers[1].W[:96] = 0.1
     assert (
         make_penalty("r1", 1.0)(gan.D, x, -x, labels=labels, rng=None) > 0
         and gan.D.dtheta[: 96 * 5].all()
     )
+
+
+PAIRED = {  # recipes with a loss on pairs: name and changes
+    "default": ("default", {"shared_fakes": False}),
+    "classes": ("default", {"shared_fakes": False, "clusters": 0, "conditional": True}),
+    "dropout": ("dense", {}),
+    "batch norm": ("dcgan", {}),
+    "another batch for G": ("keras-mlp-fixed", {}),
+}
+
+
+def paired_gan(name, xp=np, **options):
+    """A GAN with a loss on pairs."""
+    of_recipe, changes = PAIRED[name]
+    recipe = replace(small(of_recipe), loss="relativistic", **changes)
+    labels = dict(labels=LABELS, n_classes=3) if recipe.conditional else {}
+    return GAN(recipe, IMAGES, xp=xp, **labels, **options)
+
+
+def spy_on_steps(monkeypatch):
+    """What both steps receive: a list of (real images or None, z, labels) for each."""
+    seen = {"D": [], "G": []}
+    for name in "discriminator_step", "discriminator_step_two_passes":
+
+        def spy_D(G, D, optimizer, real, z, *, labels, step=getattr(state, name), **options):
+            seen["D"].append((real, z, labels))
+            return step(G, D, optimizer, real, z, labels=labels, **options)
+
+        monkeypatch.setattr(state, name, spy_D)
+    step_G = state.generator_step
+
+    def spy_G(G, D, optimizer, z, *, labels, real, **options):
+        seen["G"].append((real, z, labels))
+        return step_G(G, D, optimizer, z, labels=labels, real=real, **options)
+
+    monkeypatch.setattr(state, "generator_step", spy_G)
+    return seen
+
+
+def positions(real):
+    """The positions in IMAGES of real images, scaled to [-1, 1]."""
+    images = IMAGES / 127.5 - 1
+    return [int(abs(images - x).sum(axis=(1, 2)).argmin()) for x in real]
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_with_a_loss_on_pairs_G_has_real_images_of_its_own_with_their_labels(name, monkeypatch):
+    """Another order than D's, in which an epoch shows no image twice; the fakes have the labels of
+    the real images that they are paired with.
+    """
+    gan, seen = paired_gan(name), spy_on_steps(monkeypatch)
+    for _ in range(2 * gan.steps_per_epoch):
+        gan.train_step()
+    orders = {net: [positions(real) for real, _, _ in steps] for net, steps in seen.items()}
+    for epoch in range(2):
+        in_epoch = slice(epoch * gan.steps_per_epoch, (epoch + 1) * gan.steps_per_epoch)
+        shown = np.concatenate(orders["G"][in_epoch])
+        assert name == "another batch for G" or len(np.unique(shown)) == len(shown)
+        assert not set(map(tuple, orders["G"])) & set(map(tuple, orders["D"]))
+    assert orders["G"][: gan.steps_per_epoch] != orders["G"][gan.steps_per_epoch :]
+    labels = None if gan.labels is None else np.eye(gan.n_classes)[gan.labels]
+    for net, steps in seen.items():
+        for (real, z, given), order in zip(steps, orders[net]):
+            assert len(real) == len(z) == (9 if (name, net) == ("another batch for G", "G") else 7)
+            assert (given is None) == (labels is None)
+            if given is not None:
+                np.testing.assert_array_equal(given, labels[order])
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_a_loss_on_pairs_leaves_all_other_streams_as_they_are(name, monkeypatch):
+    """D receives the images and the noise that it receives with a loss on single logits."""
+    seen = spy_on_steps(monkeypatch)
+    gan, (of_recipe, changes) = paired_gan(name), PAIRED[name]
+    labels = dict(labels=LABELS, n_classes=3) if gan.recipe.conditional else {}
+    usual = GAN(replace(small(of_recipe), **changes), IMAGES, **labels)
+    for one in gan, usual:
+        for _ in range(3):
+            one.train_step()
+    for (real, z, _), (usual_real, usual_z, _) in zip(seen["D"][:3], seen["D"][3:]):
+        np.testing.assert_array_equal(real, usual_real)
+        np.testing.assert_array_equal(z, usual_z)
+    assert all(real is None for real, _, _ in seen["G"][3:])
+    for stream in "order", "noise":
+        a, b = (getattr(one, stream).bit_generator.state for one in (gan, usual))
+        assert a == b
+    unused = np.random.default_rng(state.seed_of(0, "order_G")).bit_generator.state
+    assert usual.order_G.bit_generator.state == unused != gan.order_G.bit_generator.state
+    assert "shown_G" not in usual.save()[1] and "indices_G" not in usual.save()[0]
+
+
+def test_a_further_stream_does_not_change_the_seeds_of_the_others():
+    """Those of version 0.1.0 had six streams, in this order."""
+    old = ("weights", "order", "noise", "dropout", "grid", "evaluation")
+    assert state.STREAMS[:6] == old
+    for seed, stream in zip(np.random.SeedSequence(5).spawn(6), old):
+        assert (
+            state.seed_of(5, stream).generate_state(4).tolist() == seed.generate_state(4).tolist()
+        )
+
+
+@pytest.mark.parametrize("steps", [0, 3, 4])
+@pytest.mark.parametrize("name", PAIRED)
+def test_a_gan_with_a_loss_on_pairs_is_restored_bit_for_bit(name, steps):
+    """Also between two epochs: of four steps, or three."""
+    gan, other = paired_gan(name), paired_gan(name)
+    for _ in range(steps):
+        gan.train_step()
+    other.restore(*copy.deepcopy(gan.save()))
+    for _ in range(5):
+        np.testing.assert_array_equal(gan.train_step(), other.train_step())
+    for a, b in zip(gan.arrays().values(), other.arrays().values()):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_a_loss_on_pairs_trains_the_same_on_every_backend(name, xp):
+    losses = []
+    for module in (np, xp) if xp.__name__ != "cupy" else (xp,):
+        gan = paired_gan(name, module, fused=True)
+        assert gan.fused is None
+        losses.append([[asnumpy(value).item() for value in gan.train_step()] for _ in range(5)])
+    assert np.isfinite(losses).all() and losses[0] == losses[-1]
+    if xp is fake_cupy:
+        with fake_cupy.no_sync():
+            gan.train_step()
+
+
+SCHEDULED = dict(
+    optimizer="adam",
+    loss="relativistic",
+    penalty="r1+r2",
+    penalty_weight=1.0,
+    final_penalty_weight=0.1,
+    beta2=0.9,
+    final_beta2=0.99,
+    ema_decay=0.0,
+    ema_half_life=0.5,
+    burn_in=1.5,  # epochs of four steps: six steps
+)
+
+
+def test_schedules_change_three_values_over_the_burn_in(monkeypatch):
+    """After 0, 1, ... of six steps the ramp is (1 - cos(pi n / 6)) / 2, and then it stays at 1."""
+    weights, make = [], state.make_penalty
+    monkeypatch.setattr(
+        state, "make_penalty", lambda name, weight: weights.append(weight) or make(name, weight)
+    )
+    gan = GAN(replace(small("dense"), **SCHEDULED), IMAGES)
+    assert gan.steps_per_epoch == 4
+    product, last_beta2 = 1.0, 0.9
+    for n, ramp in enumerate([0, 0.0669873, 0.25, 0.5, 0.75, 0.9330127, 1, 1, 1]):
+        before = gan.G_ema.theta.copy()
+        gan.train_step()
+        assert weights.pop() == pytest.approx(1 - 0.9 * ramp, rel=1e-6)
+        beta2, half_life = 0.9 + 0.09 * ramp, 2 * ramp  # in steps
+        product *= beta2
+        for optimizer in gan.optimizer_G, gan.optimizer_D:
+            assert optimizer.beta2 == pytest.approx(beta2, rel=1e-7)
+            assert optimizer.beta2_history[1] == pytest.approx(product, rel=1e-6)
+            assert optimizer.beta2_history[0] == pytest.approx(last_beta2, rel=1e-7)
+        last_beta2 = beta2
+        decay = 0.5 ** (1 / half_life) if n else 0.0
+        expected = decay * before + (1 - decay) * gan.G.theta
+        np.testing.assert_allclose(gan.G_ema.theta, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [0, 3, 7])
+def test_a_gan_with_schedules_is_restored_bit_for_bit(steps):
+    recipe = replace(small("dense"), **SCHEDULED, d_warmup_steps=2)
+    gan, other = (GAN(recipe, IMAGES) for _ in range(2))
+    for _ in range(steps):
+        gan.train_step()
+    other.restore(*copy.deepcopy(gan.save()))
+    for _ in range(4):
+        np.testing.assert_array_equal(gan.train_step(), other.train_step())
+    np.testing.assert_array_equal(gan.G_ema.theta, other.G_ema.theta)
+    first = 0.9**2 if steps + 4 else 1  # of D's warm-up steps
+    of_G, of_D = (net.beta2_history[1] for net in (gan.optimizer_G, gan.optimizer_D))
+    assert of_D == pytest.approx(first * of_G, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(burn_in=0.0), "needs a burn_in together with"),
+        (
+            dict(final_penalty_weight=0.0, final_beta2=0.0, ema_half_life=0.0),
+            "needs a burn_in together with",
+        ),
+        (dict(final_beta2=1.0), "final_beta2 is 1.0, but must be"),
+        (dict(optimizer="sgd"), "only adam uses final_beta2"),
+        (dict(ema_decay=0.9), "both an ema_decay and an ema_half_life"),
+        (dict(ema_half_life=-1.0), "ema_half_life is -1.0, but must be"),
+        (dict(burn_in=float("nan")), "burn_in is nan, but must be"),
+    ],
+)
+def test_schedules_that_contradict_each_other_are_refused(change, words):
+    recipe = {**asdict(small("dense")), **SCHEDULED}
+    assert recipe_from_dict(recipe).burn_in == 1.5
+    with pytest.raises(ValueError, match=words):
+        recipe_from_dict({**recipe, **change})
+
+
+def test_the_last_bias_of_D_learns_nothing_from_pairs():
+    gan = paired_gan("default")
+    gan.train_step()
+    projection = gan.D.layers[-1]
+    assert abs(projection.db).max() < 1e-7 < 1e-4 < abs(projection.dW).max()
 
 
 def test_values_that_contradict_each_other_are_refused():
@@ -478,9 +690,13 @@ def test_values_that_contradict_each_other_are_refused():
         match="^the hinge loss requires real_label to be 1, but the recipe default has 0.9",
     ):
         recipe_from_dict({**asdict(RECIPES["default"]), "loss": "hinge", "real_label": 0.9})
+    with pytest.raises(ValueError, match="^the relativistic loss pairs .* shared_fakes to False"):
+        recipe_from_dict({**asdict(RECIPES["default"]), "loss": "relativistic"})
+    with pytest.raises(ValueError, match="^the relativistic loss requires real_label to be 1"):
+        recipe_from_dict({**asdict(RECIPES["dense"]), "loss": "relativistic", "real_label": 0.9})
     for name, value in (
         ("loss", "best"),
-        ("penalty", "r2"),
+        ("penalty", "r3"),
         ("spectral", 1),
         ("penalty_every", 0),
         ("penalty_weight", "much"),

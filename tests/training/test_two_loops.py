@@ -16,9 +16,12 @@ from minigan.training.state import GAN
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (30, 8, 12), dtype=np.uint8)
 LABELS = (np.arange(30) % 3).astype(np.uint8)
-TINY = {  # with dropout and an average; with shared fakes; with warm-up steps and labels
+# with dropout and an average; with shared fakes; with a loss on pairs and both penalties; with
+# warm-up steps and labels
+TINY = {
     "dense": ["--data", "data.npz"],
     "default": ["--data", "data.npz"],
+    "default-conv": ["--data", "data.npz", "--loss", "relativistic", "--penalty", "r1+r2"],
     "auto-write": ["--data", "idx", "--conditional"],
 }
 STOPPED_AFTER = 6  # steps, of 12
