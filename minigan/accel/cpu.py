@@ -111,7 +111,8 @@ def threads_of_resumed_run(recorded: int) -> int:
     `limit_blas_threads`, if there are fewer cores now or the user has set another number in the
     environment.
     """
-    return recorded if 0 < recorded <= usable_cores() and not is_set_by_user() else 0
+    same = recorded > 0 and not is_set_by_user() and recorded <= usable_cores()
+    return recorded if same else 0
 
 
 @contextmanager

@@ -103,9 +103,11 @@ def read_body(file: BinaryIO, header: ArrayHeader, what: str) -> np.ndarray:
 
 
 def read_bytes(file: IO[bytes], size: int) -> np.ndarray:
-    """Read `size` bytes, or what the file has of them, without a second copy in memory."""
-    content, start = np.empty(size, np.uint8), 0
-    while start < size and (part := file.read(min(size - start, BYTES_AT_ONCE))):
-        content[start : start + len(part)] = np.frombuffer(part, np.uint8)
-        start += len(part)
-    return content[:start]
+    """Read `size` bytes, or what the file has of them, without a second copy in memory.
+
+    The memory grows with what is read, because a small file may claim to be large.
+    """
+    content = bytearray()
+    while len(content) < size and (part := file.read(min(size - len(content), BYTES_AT_ONCE))):
+        content += part
+    return np.frombuffer(content, np.uint8)

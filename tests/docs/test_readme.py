@@ -76,6 +76,7 @@ READ_ONLY = {  # and why
     "demo.py --backend cupy": "needs a GPU; benchmarks/gpu_check.sh runs it",
     "demo.py --data /usr/share/datasets/fashion-mnist": "needs Debian's package",
     "docs/make_book.py": "test_book.py makes the book",
+    "benchmarks/consumers.py": "installs other packages; test_consumers.py tests it",
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
     "benchmarks/long_run.py": "takes half an hour",
     "benchmarks/race.py": "needs PyTorch, and ten minutes",
