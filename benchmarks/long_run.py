@@ -4,7 +4,8 @@
 
 Every fifth epoch, 10,000 samples are measured against the test images. Their noise is not that of
 the 2,000 samples that a run itself measures. The file is written after each measurement. "worse" is
-the last FD divided by the lowest mean of three neighbouring ones.
+the last FD divided by the lowest mean of three neighbouring ones. `--set NAME=VALUE` changes a
+setting of the recipe, as it does for `demo.py`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from minigan.accel.cpu import disable_malloc_trim
+from minigan.cli.arguments import setting
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.legibility import load_conv_classifier, share_read
@@ -33,10 +35,13 @@ def main():
     parser.add_argument("--recipe", default="default", choices=list(RECIPES))
     parser.add_argument("--epochs", type=int, default=100, help="default 100")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="repeatable"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     args = parser.parse_args()
     disable_malloc_trim()
-    recipe = replace(RECIPES[args.recipe], epochs=args.epochs)
+    recipe = replace(RECIPES[args.recipe], epochs=args.epochs, **dict(args.set))
     data = load_dataset(SHIPPED)
     evaluator, second = make_evaluator(data, True), load_conv_classifier()
     gan, rows, seconds = GAN(recipe, data.images, seed=args.seed), [], 0.0
@@ -55,8 +60,9 @@ def main():
         fd = [row["fd"] for row in rows]
         lowest = min(np.convolve(fd, np.ones(3) / 3, "valid"), default=None) if fd[2:] else None
         worse = {} if lowest is None else {"worse": fd[-1] / float(lowest)}
-        content = {"recipe": args.recipe, "epochs": args.epochs, "seed": args.seed, **worse}
-        args.out.write_text(json.dumps({**content, "rows": rows}, indent=2) + "\n")
+        content = {"recipe": args.recipe, "epochs": args.epochs, "seed": args.seed}
+        content |= {"set": dict(args.set), **worse, "rows": rows}
+        args.out.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":
