@@ -30,6 +30,12 @@ def say(line: object = "") -> None:
             raise
 
 
+def say_step(line: str) -> None:
+    """Print what a command does next on standard error, so that its output holds only results."""
+    with suppress(OSError):
+        print(f"... {line}", file=sys.stderr, flush=True)
+
+
 def format_seconds(seconds: float) -> str:
     """A time in words.
 

@@ -105,6 +105,7 @@ class Browser:
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
         )
+        self.ask("Page.navigate", url="about:blank")  # otherwise this would be a reload
         self.events.clear()
         self.ask("Page.navigate", url=path.resolve().as_uri())
         self.wait_for_load()

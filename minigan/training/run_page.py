@@ -12,8 +12,8 @@ The idea
     goes on, and always the newest. Each is a JPEG with the best quality for which there is room.
     The newest is stored a second time with a better one.
 
-    The page, and the figures that are plotted while the run goes on, may take SHARE of its time. If
-    one of them would take more, it waits. An epoch may take minutes, so the page is also written
+    The page, and the figures that are plotted while the run goes on, may each take half of SHARE of
+    its time. What would take more waits. An epoch may take minutes, so the page is also written
     within an epoch, with the time that is left.
 
 Why a page stops reloading itself
@@ -61,7 +61,7 @@ PAGE_SECONDS = 10.0  # the shortest time between two writes of the page
 FIGURE_SECONDS = 60.0  # the same for the figures
 FIRST_GUESS = 0.5  # seconds that the figures are assumed to take before they were drawn
 STALE_SECONDS = 600.0  # without a change, after which the page stops reloading itself
-QUALITIES = (95, 88, 75, 60, 40)  # of a JPEG, in the order in which they are tried
+QUALITIES = (95, 85, 65, 40)  # of a JPEG, in the order in which they are tried
 
 
 class Progress(NamedTuple):
@@ -74,6 +74,34 @@ class Progress(NamedTuple):
     left: float  # seconds that remain, estimated; nan if unknown
     state: str = "running"  # or "done", "interrupted", "failed"
     message: str = ""  # why it failed
+
+
+class Repeated:
+    """Work that is repeated while a run goes on, in at most half of SHARE of its time.
+
+    `first_guess` is how many seconds it is assumed to take before it was done for the first time.
+    """
+
+    def __init__(self, *, first_guess: float = 0.0):
+        self.started = self.last = time.perf_counter()
+        self.spent, self.cost = 0.0, first_guess  # in all, and the last time
+
+    def seconds_since(self) -> float:
+        """The seconds since the work was done, or since the beginning."""
+        return time.perf_counter() - self.last
+
+    def is_due(self, seconds: float) -> bool:
+        """Whether it was last done at least so many seconds ago, and there is time for it."""
+        now = time.perf_counter()
+        allowed = SHARE / 2 * (now - self.started)
+        return now - self.last >= seconds and self.spent + self.cost <= allowed
+
+    def do(self, work: Callable[[], Any]) -> None:
+        """Do the work."""
+        self.last = time.perf_counter()
+        work()
+        self.cost = time.perf_counter() - self.last
+        self.spent += self.cost
 
 
 class RunPage:
@@ -97,9 +125,8 @@ class RunPage:
         self.diagnoses: dict[int, str] = {}  # {position of a row: its diagnosis}
         self.frames: dict[int, bytes] = {}  # {epoch: JPEG} of the samples that the page shows
         self.newest: tuple[int, bytes] = (-1, b"")  # (epoch, JPEG of better quality)
-        self.started = self.page_written = self.figures_drawn = time.perf_counter()
-        # seconds that both have taken so far, and that each took the last time
-        self.spent, self.page_cost, self.figures_cost = 0.0, 0.0, FIRST_GUESS
+        self.page = Repeated()
+        self.figures = Repeated(first_guess=FIRST_GUESS)
 
     def update(
         self, history: list[dict], progress: Progress, draw_figures: Callable[[], None] | None
@@ -109,21 +136,10 @@ class RunPage:
         Without `draw_figures` only the page is written, and only if it was not written for as long
         as figures are.
         """
-        now = time.perf_counter()
-        allowed = SHARE * (now - self.started) - self.spent
-        wait = PAGE_SECONDS if draw_figures else FIGURE_SECONDS
-        if now - self.page_written >= wait and self.page_cost <= allowed:
-            self.write(history, progress)
-            self.page_cost = time.perf_counter() - now
-            self.spent, allowed = self.spent + self.page_cost, allowed - self.page_cost
-        if not draw_figures or now - self.figures_drawn < FIGURE_SECONDS:
-            return
-        if self.figures_cost <= allowed:
-            now = time.perf_counter()
-            draw_figures()
-            self.figures_drawn = time.perf_counter()
-            self.figures_cost = self.figures_drawn - now
-            self.spent += self.figures_cost
+        if self.page.is_due(PAGE_SECONDS if draw_figures else FIGURE_SECONDS):
+            self.page.do(lambda: self.write(history, progress))
+        if draw_figures and self.figures.is_due(FIGURE_SECONDS):
+            self.figures.do(draw_figures)
 
     def write(self, history: list[dict], progress: Progress) -> str:
         """Write the page; returns why it could not be written, or "".
@@ -131,9 +147,8 @@ class RunPage:
         A page that cannot be written is no reason to end a run: on Windows, for example, a file
         that a browser is reading cannot be replaced.
         """
-        since, self.page_written = self.page_written, time.perf_counter()
         try:
-            page = self.render(history, progress, every=self.page_written - since)
+            page = self.render(history, progress, every=self.page.seconds_since())
             write_atomically(self.folder / PAGE_NAME, lambda file: file.write(page))
         except OSError as error:
             return error.strerror or str(error)
@@ -297,6 +312,8 @@ def encode_picture(picture: Image.Image, size: int) -> bytes:
             picture.save(content, "JPEG", quality=quality, subsampling=0)
             if content.tell() <= size or max(picture.size) < 32:
                 return content.getvalue()
+            if content.tell() > 4 * size:  # no quality reduces it that much
+                break
         picture = picture.reduce(2)
 
 
@@ -434,7 +451,8 @@ def describe_settings(settings: dict[str, Any]) -> list[list[str]]:
         if name not in given and value != FIELDS[name].default
     }
     last = {
-        "computed with": f"{settings['backend']}, {settings.get('threads', 1)} threads",
+        "computed with": settings["backend"],
+        "threads": settings.get("threads", "unknown"),
         "versions": f"minigan {versions['minigan']}, NumPy {versions['numpy']}, Python"
         f" {versions['python']}",
         "started": settings.get("started", "unknown").replace("T", " "),
