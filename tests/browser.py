@@ -26,6 +26,10 @@ FLAGS = (
 ).split()
 
 
+class Replaced(AssertionError):
+    """The page was replaced by another, or is not complete yet."""
+
+
 class Browser:
     """One tab of a headless Chromium, as a context; the test is skipped if there is none."""
 
@@ -85,7 +89,8 @@ class Browser:
         while True:
             answer = self.receive()
             if answer.get("id") == self.number:
-                assert "error" not in answer, answer
+                if "error" in answer:
+                    raise Replaced(answer)
                 return answer["result"]
             self.events.append(answer)
 
@@ -136,7 +141,8 @@ class Browser:
         answer = self.ask(
             "Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True
         )
-        assert "exceptionDetails" not in answer, answer
+        if "exceptionDetails" in answer:
+            raise Replaced(answer)
         return answer["result"].get("value")
 
     def press(self, key, code=0):

@@ -12,9 +12,9 @@ The idea
     goes on, and always the newest. Each is a JPEG with the best quality for which there is room.
     The newest is stored a second time with a better one.
 
-    The page, and the figures that are plotted while the run goes on, may each take half of SHARE of
-    its time. What would take more waits. An epoch may take minutes, so the page is also written
-    within an epoch, with the time that is left.
+    The page, and the figures that are plotted while the run goes on, may take SHARE of its time. At
+    most a part of that may go to the page. What would take more waits. An epoch may take minutes,
+    so the page is also written within an epoch, with the time that is left.
 
 Why a page stops reloading itself
     A process that was killed can no longer say so. After STALE_SECONDS without a change the page
@@ -57,6 +57,7 @@ FRAMES_SHARE, NEWEST_SHARE = 0.78, 0.1  # of the page, for all sample grids, and
 MAX_PAGE_FRAMES = 60  # sample grids
 MAX_POINTS = 500  # of a curve
 SHARE = 0.01  # of a run's time that its page and figures may take while it goes on
+PAGE_SHARE = 0.4  # of SHARE, for the page
 PAGE_SECONDS = 10.0  # the shortest time between two writes of the page
 FIGURE_SECONDS = 60.0  # the same for the figures
 FIRST_GUESS = 0.5  # seconds that the figures are assumed to take before they were drawn
@@ -77,24 +78,24 @@ class Progress(NamedTuple):
 
 
 class Repeated:
-    """Work that is repeated while a run goes on, in at most half of SHARE of its time.
+    """Work that is repeated while a run goes on, in a limited time.
 
     `first_guess` is how many seconds it is assumed to take before it was done for the first time.
     """
 
     def __init__(self, *, first_guess: float = 0.0):
-        self.started = self.last = time.perf_counter()
+        self.last = time.perf_counter()
         self.spent, self.cost = 0.0, first_guess  # in all, and the last time
 
     def seconds_since(self) -> float:
         """The seconds since the work was done, or since the beginning."""
         return time.perf_counter() - self.last
 
-    def is_due(self, seconds: float) -> bool:
-        """Whether it was last done at least so many seconds ago, and there is time for it."""
-        now = time.perf_counter()
-        allowed = SHARE / 2 * (now - self.started)
-        return now - self.last >= seconds and self.spent + self.cost <= allowed
+    def is_due(self, seconds: float, allowed: float) -> bool:
+        """Whether it was last done at least so many seconds ago, and would by then have taken no
+        more seconds than allowed.
+        """
+        return self.seconds_since() >= seconds and self.spent + self.cost <= allowed
 
     def do(self, work: Callable[[], Any]) -> None:
         """Do the work."""
@@ -125,6 +126,7 @@ class RunPage:
         self.diagnoses: dict[int, str] = {}  # {position of a row: its diagnosis}
         self.frames: dict[int, bytes] = {}  # {epoch: JPEG} of the samples that the page shows
         self.newest: tuple[int, bytes] = (-1, b"")  # (epoch, JPEG of better quality)
+        self.started = time.perf_counter()
         self.page = Repeated()
         self.figures = Repeated(first_guess=FIRST_GUESS)
 
@@ -136,9 +138,11 @@ class RunPage:
         Without `draw_figures` only the page is written, and only if it was not written for as long
         as figures are.
         """
-        if self.page.is_due(PAGE_SECONDS if draw_figures else FIGURE_SECONDS):
+        allowed = SHARE * (time.perf_counter() - self.started)
+        wait = PAGE_SECONDS if draw_figures else FIGURE_SECONDS
+        if self.page.is_due(wait, PAGE_SHARE * allowed):
             self.page.do(lambda: self.write(history, progress))
-        if draw_figures and self.figures.is_due(FIGURE_SECONDS):
+        if draw_figures and self.figures.is_due(FIGURE_SECONDS, allowed - self.page.spent):
             self.figures.do(draw_figures)
 
     def write(self, history: list[dict], progress: Progress) -> str:

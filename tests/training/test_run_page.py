@@ -3,11 +3,12 @@
 import csv
 import json
 import re
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from browser import Browser
+from browser import Browser, Replaced
 from helpers import SMALL, small, train_small
 from PIL import Image
 
@@ -49,7 +50,7 @@ def test_the_page_of_a_finished_run(finished):
         assert values == pytest.approx([float(row[name]) for row in rows], rel=1e-4), name
     assert model["diagnoses"][-1] == model["diagnosis"] == "too early to tell: 8 steps"
     assert ["batch size", "20"] in model["settings"] and ["dropout", "0.25"] in model["settings"]
-    assert "beta2" not in dict(model["settings"])  # it is the default
+    assert "momentum" not in dict(model["settings"])  # it is the default
     assert all(str(finished) in command for command, _ in model["commands"])
 
 
@@ -396,9 +397,9 @@ STATE = """({
   readouts: [...document.querySelectorAll("[data-column]")].map(o => o.textContent),
   polylines: document.querySelectorAll("polyline").length,
   charts: document.querySelectorAll("#charts svg[role=img]").length,
-  bars: document.querySelectorAll("#classes rect").length,
+  bars: document.querySelectorAll("#classes-drawing rect").length,
   commands: [...document.querySelectorAll("#commands code")].map(c => c.textContent),
-  unnamed: [...document.querySelectorAll("button, input, select, svg[role], img")].filter(e =>
+  unnamed: [...document.querySelectorAll("button, input, select, svg[role], img")].filter(e => e.checkVisibility() &&
     !(e.textContent.trim() || e.getAttribute("aria-label") || e.alt || e.labels?.length)).length,
   wide: [...document.querySelectorAll("body *")].filter(e => !e.closest("svg")
     && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80)),
@@ -427,8 +428,11 @@ SOON = "new Promise(done => setTimeout(done, 3000))"
 
 
 def look(browser):
-    browser.run(OVERLAPS)
-    seen = browser.run(STATE)
+    for _ in range(20):
+        with suppress(Replaced):
+            browser.run(OVERLAPS)
+            seen = browser.run(STATE)
+            break
     assert browser.complaints() == []
     assert seen["unnamed"] == 0 and seen["wide"] == [] and seen["overlaps"] == []
     assert seen["overflow"] <= 0
@@ -500,7 +504,7 @@ def test_the_slider_and_the_keyboard(browser, runs):
     assert look(browser)["position"] == 1
     browser.run('$("play").click()')
     browser.run("new Promise(done => setTimeout(done, 1500))")
-    assert 3 <= look(browser)["position"] <= 6
+    assert look(browser)["position"] >= 3
     browser.run('$("play").click()')
 
 
@@ -512,16 +516,25 @@ def training(runs):
     now = round(1000 * run_page.time.time())
     write_page(
         folder,
-        dict(state="running", written=now, left=75.0, step=200, elapsed=100.0, reload=1),
+        dict(
+            state="running",
+            written=now,
+            left=75.0,
+            step=200,
+            elapsed=100.0,
+            reload=1,
+            commands=model_of(folder)["commands"][::-1],
+        ),
     )
     yield folder
     (folder / "index.html").write_bytes(page)
 
 
-def wait_for(browser, condition, seconds=20):
+def wait_for(browser, condition, seconds=60):
     for _ in range(10 * seconds):
-        if browser.run(condition):
-            return
+        with suppress(Replaced):
+            if browser.run(condition):
+                return
         run_page.time.sleep(0.1)
     raise AssertionError(condition)
 
@@ -536,7 +549,7 @@ def test_a_reload_keeps_what_the_reader_has_chosen(browser, training):
     for how in browser.reload, lambda: wait_for(browser, "window.seen !== 1"):
         browser.run("window.seen = 1")
         how()
-        wait_for(browser, "window.$ && $('grid').complete")
+        wait_for(browser, "$('grid').complete")
         after = look(browser)
         for name in "position", "image", "focus", "scroll", "theme", "background":
             assert after[name] == before[name], name
@@ -546,7 +559,9 @@ def test_a_reload_keeps_what_the_reader_has_chosen(browser, training):
 @pytest.mark.long
 def test_the_newest_samples_are_shown_as_they_come(browser, training):
     model = model_of(training)
-    short = dict(epochs=model["epochs"][:-1], frames=model["frames"][:-1])
+    names = "epochs", "frames", "diagnoses", "history"
+    short = {name: model[name][:-1] for name in names[:-1]}
+    short["history"] = {name: values[:-1] for name, values in model["history"].items()}
     write_page(training, short)
     browser.open(training / "index.html")
     seen = look(browser)
@@ -554,7 +569,7 @@ def test_the_newest_samples_are_shown_as_they_come(browser, training):
         seen["status"].startswith("Training: epoch 51 of 100") and "about 1 min" in seen["status"]
     )
     assert seen["position"] == seen["newest"] == len(model["frames"]) - 2
-    write_page(training, dict(epochs=model["epochs"], frames=model["frames"], step=204))
+    write_page(training, {name: model[name] for name in names} | {"step": 204})
     wait_for(browser, "model.step === 204")
     seen = look(browser)
     assert seen["position"] == seen["newest"] == len(model["frames"]) - 1
@@ -588,7 +603,8 @@ def test_the_page_of_a_killed_run_stops_reloading_itself(browser, training):
     assert "killed or paused" in seen["notice"] and "--resume" in seen["commands"][0]
     browser.run("window.seen = 1; " + SOON)
     assert browser.run("window.seen") == 1
-    write_page(training, dict(written=now - 598_000))  # and one that was open all the time
+    now = round(1000 * run_page.time.time())
+    write_page(training, dict(written=now, stale=15))  # and one that was open all the time
     browser.open(training / "index.html")
     assert look(browser)["notice"] == ""
     wait_for(browser, "!$('notice').hidden")
@@ -626,8 +642,8 @@ def test_the_shares_of_the_digits(browser, training):
     write_page(training, dict(history=model["history"] | shares, real=real | {"fd": 0.5}))
     for width in 390, 1280:
         browser.open(training / "index.html", width=width)
-        assert look(browser)["bars"] == 22  # 2 are in the legend
-        bars = '[...document.querySelectorAll("#classes-drawing rect")]'
+        assert look(browser)["bars"] == 20
+        bars = "[...document.querySelectorAll('#classes-drawing rect')]"
         heights = browser.run(f"{bars}.map(bar => +bar.getAttribute('height'))")
         np.testing.assert_allclose(
             np.array(heights[::2]) / heights[1], np.arange(10) / 4.5, atol=1e-6
