@@ -67,7 +67,7 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GAN, GRID_SIZE, find_clusters
+from minigan.training.state import GRID_SIZE, TrainingState, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 FREE_REPORTS = 20  # reports that may take any time
@@ -180,7 +180,11 @@ class Run:
     """A training run of a GAN, used as `with Run(...) as run:` around the loop."""
 
     def __init__(
-        self, options: TrainingOptions, data: TrainingData, gan: GAN, make_evaluator: Callable
+        self,
+        options: TrainingOptions,
+        data: TrainingData,
+        gan: TrainingState,
+        make_evaluator: Callable,
     ):
         self.options, self.recipe, self.gan = options, options.recipe, gan
         self.evaluator = make_evaluator(data.dataset, data.digits)

@@ -36,7 +36,7 @@ Where the arrays are
 
 >>> from minigan.gan.recipes import RECIPES, replace
 >>> images = np.zeros((8, 6, 5), "uint8")
->>> gan = GAN(replace(RECIPES["default"], batch_size=4), images)
+>>> gan = TrainingState(replace(RECIPES["default"], batch_size=4), images)
 >>> [loss_D, loss_G, score_real, score_fake] = gan.train_step()
 >>> gan.steps_per_epoch, gan.t, gan.generate(gan.grid_latents).shape
 (2, 1, (100, 6, 5))
@@ -128,7 +128,7 @@ def make_initial_networks(
     return G.to(xp), D.to(xp)
 
 
-class GAN:
+class TrainingState:
     """The state of a training run on images (n, H, W) or (n, H, W, 3), uint8, on a backend xp.
 
     t counts the training steps so far; an epoch has `steps_per_epoch` of them. G_ema is the network
