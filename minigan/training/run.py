@@ -44,8 +44,9 @@ from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
 from minigan.backend import Array, asnumpy, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset, with_class_order
+from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
+from minigan.datasets.raw import RawData
 from minigan.figures import plots
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
@@ -76,6 +77,7 @@ MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made
 # the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_LATENT_DIM = 4096
+ARRAYS_FILE = "images.npz"  # in the folder of a run whose images came from Python
 
 
 @dataclass
@@ -96,7 +98,9 @@ class TrainingOptions:
     threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
-    command: str = "python demo.py"  # the command as the user types it, for hints
+    command: str = "python demo.py"  # the command as the user types it, for hints; "" in Python
+    arrays: RawData | None = None  # images from Python, as check_raw returns them, or None
+    temporary: bool = False  # whether the folder is removed when Python ends
     settings: dict | None = None  # settings of the resumed run; None for a new run
     checkpoint: tuple[dict, dict] | None = None  # (arrays, words) to resume from
 
@@ -124,14 +128,17 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     recipe, data, settings, folder = options.recipe, options.data, options.settings, options.folder
     if recipe.latent_dim > MAX_LATENT_DIM:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
-    dataset = load_dataset(
-        data,
-        classes=options.classes,
-        size=options.size,
-        strict=options.strict,
-        value_range=options.value_range,
-        transpose=options.transpose,
-    )
+    if options.arrays:
+        dataset = make_dataset(options.arrays)
+    else:
+        dataset = load_dataset(
+            data,
+            classes=options.classes,
+            size=options.size,
+            strict=options.strict,
+            value_range=options.value_range,
+            transpose=options.transpose,
+        )
     if settings:
         dataset = with_class_order(dataset, class_names(settings))
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
@@ -145,7 +152,13 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
             f" in {data}:"
             f" use --batch-size {len(images)} or less, not {recipe.batch_size}"
         )
-    multiple = ARCHITECTURES[recipe.networks].size_multiple
+    architecture = ARCHITECTURES[recipe.networks]
+    multiple, fixed = architecture.size_multiple, architecture.fixed
+    if fixed and shape != fixed.image_shape:
+        raise RunError(
+            f"{data} holds images of {format_shape(shape)}, but G generates images of"
+            f" {format_shape(fixed.image_shape)}: use other images, or change G and D"
+        )
     if shape[0] % multiple or shape[1] % multiple:
         raise RunError(
             f"{data} holds images of {format_shape(shape)}, and the recipe {recipe.name} needs"
@@ -167,6 +180,11 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     if recipe.clusters:
         limit_blas_threads(options.threads)
         labels, n_classes = find_clusters(recipe, images, seed=options.seed)
+    if fixed and n_classes != fixed.n_classes:
+        raise RunError(
+            f"{data} has {n_classes} {'clusters' if recipe.clusters else 'classes'}, but the"
+            f" networks take labels of {fixed.n_classes}: make both numbers the same"
+        )
     return TrainingData(
         images,
         labels,
@@ -211,6 +229,8 @@ class Run:
             clusters=data.labels if self.recipe.clusters else None,
             n_clusters=data.n_classes,
         )
+        if options.arrays:
+            self.settings["data"] = ARRAYS_FILE  # in the run folder
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
         threads = blas_threads()
         before = self.settings.get("threads") or threads
@@ -255,6 +275,8 @@ class Run:
             self.stack.enter_context(np.errstate(all="ignore"))
             for partial in self.folder.glob("*.partial"):  # left by an interrupted write
                 partial.unlink()
+            if self.options.arrays:
+                save_arrays(self.folder, self.options.arrays)
             if not self.options.checkpoint:
                 self.save_samples(0)
             self.save_checkpoint()
@@ -479,8 +501,8 @@ class Run:
         say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; everything goes to"
-            f" {self.folder}",
+            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; "
+            + ("save() keeps the run" if options.temporary else f"everything goes to {self.folder}")
         )
         if self.gan.xp is np and (advice := blas_advice()):
             say(f"hint: {advice}")
@@ -489,13 +511,20 @@ class Run:
             say(
                 f"hint: with so few images {recipe.epochs} epochs are only"
                 f" {self.gan.steps_per_epoch * recipe.epochs:,} steps;"
-                f" --epochs {math.ceil(recipe.epochs * 60_000 / an_epoch)} trains as long as this"
+                f" {'--epochs ' if options.command else 'epochs='}"
+                f"{math.ceil(recipe.epochs * 60_000 / an_epoch)} trains as long as this"
                 " recipe does on MNIST",
             )
 
     def say_goodbye(self) -> None:
         """Print how long the run took, and the command to continue with."""
         seconds, folder = time.perf_counter() - self.started, str(self.folder)
+        if not self.options.command:
+            say(
+                f"{'interrupted: fit() goes on' if self.status else 'done'} after"
+                f" {seconds // 60:.0f} min {seconds % 60:.0f} s"
+            )
+            return
         say(
             f"{'interrupted, and saved' if self.status else 'done'} after {seconds // 60:.0f} min"
             f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
@@ -507,6 +536,14 @@ class Run:
         if self.recipe.conditional:
             name += f" --digit {shlex.quote(self.settings['names'][-1])}"
         say(f"{self.options.command} sample {name} --out digits.png generates new images")
+
+
+def save_arrays(folder: Path, arrays: RawData) -> None:
+    """Save images that came from Python in the run folder, as `--data` reads them."""
+    names = dict(images="images", labels="labels", test="test_images", test_labels="test_labels")
+    found = {new: getattr(arrays, name) for name, new in names.items()}
+    found = {name: array for name, array in found.items() if array is not None}
+    write_atomically(folder / ARRAYS_FILE, lambda file: np.savez(file, **found))
 
 
 def make_folder(options: TrainingOptions) -> Path:

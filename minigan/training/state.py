@@ -501,6 +501,11 @@ def check_training_data(
     recipe: Recipe, images: np.ndarray, labels: np.ndarray | None, n_classes: int
 ) -> None:
     """Raise ValueError if a recipe cannot be trained on images (n, ...) with labels (n,)."""
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"images are {images.dtype}, but must be uint8, from 0 to 255: with value_range=(0, 1),"
+            " minigan.GAN converts floats"
+        )
     if len(images) < recipe.batch_size:
         raise ValueError(f"{len(images)} images are fewer than the batch_size, {recipe.batch_size}")
     if recipe.has_labels != (labels is not None):
