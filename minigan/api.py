@@ -207,7 +207,7 @@ class GAN:
             data, arrays = Path("images"), read_arrays(images, labels, test, value_range)
             if recipe.conditional and labels is None:
                 raise ValueError(
-                    "a conditional GAN needs the class of each image: fit(..., labels)"
+                    "a conditional GAN needs the class of each image: fit(images, labels=labels)"
                 )
         if folder is None:
             path = tempfile.mkdtemp(prefix="minigan-")
@@ -317,9 +317,9 @@ class GAN:
             settings = read_settings(folder)
             recipe = settings.get("recipe")
             recipe = recipe if isinstance(recipe, dict) else {}  # load_networks says what is wrong
-            own: dict[str, Any] = (
-                {} if G is None else dict(G=G, D=D, latent_dim=recipe.get("latent_dim"))
-            )
+            own: dict[str, Any] = {}
+            if not (G is None and D is None):
+                own = dict(G=G, D=D, latent_dim=recipe.get("latent_dim"))
             gan = cls(loss=loss, **own)
             if gan.architecture and gan.architecture[0] != recipe.get("networks"):
                 raise RunError(

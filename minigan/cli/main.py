@@ -4,6 +4,7 @@ import argparse
 import difflib
 import platform
 import runpy
+import shlex
 import signal
 import sys
 import threading
@@ -94,7 +95,8 @@ def main(
 def run_command(argv: list[str], train_loop: Callable, *, description: str, prog: str) -> int:
     """The same, but raises the errors."""
     typed = f"python {prog}" if prog.endswith(".py") else prog  # for hints
-    for file in imported_files(argv):
+    files = imported_files(argv)
+    for file in files:
         import_file(file)
     if argv and argv[0] in COMMANDS:
         command = COMMANDS[argv[0]]
@@ -131,6 +133,7 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
     )
     options = train.training_options(parser.parse_args(argv))
     options.command = typed
+    options.imports = "".join(f" --import {shlex.quote(str(file))}" for file in files)
     with preserve_blas_threads():
         return train_loop(options, make_evaluator)
 

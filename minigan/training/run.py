@@ -99,6 +99,7 @@ class TrainingOptions:
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
     command: str = "python demo.py"  # the command as the user types it, for hints; "" in Python
+    imports: str = ""  # " --import FILE.py", if the user gave it, for hints
     arrays: RawData | None = None  # images from Python, as check_raw returns them, or None
     temporary: bool = False  # whether the folder is removed when Python ends
     settings: dict | None = None  # settings of the resumed run; None for a new run
@@ -530,6 +531,7 @@ class Run:
             f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
         )
         name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
+        name += self.options.imports
         if self.status:
             say(f"{self.options.command} --resume {name} resumes it")
             return
