@@ -11,7 +11,7 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.value_range import format_range
 from minigan.gan.gradient_penalty import PENALTIES, SAME_WEIGHT
 from minigan.gan.losses import GAN_LOSSES
-from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
+from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, unused_fields, validate_recipe
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
 from minigan.training.run_data import read_options, recorded_path
@@ -298,6 +298,12 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
         validate_recipe(recipe)
     except ValueError as error:
         raise RunError(error) from None
+    reasons = unused_fields(recipe)
+    for name, value in args.set.items():
+        if name in reasons:
+            raise RunError(
+                f"--set {name}={format_value(value)} would have no effect: {reasons[name]}; omit it"
+            )
     return recipe
 
 

@@ -655,6 +655,12 @@ BAD_FLAGS = {
     ),
     "force on a run": (["--data", "data", "--out", "run", "--force"], "--force"),
     "no threads": (["--threads", "0"], "'0' is not an integer from 1 to"),
+    "set momentum of Adam": (
+        ["--set", "momentum=0.5,0.7,9"],
+        "would have no effect: only sgd uses it",
+    ),
+    "set beta1 of SGD": (["--recipe", "goodfellow-2014", "--set", "beta1=0.5"], "only adam uses"),
+    "set a weight": (["--recipe", "dense", "--set", "penalty_every=4"], "there is no penalty"),
     "set nothing": (["--set", "dropout"], "'dropout' is not NAME=VALUE, such as dropout=0.3"),
     "set an unknown field": (
         ["--set", "drop_out=0.3"],
