@@ -10,7 +10,7 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.value_range import format_range
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
-from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe, replace
+from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe, replace, unused_fields
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
 from minigan.training.run_data import format_path, read_options, recorded_path
@@ -273,9 +273,16 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
             f" {' or '.join(PENALTIES)}"
         )
     try:
-        return change_recipe(recipe, **new | args.set)
+        recipe = change_recipe(recipe, **new | args.set)
     except ValueError as error:
         raise RunError(error) from None
+    reasons = unused_fields(recipe)
+    for name, value in args.set.items():
+        if name in reasons:
+            raise RunError(
+                f"--set {name}={format_value(value)} would have no effect: {reasons[name]}; omit it"
+            )
+    return recipe
 
 
 def resume_options(args: Any) -> TrainingOptions:

@@ -372,7 +372,10 @@ class Run:
         self.fetch_losses()
         self.check_weights()
         try:
-            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
+            requested = (
+                asnumpy(gan.evaluation_latents[1]).argmax(axis=1) if recipe.conditional else None
+            )
+            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents), requested)
         except np.linalg.LinAlgError:
             # the weights are finite, but so large that the images are not
             raise self.diverged("a metric") from None
@@ -576,7 +579,8 @@ def check_figures() -> None:
 def write_history(history: list[dict], folder: Path) -> None:
     """Write history.csv; it is rewritten at every report."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, history[0])
+    # a resumed run may have begun with an earlier version, which knew fewer columns
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in history for name in row))
     writer.writeheader()
     writer.writerows(history)
     write_atomically(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))

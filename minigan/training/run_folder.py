@@ -143,6 +143,7 @@ def make_settings(
         "range": list(map(float, value_range)) if value_range else None,
         "transpose": transpose,
         "fingerprint": fingerprint(images, dataset.labels if recipe.conditional else None),
+        "image_fingerprint": fingerprint(images),
         **of_labels,
         **({"layers": fixed.layers} if (fixed := ARCHITECTURES[recipe.networks].fixed) else {}),
         "versions": {
