@@ -109,7 +109,8 @@ class RunPage:
     """Writes the page of a run, and decides when to write it and when to plot the figures.
 
     `describe` maps the position of a row of the history to its diagnosis in words, `real` holds the
-    metrics of real images, if they are known, and `command` is what the user types to train.
+    metrics of real images, if they are known, `command` is what the user types to train, "" in
+    Python, and `imports` are options that every command on this run needs.
     """
 
     def __init__(
@@ -120,8 +121,10 @@ class RunPage:
         describe: Callable[[int], str],
         real: dict[str, float],
         command: str = "python demo.py",
+        imports: str = "",
     ):
-        self.folder, self.settings, self.command = Path(folder), settings, command
+        self.folder, self.settings = Path(folder), settings
+        self.command, self.imports = command, imports
         self.describe, self.real = describe, real
         self.diagnoses: dict[int, str] = {}  # {position of a row: its diagnosis}
         self.frames: dict[int, bytes] = {}  # {epoch: JPEG} of the samples that the page shows
@@ -166,7 +169,8 @@ class RunPage:
                 self.diagnoses[i] = self.describe(i)
         shown = [history[i] for i in rows]
         loss, real_label = self.settings["recipe"]["loss"], self.settings["recipe"]["real_label"]
-        names = [name for name in history[0] if name != "epoch"] if history else []
+        # rows of an earlier version have fewer columns
+        names = [name for name in dict.fromkeys(n for row in shown for n in row) if name != "epoch"]
         model = {
             "name": self.folder.resolve().name,
             "state": progress.state,
@@ -181,7 +185,7 @@ class RunPage:
             "stale": STALE_SECONDS,
             "diagnosis": self.diagnoses[rows[-1]] if rows else "",
             "epochs": [row["epoch"] for row in shown],
-            "history": {name: [five_digits(row[name]) for row in shown] for name in names},
+            "history": {name: [five_digits(row.get(name)) for row in shown] for name in names},
             "diagnoses": [self.diagnoses[i] for i in rows],
             "frames": frames,
             "charts": chart_settings(loss, real_label, self.real),
@@ -231,8 +235,15 @@ class RunPage:
 
     def next_commands(self, state: str) -> list[list[str]]:
         """[[command, what it does], ...]: how to go on."""
+        if not self.command:
+            return [
+                ["gan.fit(epochs=5)", "trains for five more epochs, or continues after Ctrl-C"],
+                ["gan.sample(100)", "generates new images, as an array"],
+                ["gan.evaluate()", "measures 10,000 new images, beside real ones and noise"],
+                ['gan.save("my-run")', "keeps the run in a folder, for GAN.load and all commands"],
+            ]
         folder = str(self.folder)
-        name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
+        name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder) + self.imports
         conditional, epochs = (
             self.settings["recipe"]["conditional"],
             self.settings["recipe"]["epochs"],
@@ -287,9 +298,9 @@ def every_kth(items: list[Any], limit: int) -> list[Any]:
     return chosen if not items or chosen[-1] == items[-1] else [*chosen, items[-1]]
 
 
-def five_digits(value: float) -> float:
-    """The value rounded to five digits, which are enough for a curve."""
-    return float(f"{value:.5g}")
+def five_digits(value: float | None) -> float | None:
+    """The value rounded to five digits, which are enough for a curve; None remains None."""
+    return None if value is None else float(f"{value:.5g}")
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -352,11 +363,12 @@ def chart_settings(loss: str, real_label: float, real: dict[str, float]) -> list
         },
     ]
     if "fd" in real:
-        value = five_digits(real["fd"])
-        charts[0]["lines"] = [{"value": value, "tag": "real", "words": "2,000 real images"}]
+        charts[0]["lines"] = [
+            {"value": five_digits(real["fd"]), "tag": "real", "words": "2,000 real images"}
+        ]
         charts[0]["words"] += (
-            f" Dotted: the newest value, and that of 2,000 real images, {value:.3g}, which good"
-            " samples approach."
+            f" Dotted: the newest value, and that of 2,000 real images, {real['fd']:.3g}, which"
+            " good samples approach."
         )
     if not GAN_LOSSES[loss].paired:
         words = (

@@ -399,8 +399,9 @@ STATE = """({
   charts: document.querySelectorAll("#charts svg[role=img]").length,
   bars: document.querySelectorAll("#classes-drawing rect").length,
   commands: [...document.querySelectorAll("#commands code")].map(c => c.textContent),
-  unnamed: [...document.querySelectorAll("button, input, select, svg[role], img")].filter(e => e.checkVisibility() &&
-    !(e.textContent.trim() || e.getAttribute("aria-label") || e.alt || e.labels?.length)).length,
+  unnamed: [...document.querySelectorAll("button, input, select, svg[role], img")].filter(e =>
+    e.checkVisibility() && !(e.textContent.trim() || e.getAttribute("aria-label") || e.alt
+      || e.labels?.length)).length,
   wide: [...document.querySelectorAll("body *")].filter(e => !e.closest("svg")
     && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80)),
   overflow: document.documentElement.scrollWidth - innerWidth,
