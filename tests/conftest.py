@@ -1,8 +1,8 @@
 """The order of the tests, their long form, and fixtures.
 
 A test with the argument `xp` runs on NumPy, on the fake CuPy, and on CuPy where there is a GPU; a
-test with `device` runs on the last two. With MINIGAN_REQUIRE_GPU=1 a missing GPU is a failure
-instead of a skip.
+test with `device` runs on the last two. `-m gpu` selects the tests that use a GPU. With
+MINIGAN_REQUIRE_GPU=1 a missing GPU is a failure instead of a skip.
 """
 
 import os
@@ -154,12 +154,15 @@ def load_module(name):
         pytest.skip(f"no GPU: {error}")
 
 
-@pytest.fixture(params=["numpy", "fake", "cupy"])
+ON_A_GPU = pytest.param("cupy", marks=pytest.mark.gpu)
+
+
+@pytest.fixture(params=["numpy", "fake", ON_A_GPU])
 def xp(request):
     return load_module(request.param)
 
 
-@pytest.fixture(params=["fake", "cupy"])
+@pytest.fixture(params=["fake", ON_A_GPU])
 def device(request):
     return load_module(request.param)
 
