@@ -62,7 +62,6 @@ except ImportError:  # it may be missing on a machine with a GPU, where it is no
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import fake_cupy
-from graph import record
 
 from minigan.accel.cpu import disable_malloc_trim
 from minigan.backend import BackendError, load_backend
@@ -170,12 +169,17 @@ class Gemm:
 
 
 def time_alternately(
-    runners: dict[str, Any], synchronize: Callable, *, rounds: int = 15, seconds: float = 0.25
+    runners: dict[str, Any],
+    synchronize: Callable,
+    *,
+    rounds: int = 15,
+    seconds: float = 0.25,
+    warm_up: float = 0.1,
 ) -> dict[str, np.ndarray]:
     """{name: seconds per training step, in each round}: each runner for `seconds`, then the next.
 
-    Before each measurement, the runner runs for a tenth of a second that is not counted, because
-    for that long the threads of the previous runner may still wait for work on a core that this one
+    Before each measurement, the runner runs for `warm_up` seconds that are not counted, because for
+    a tenth of a second the threads of the previous runner may still wait for work on a core that this one
     needs.
     """
     counts, times = {}, {name: [] for name in runners}
@@ -193,7 +197,7 @@ def time_alternately(
         first = i % len(names)
         for name in names[first:] + names[:first]:
             began = time.perf_counter()
-            while time.perf_counter() - began < 0.1:
+            while time.perf_counter() - began < warm_up:
                 runners[name].train_step()
                 synchronize()
             began = time.perf_counter()
@@ -228,7 +232,9 @@ def compare(
     if runners["minigan"].fused:
         runners["unfused"] = GAN(recipe, images, xp=xp, fused=False)
     if graph:
-        runners |= record_steps(recipe, images, xp)
+        recorded, reason = record_steps(recipe, images, xp)
+        print(reason or "both steps are recorded", file=sys.stderr)
+        runners |= recorded
     if torch:
         if threads:
             torch.set_num_threads(threads)
@@ -262,18 +268,15 @@ def compare(
     }
 
 
-def record_steps(recipe: Recipe, images: np.ndarray, xp: Any) -> dict[str, GAN]:
-    """{"recorded": a GAN with both steps recorded as CUDA graphs}.
-
-    If they cannot be recorded, prints the reason and returns {}.
+def record_steps(
+    recipe: Recipe, images: np.ndarray, xp: Any, **options: Any
+) -> tuple[dict[str, GAN], str]:
+    """({"recorded": a GAN with both steps recorded as CUDA graphs}, ""), or ({}, the reason why
+    they cannot be recorded); `options` are those of GAN.
     """
-    gan = GAN(recipe, images, xp=xp)
-    gan.train_step()
-    reason = "not recorded: this recipe does not use fused_steps.py"
-    if gan.fused:
-        reason = record(gan.fused)
-    print(reason or "both steps are recorded", file=sys.stderr)
-    return {} if reason else {"recorded": gan}
+    gan = GAN(recipe, images, **dict(xp=xp) | options)
+    reason = gan.record()
+    return ({}, reason) if reason else ({"recorded": gan}, "")
 
 
 def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) -> int:

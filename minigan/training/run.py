@@ -94,6 +94,7 @@ class TrainingOptions:
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
     threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
+    graph: bool = False  # record both steps as CUDA graphs, on CuPy
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
     command: str = "python demo.py"  # the command as the user types it, for hints
@@ -217,6 +218,7 @@ class Run:
             )
         self.settings["threads"] = threads
         self.interruption = Interruption()
+        self.graph_is_due = options.graph  # after the first step
         self.status = 0
 
     def restore(self) -> None:
@@ -328,6 +330,9 @@ class Run:
         on the device.
         """
         self.pending += losses
+        if self.graph_is_due:
+            self.graph_is_due = False
+            say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
 
     def end_epoch(self, epoch: int) -> None:
         """Report a complete epoch: evaluate and save its samples, and print a line about it.

@@ -1,4 +1,4 @@
-"""benchmarks/graph.py on the fake CuPy, with fake streams and a fake cuBLAS. No GPU is needed."""
+"""accel/graph.py on the fake CuPy, with fake streams and a fake cuBLAS. No GPU is needed."""
 
 import ctypes
 import sys
@@ -12,12 +12,12 @@ from helpers import SMALL_IMAGES as IMAGES
 from helpers import small
 from test_fused_steps import FUSED, HostDraws
 
+from minigan.accel import graph
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import replace
 from minigan.training.state import GAN
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-import graph
 import step
 
 
