@@ -116,7 +116,8 @@ def measure_phases(row: Callable, is_done: Callable, attempt: Callable, *, rehea
         if is_done(name):
             continue
         with attempt(name):
-            gan = GAN(replace(RECIPES[name], clusters=0), images[:2000], xp=xp)
+            recipe = replace(RECIPES[name], clusters=0)
+            gan = GAN(with_batch(recipe, 8) if rehearsal else recipe, images[:2000], xp=xp)
             names = "set_learning_rates next_batch discriminator_step generator_step update_average"
             host, device = dict.fromkeys(names.split(), 0.0), dict.fromkeys(names.split(), 0.0)
             for _ in range(5):

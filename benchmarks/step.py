@@ -17,7 +17,7 @@
     python benchmarks/step.py --backend cupy
             on a GPU (PyTorch on the same card)
     python benchmarks/step.py --backend cupy --graph
-            on a GPU, also with both steps recorded as CUDA graphs (see graph.py)
+            on a GPU, also with both steps recorded as CUDA graphs (see minigan/accel/graph.py)
 
 In a training step, minigan fetches and scales N real images, samples noise, trains D, trains G, and
 updates the EMA if the recipe has one. The step is compared with
@@ -35,7 +35,7 @@ affects all equally; the first tenth of a second of each turn does not count. Ti
 the turns, and ratios are medians of the ratios within each turn, followed by their first and third
 quartiles. Without PyTorch its columns are empty. The BLAS kernels and the number of threads are
 printed. Launches are the kernels that a step would launch on a GPU, counted on the tests' fake
-CuPy. The number in brackets is for the plain layers, without minigan/accel/fused_steps.py; on a
+CuPy. The number in brackets is for the plain layers, without the kernels of minigan/accel; on a
 GPU, this version is also timed.
 
 To compare two versions of minigan, run this script in the tree of each, with --json, on the same
@@ -64,6 +64,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import fake_cupy
 
 from minigan.accel.cpu import disable_malloc_trim
+from minigan.accel.device_layers import DeviceNetwork
 from minigan.backend import BackendError, load_backend
 from minigan.datasets.idx import load_images
 from minigan.gan.models import make_networks
@@ -179,8 +180,8 @@ def time_alternately(
     """{name: seconds per training step, in each round}: each runner for `seconds`, then the next.
 
     Before each measurement, the runner runs for `warm_up` seconds that are not counted, because for
-    a tenth of a second the threads of the previous runner may still wait for work on a core that this one
-    needs.
+    a tenth of a second the threads of the previous runner may still wait for work on a core that
+    this one needs.
     """
     counts, times = {}, {name: [] for name in runners}
     for name, runner in runners.items():
@@ -229,7 +230,7 @@ def compare(
     runners = {"minigan": GAN(recipe, images, xp=xp, cores=threads or 1), "gemm": Gemm(recipe, xp)}
     if runners["minigan"].parallel:
         runners["serial"] = GAN(recipe, images, xp=xp)
-    if runners["minigan"].fused:
+    if runners["minigan"].fused or isinstance(runners["minigan"].D, DeviceNetwork):
         runners["unfused"] = GAN(recipe, images, xp=xp, fused=False)
     if graph:
         recorded, reason = record_steps(recipe, images, xp)
@@ -275,6 +276,7 @@ def record_steps(
     they cannot be recorded); `options` are those of GAN.
     """
     gan = GAN(recipe, images, **dict(xp=xp) | options)
+    gan.train_step()
     reason = gan.record()
     return ({}, reason) if reason else ({"recorded": gan}, "")
 
@@ -294,7 +296,7 @@ def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) ->
 
 def list_launches(name: str, images: np.ndarray) -> None:
     """Print the kernels of a training step, most frequent first, without and with fused steps."""
-    for how, fused in ("plain layers", False), ("with fused_steps.py", True):
+    for how, fused in ("plain layers", False), ("with the kernels of accel/", True):
         count = count_launches(RECIPES[name], images, fused=fused)
         kernels = ", ".join(f"{n} {kernel}" for kernel, n in fake_cupy.launched.most_common())
         print(f"{name}, {how}: {count}\n    {kernels}")

@@ -162,6 +162,17 @@ def try_cupy(cupy: Any) -> Any:
     return cupy
 
 
+def describe_device(xp: Any) -> str:
+    """What computes with the module xp, in words: "numpy", or "cupy on" a card and its memory."""
+    if not hasattr(xp, "cuda"):
+        return xp.__name__
+    runtime = xp.cuda.runtime
+    properties = runtime.getDeviceProperties(runtime.getDevice())
+    name, memory = properties["name"], properties["totalGlobalMem"] / 2**30
+    name = name.decode() if isinstance(name, bytes) else name
+    return f"{xp.__name__} on {name}, {memory:.0f} GB"
+
+
 def check_cupy_cache() -> None:
     """Raise BackendError if CuPy cannot write to the folder in which it keeps compiled kernels.
 

@@ -19,6 +19,7 @@ import pytest  # noqa: E402
 
 from minigan.backend import BackendError, load_backend  # noqa: E402
 
+collect_ignore = ["stand_in"]  # importing it would make the fake CuPy `cupy`
 REQUIRE_GPU = os.environ.get("MINIGAN_REQUIRE_GPU") == "1"
 LONG_FILES = ("docs/answers.md",)  # doctests, which cannot be marked
 ALLOWED_SKIPS = (  # with --no-skips: the beginnings of the reasons why a test may be skipped

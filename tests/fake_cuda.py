@@ -72,7 +72,10 @@ extern "C" void launch(unsigned* grid, unsigned* block, void** args, int synchro
     threads.resize(n); finished.resize(n);
     for (unsigned y = 0; y < grid[1]; y++) for (unsigned x = 0; x < grid[0]; x++) {
         blockIdx = {x, y, 0};
-        if (!synchronised) { for (unsigned i = 0; i < n; i++) { set_thread(i); call(KERNEL); } continue; }
+        if (!synchronised) {
+            for (unsigned i = 0; i < n; i++) { set_thread(i); call(KERNEL); }
+            continue;
+        }
         for (unsigned i = 0; i < n; i++) {
             getcontext(&threads[i]);
             threads[i].uc_stack.ss_sp = stacks.data() + i * 65536ul;
@@ -127,7 +130,8 @@ class RawKernel:
         if fake.recording is not None:
             return fake.recording.append(lambda: self(grid, block, args))
         assert len(args) == len(self.sizes), f"{self.name} has {len(self.sizes)} parameters"
-        assert np.prod(block) <= 1024 and min(*grid, *block) > 0 and max(grid[1:], default=1) < 65536
+        assert np.prod(block) <= 1024 and min(*grid, *block) > 0
+        assert max(grid[1:], default=1) < 65536
         values = []
         for i, (arg, size) in enumerate(zip(args, self.sizes)):
             if isinstance(arg, fake.Array):

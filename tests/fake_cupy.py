@@ -37,7 +37,8 @@ NOT_FUSED = set(
     "matmul dot sum mean max min argmax argmin reshape ravel concatenate stack repeat take"
     " __matmul__".split()
 )
-KERNELS = {"integers": 2}  # where it is not one: one generates numbers, one adds the lower bound
+# where it is not one: one generates numbers, one adds the lower bound; one adds, one divides
+KERNELS = {"integers": 2, "mean": 2}
 launches = 0  # how many kernels a device would have launched,
 launched = collections.Counter()  # and how many of each name
 # A list while a stream is captured: fused kernels are appended instead of run; all else fails.

@@ -40,7 +40,7 @@ from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.layer import check_dy
 
 FEATURES, LANES = 32, 8  # threads of a block: across the features, and down the rows
-MIN_ROWS, MAX_BLOCKS = 64, 128  # rows of a block, and blocks that share the rows
+MIN_ROWS, ROW_BLOCKS = 64, 128  # rows of a block, and blocks that share the rows
 
 SHARED = f"""
 #define FEATURES {FEATURES}
@@ -194,7 +194,7 @@ def column_sums(
     """(sums, grid, numbers): the sums of a and a b over the rows of each block, and the grid and
     the numbers R, K, rows_per_block and blocks for the kernel that uses them.
     """
-    rows_per_block = max(MIN_ROWS, -(-R // MAX_BLOCKS))
+    rows_per_block = max(MIN_ROWS, -(-R // ROW_BLOCKS))
     grid = blocks, _ = -(-R // rows_per_block), -(-K // FEATURES)
     sums = get_array_module(x).empty((blocks, 2, K), "float64")
     numbers = int32(R, K, rows_per_block)

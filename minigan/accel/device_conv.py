@@ -43,8 +43,6 @@ Shapes
 
 import math
 
-import numpy as np
-
 from minigan.accel.device_kernels import DeviceKernel, int32, ones
 from minigan.backend import Array, get_array_module
 from minigan.nn.conv import Conv2d, ConvTranspose2d, check_image
@@ -172,14 +170,23 @@ class DeviceConvTranspose2d(ConvTranspose2d):
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         x, shape = cache
         check_dy(self, dy, shape)
-        xp, (W, dW, x_rows) = (
-            get_array_module(x),
-            (a.reshape(-1, self.in_channels) for a in (self.W, self.dW, x)),
-        )
+        W, dW, x_rows = (a.reshape(-1, self.in_channels) for a in (self.W, self.dW, x))
         rows = device_im2col(dy, self.geometry(x.shape), with_ones=False)
         if need_dparams:
-            xp.matmul(rows.T, x_rows, out=dW)
-            dy_rows = dy.reshape(-1, self.out_channels)
-            xp.matmul(ones(xp, len(dy_rows), dy.dtype), dy_rows, out=self.db)
+            get_array_module(x).matmul(rows.T, x_rows, out=dW)
+            sum_rows_into(self.db, dy.reshape(-1, self.out_channels))
         return (rows @ W).reshape(x.shape) if need_dx else None
 
+
+def sum_rows_into(total: Array, rows: Array) -> None:
+    """total (K,) = the sum of rows (R, K), in one kernel.
+
+    For few columns CuPy's sum(axis=0) would use a single block, and so a single multiprocessor.
+    The product with a row of ones is cuBLAS's. A single column is summed as a whole, because CuPy
+    computes the product of two vectors as an elementwise product and a sum.
+    """
+    xp = get_array_module(rows)
+    if len(total) == 1:
+        rows.sum(out=total.reshape(()))
+    else:
+        xp.matmul(ones(xp, len(rows), rows.dtype), rows, out=total)

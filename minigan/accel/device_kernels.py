@@ -43,9 +43,7 @@ class DeviceKernel:
         xp, dtype = get_array_module(arrays[0]), arrays[0].dtype
         if (xp, dtype) not in self.compiled:
             real = {"float32": "float", "float64": "double"}[str(dtype)]
-            self.compiled[xp, dtype] = xp.RawKernel(
-                f"typedef {real} real;\n{self.code}", self.name
-            )
+            self.compiled[xp, dtype] = xp.RawKernel(f"typedef {real} real;\n{self.code}", self.name)
         self.compiled[xp, dtype](grid, block, (*arrays, *numbers))
 
     def for_each(self, size: int, arrays: tuple[Array, ...], numbers: tuple = ()) -> None:

@@ -9,9 +9,9 @@ steps themselves, and if anything differs or fails, training continues without t
 The work of a CUDA stream can be recorded instead of executed, and launched later by a single call,
 as often as one likes. A recording consists of kernels and of the addresses of their arrays, so the
 recorded code must not wait for the device, allocate memory, or read anything from the host.
-`discriminator_gradient` and `generator_gradient` of minigan/accel/fused_steps.py meet
-these conditions. Everything that changes from step to step is outside them: images, noise, random bits,
-and the optimizers, whose learning rate is a number on the host.
+`discriminator_gradient` and `generator_gradient` of fused_steps.py meet these conditions.
+Everything that changes from step to step is outside them: images, noise, random bits, and the
+optimizers, whose learning rate is a number on the host.
 
 The obstacle is matrix products: CuPy does not allow its own to be recorded, although cuBLAS, which
 computes them, can be (cuBLAS manual, "CUDA Graphs Support"). This module therefore calls cuBLAS
@@ -127,7 +127,9 @@ def record(steps: FusedSteps, library: Any = None) -> str:
         for layer in layers:
             layer.product = plain_product
     steps.recorded = graphs, workspace  # both have to live as long as they are used
-    steps.discriminator_gradient, steps.generator_gradient = (graph.launch for graph in graphs)
+    discriminator, generator = graphs
+    steps.discriminator_gradient = discriminator.launch  # type: ignore[method-assign]
+    steps.generator_gradient = generator.launch  # type: ignore[method-assign]
     return ""
 
 

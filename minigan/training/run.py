@@ -41,7 +41,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
-from minigan.backend import Array, asnumpy, first_line
+from minigan.backend import Array, asnumpy, describe_device, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
@@ -480,7 +480,7 @@ class Run:
         say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; everything goes to"
+            f" with {describe_device(self.gan.xp)}; Ctrl-C saves and stops; everything goes to"
             f" {self.folder}",
         )
         if self.gan.xp is np and (advice := blas_advice()):

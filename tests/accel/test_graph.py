@@ -243,7 +243,7 @@ def test_the_default_recipe_is_timed_with_its_matrix_products(monkeypatch, capsy
     monkeypatch.setattr(step, "torch", None)
     images, recipe = np.zeros((20, 28, 28), "uint8"), replace(small("default"), batch_size=8)
     row = step.compare(recipe, images, np, 2, rounds=1)
-    assert set(row["ms"]) == {"minigan", "gemm", "serial"} and row["launches"] == row["unfused"] > 0
+    assert set(row["ms"]) == {"minigan", "gemm", "serial"} and row["unfused"] > row["launches"] > 0
     step.show_row("small", row)
     assert "small, serial: " in capsys.readouterr().out
 

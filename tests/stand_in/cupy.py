@@ -12,6 +12,8 @@ import fake_cupy
 fake_cupy.__name__ = "cupy"
 fake_cupy.show_config = lambda: print("the tests' fake CuPy")
 fake_cupy.random = types.SimpleNamespace(
-    XORWOW=lambda seed, size: seed, Generator=fake_cupy.Generator
+    XORWOW=lambda seed, size: seed,
+    Generator=fake_cupy.Generator,
+    default_rng=fake_cupy.Generator,
 )
 sys.modules["cupy"] = fake_cupy
