@@ -16,7 +16,7 @@ from minigan.backend import load_backend
 from minigan.datasets.idx import load_images
 from minigan.gan.recipes import RECIPES, Recipe, replace
 from minigan.rng import random_uint16
-from minigan.training.state import GAN, find_clusters
+from minigan.training.state import TrainingState, find_clusters
 
 BATCHES = 512, 4096, 64
 COMPILED = ("default", "keras-mlp-fixed")  # the recipes that torch.compile tunes
@@ -84,9 +84,9 @@ def step_runners(
     options: dict[str, Any] = dict(xp=xp)
     if labels is not None:  # any clusters will do, and these take less time
         options |= dict(labels=np.resize(labels, len(images)), n_classes=n_classes)
-    add("minigan", lambda: GAN(recipe, images, **options))
+    add("minigan", lambda: TrainingState(recipe, images, **options))
     if not mode:
-        add("plain", lambda: GAN(recipe, images, fused=False, **options))
+        add("plain", lambda: TrainingState(recipe, images, fused=False, **options))
         add("gemm", lambda: Gemm(recipe, xp))
         recorded, reason = record_steps(recipe, images, xp, **options)
         runners |= recorded
@@ -117,7 +117,9 @@ def measure_phases(row: Callable, is_done: Callable, attempt: Callable, *, rehea
             continue
         with attempt(name):
             recipe = replace(RECIPES[name], clusters=0)
-            gan = GAN(with_batch(recipe, 8) if rehearsal else recipe, images[:2000], xp=xp)
+            gan = TrainingState(
+                with_batch(recipe, 8) if rehearsal else recipe, images[:2000], xp=xp
+            )
             names = "set_learning_rates next_batch discriminator_step generator_step update_average"
             host, device = dict.fromkeys(names.split(), 0.0), dict.fromkeys(names.split(), 0.0)
             for _ in range(5):

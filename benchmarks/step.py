@@ -75,7 +75,7 @@ from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.layer import Layer
 from minigan.nn.sequential import Sequential
 from minigan.training import state
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 try:
     import torch
@@ -227,11 +227,14 @@ def compare(
     graph: bool = False,
 ) -> dict[str, Any]:
     """Everything measured about one recipe."""
-    runners = {"minigan": GAN(recipe, images, xp=xp, cores=threads or 1), "gemm": Gemm(recipe, xp)}
+    runners = {
+        "minigan": TrainingState(recipe, images, xp=xp, cores=threads or 1),
+        "gemm": Gemm(recipe, xp),
+    }
     if runners["minigan"].parallel:
-        runners["serial"] = GAN(recipe, images, xp=xp)
+        runners["serial"] = TrainingState(recipe, images, xp=xp)
     if runners["minigan"].fused or isinstance(runners["minigan"].D, DeviceNetwork):
-        runners["unfused"] = GAN(recipe, images, xp=xp, fused=False)
+        runners["unfused"] = TrainingState(recipe, images, xp=xp, fused=False)
     if graph:
         recorded, reason = record_steps(recipe, images, xp)
         print(reason or "both steps are recorded", file=sys.stderr)
@@ -271,11 +274,11 @@ def compare(
 
 def record_steps(
     recipe: Recipe, images: np.ndarray, xp: Any, **options: Any
-) -> tuple[dict[str, GAN], str]:
+) -> tuple[dict[str, TrainingState], str]:
     """({"recorded": a GAN with both steps recorded as CUDA graphs}, ""), or ({}, the reason why
     they cannot be recorded); `options` are those of GAN.
     """
-    gan = GAN(recipe, images, **dict(xp=xp) | options)
+    gan = TrainingState(recipe, images, **dict(xp=xp) | options)
     gan.train_step()
     reason = gan.record()
     return ({}, reason) if reason else ({"recorded": gan}, "")
@@ -286,7 +289,7 @@ def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) ->
     recipe = replace(
         recipe, batch_size=4, batch_size_G=8 if recipe.batch_size_G else 0, d_warmup_steps=0
     )
-    gan = GAN(recipe, images[:8], xp=fake_cupy, fused=fused)
+    gan = TrainingState(recipe, images[:8], xp=fake_cupy, fused=fused)
     gan.train_step()
     before = fake_cupy.launches
     fake_cupy.launched.clear()
@@ -386,7 +389,7 @@ class Profiler:
 
 def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 200) -> None:
     """Print the milliseconds of a training step that each module takes, the largest first."""
-    gan, gemm, profiler = GAN(recipe, images), Gemm(recipe, np), Profiler()
+    gan, gemm, profiler = TrainingState(recipe, images), Gemm(recipe, np), Profiler()
     for kind in {type(layer) for layer in gan.G.layers + gan.D.layers}:
         for method in "forward", "backward", "double_backward":
             if getattr(kind, method) is not getattr(Layer, method):
@@ -394,7 +397,7 @@ def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 20
     profiler.wrap(type(gan.optimizer_G), "step", f"optim.py, {type(gan.optimizer_G).__name__}")
     profiler.wrap(ExponentialMovingAverage, "step", "ema.py")
     profiler.wrap(state, "sample_latents", "latents.py")
-    profiler.wrap(GAN, "train_step", "state.py, the batch included")
+    profiler.wrap(TrainingState, "train_step", "state.py, the batch included")
     for name in (
         "discriminator_step",
         "discriminator_step_two_passes",
@@ -441,7 +444,7 @@ def plot_growth(images: np.ndarray, path: Path, threads: int) -> None:
     ):
         ms = {"minigan": [], "gemm": []}
         for value, recipe in recipes.items():
-            runners = {"minigan": GAN(recipe, images), "gemm": Gemm(recipe, np)}
+            runners = {"minigan": TrainingState(recipe, images), "gemm": Gemm(recipe, np)}
             with limit_threads(threads):
                 times = time_alternately(runners, lambda: None, rounds=5)
             for name in ms:

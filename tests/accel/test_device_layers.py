@@ -22,7 +22,7 @@ from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.im2col import col2im, im2col
 from minigan.nn.sequential import Sequential
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 needs_compiler = pytest.mark.skipif(not fake_cuda.COMPILER, reason="no g++")
 pytestmark = needs_compiler
@@ -197,7 +197,7 @@ def test_training_steps(name, device):
     gans = []
     for fused in True, False:
         recipe = replace(small(name), dtype="float64", penalty_every=1, d_warmup_steps=0)
-        gan = GAN(recipe, IMAGES, xp=device, fused=fused)
+        gan = TrainingState(recipe, IMAGES, xp=device, fused=fused)
         gan.noise, gan.dropout = HostDraws(1, device), HostDraws(2, device)
         losses = [[float(value) for value in gan.train_step()] for _ in range(4)]
         gans.append((gan, losses))
@@ -224,7 +224,10 @@ def test_a_copy_has_views_of_its_own():
 
 def test_networks_that_nothing_would_change_are_left_alone():
     conv = [make_conv(Conv2d, CONVS["4 x 4, stride 2"], "float32")]
-    for net in Sequential(copy.deepcopy(conv)), GAN(small("dense"), IMAGES, xp=fake_cupy).G:
+    for net in (
+        Sequential(copy.deepcopy(conv)),
+        TrainingState(small("dense"), IMAGES, xp=fake_cupy).G,
+    ):
         assert device_network(net) is net
     net = device_network(Sequential(conv).to(fake_cupy))
     assert device_network(net) is net
@@ -238,7 +241,7 @@ def test_launches_of_a_step(name):
     recipe = replace(RECIPES[name], batch_size=4, d_warmup_steps=0)
     images, counts = RNG(0).integers(0, 256, (8, 28, 28), dtype=np.uint8), []
     for fused in True, False:
-        gan = GAN(recipe, images, xp=fake_cupy, fused=fused)
+        gan = TrainingState(recipe, images, xp=fake_cupy, fused=fused)
         gan.train_step()
         before = fake_cupy.launches
         with fake_cupy.no_sync():
