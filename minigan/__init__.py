@@ -96,8 +96,13 @@ What makes training faster, and what exports a generator
 
     accel/cpu                 BLAS threads and memory settings
     accel/data_parallel       a batch split over all cores
+    accel/device_kernels      CUDA code in a few lines: what a kernel is
+    accel/device_conv         im2col and col2im as one kernel each
+    accel/device_batchnorm    batch norm in two kernels each way
+    accel/device_layers       these layers in the place of those in nn
     accel/fused_layers        Dense, activation and dropout in few kernels of a device
     accel/fused_steps         both training steps in half as many kernels
+    accel/graph               both steps recorded, and launched by two calls
     export/formats            each layer as PyTorch and ONNX know it
     export/html               a web page that generates images
     export/torch              PyTorch

@@ -43,7 +43,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
-from minigan.backend import Array, asnumpy, first_line
+from minigan.backend import Array, asnumpy, describe_device, first_line
 from minigan.console import format_seconds, is_terminal, say
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
@@ -108,6 +108,7 @@ class TrainingOptions:
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
     threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
+    graph: bool = False  # record both steps as CUDA graphs, on CuPy
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
     command: str = "python demo.py"  # the command as the user types it, for hints; "" in Python
@@ -259,6 +260,7 @@ class Run:
         self.first_step = self.gan.t  # of this process
         self.fd_explained = False
         self.interruption = Interruption()
+        self.graph_is_due = options.graph  # after the first step
         self.status = 0
 
     def restore(self) -> None:
@@ -403,6 +405,9 @@ class Run:
         on the device.
         """
         self.pending += losses
+        if self.graph_is_due:
+            self.graph_is_due = False
+            say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
 
     def end_epoch(self, epoch: int) -> None:
         """Report a complete epoch: evaluate and save its samples, and print a line about it.
@@ -652,7 +657,7 @@ class Run:
         self.say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; "
+            f" with {describe_device(self.gan.xp)}; Ctrl-C saves and stops; "
             + (
                 "save() keeps the run"
                 if options.temporary
