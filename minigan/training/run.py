@@ -421,7 +421,6 @@ class Run:
         if not self.report_is_due(epoch):
             self.epoch_seconds = seconds
             return
-        self.explain_fd()
         report_started = time.perf_counter()
         self.fetch_losses()
         self.check_weights()
@@ -449,6 +448,7 @@ class Run:
         self.save()
         self.save_generator(epoch)
         diagnosis = self.diagnosis(len(self.history) - 1)
+        self.explain_fd()
         self.say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
         if len(self.history) > FREE_REPORTS:
             self.report_seconds += time.perf_counter() - report_started
