@@ -18,6 +18,9 @@ The idea
     saves it without ending the run. A resumed run takes exactly the steps that it would have taken
     without the interruption. The first checkpoint is written before the first step.
 
+    What is printed is also kept in log.txt. A page, index.html, shows the run in a browser, and the
+    figures are plotted again from time to time (run_page.py).
+
     What a run needs at its end is tried at its start: the folder is locked and written to, and a
     figure is drawn. If that fails, nothing is left behind.
 """

@@ -183,7 +183,7 @@ class RunPage:
             "left": round(progress.left, 1) if math.isfinite(progress.left) else None,
             "written": round(1000 * time.time()),
             "reload": round(min(60.0, max(PAGE_SECONDS, every))),
-            "stale": STALE_SECONDS,
+            "stale": max(STALE_SECONDS, 3 * every),
             "diagnosis": self.diagnoses[rows[-1]] if rows else "",
             "epochs": [row["epoch"] for row in shown],
             "history": {name: [five_digits(row.get(name)) for row in shown] for name in names},
