@@ -325,7 +325,7 @@ def test_inspect_writes_into_the_run(folder):
     result = demo("inspect", "run", "--steps", 1, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "written to run: inspect-weights.png" in result.stdout
-    assert "... repeating the first 1 training steps" in result.stderr.splitlines()
+    assert "... repeating the first 1 of its training steps" in result.stderr.splitlines()
     assert (folder / "run" / "inspect-discriminator.png").is_file()
 
 
