@@ -192,14 +192,14 @@ class PowerCut(BaseException):
 
 
 def stop_at(monkeypatch, step, error):
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     def train_step(gan):
         if gan.t == step:
             raise error
         return plain(gan)
 
-    monkeypatch.setattr(state.GAN, "train_step", train_step)
+    monkeypatch.setattr(state.TrainingState, "train_step", train_step)
 
 
 def test_a_killed_run_is_resumed(tmp_path, monkeypatch):
@@ -227,7 +227,7 @@ def test_a_run_that_fails_says_why(tmp_path, monkeypatch):
 
 
 def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     def train_step(gan):
         losses = plain(gan)
@@ -235,7 +235,7 @@ def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
             gan.D.theta[:] = np.nan
         return losses
 
-    monkeypatch.setattr(state.GAN, "train_step", train_step)
+    monkeypatch.setattr(state.TrainingState, "train_step", train_step)
     with pytest.raises(RunError, match="diverged"):
         train_small(tmp_path / "a")
     model = model_of(tmp_path / "a")
@@ -244,7 +244,7 @@ def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run(tmp_path, monkeypatch):
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     def train_step(gan):
         losses = plain(gan)
@@ -252,7 +252,7 @@ def test_an_interrupted_run(tmp_path, monkeypatch):
             run_module.signal.raise_signal(run_module.signal.SIGTERM)
         return losses
 
-    monkeypatch.setattr(state.GAN, "train_step", train_step)
+    monkeypatch.setattr(state.TrainingState, "train_step", train_step)
     assert train_small(tmp_path / "a") == 143
     model = model_of(tmp_path / "a")
     assert (model["state"], model["step"]) == ("interrupted", 6)
