@@ -40,7 +40,6 @@ def check(answer: Any) -> Iterator[str]:
     demand(
         images.shape == (20, P), f"G maps z {z.shape} to {images.shape}, but it should be (20, 784)"
     )
-    demand(images.dtype == "float32", f"G's images are {images.dtype} instead of float32")
     demand(
         images.min() < -0.5 and images.max() > 0.5 and abs(images).max() <= 1,
         f"G's images range from {images.min():.3g} to {images.max():.3g} where z is large: end G"
@@ -59,8 +58,9 @@ def check(answer: Any) -> Iterator[str]:
     yield f"digits after {STEPS} steps"
     images = load_images(SHIPPED).reshape(-1, P)
     G, D = networks(answer, 0)
-    losses = list(islice(answer.train(G, D, locked(images), np.random.default_rng(0)), STEPS))
-    demand(np.isfinite(losses).all(), "a loss is NaN or infinite: training has diverged")
+    training = answer.train(G, D, locked(images), np.random.default_rng(0))
+    for _ in islice(training, STEPS):
+        pass
     z = np.random.default_rng(1).standard_normal((1000, Z), dtype="float32")
     generated = ((G.forward(z)[0] + 1) / 2).reshape(-1, 28, 28)
     with suppress(OSError):  # a folder that cannot be written is no mistake of the student
@@ -114,10 +114,6 @@ def loop(answer: Any) -> Iterator[str]:
         real,
         "D receives no real image whose pixels are between -1 and 1, as those of G are: its inputs"
         f" range from {seen[0].min():.3g} to {seen[0].max():.3g}, and the bytes have to be scaled",
-    )
-    demand(
-        all(x.dtype == "float32" for x in seen),
-        f"D receives images in {seen[0].dtype} instead of float32",
     )
 
     yield "each image once in an epoch, in a new order"
