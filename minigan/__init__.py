@@ -71,6 +71,7 @@ What trains, measures and shows
     training/run_data         the data of a run, also after it has moved
     training/pretrained       a generator for samples without a run
     training/sampling         new images from a trained run
+    training/own_networks     a G, a D and a loss of your own instead of a recipe's
     training/state            everything that changes during training
     training/checkpoint       resuming after a power cut
     training/lock             two runs never share a folder

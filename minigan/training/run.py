@@ -47,7 +47,7 @@ from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
 from minigan.backend import Array, asnumpy, describe_device, first_line
-from minigan.console import format_seconds, is_terminal, say
+from minigan.console import format_seconds, say, shows_progress
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
@@ -376,7 +376,7 @@ class Run:
         gan, steps = self.gan, self.gan.steps_per_epoch
         self.epoch_started = time.perf_counter() - self.epoch_seconds
         self.epoch_seconds, first = 0.0, gan.t - (epoch - 1) * steps
-        show = is_terminal(sys.stderr)
+        show = shows_progress(sys.stderr)
         for i in tqdm(
             range(first, steps),
             f"epoch {epoch}/{self.recipe.epochs}{self.format_left()}",

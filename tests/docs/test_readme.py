@@ -113,6 +113,10 @@ if name == "pip":  # needs a network: only the name of the extra is checked
     if install[1] not in [None, *declared_extras()]:
         refuse(f"setup.cfg has the extras {{declared_extras()}} only")
     sys.exit()
+if name == "jupyter":  # starts a server
+    if words[0] != "lab" or not os.path.exists(words[1]):
+        refuse("no such notebook")
+    sys.exit()
 if line == "-m venv .venv":  # what is installed into it would need a network
     os.makedirs(".venv/bin", exist_ok=True)
     for link in "python", "pip":
@@ -180,7 +184,7 @@ def clone(tmp_path_factory):
     runner = RUNNER.format(
         options=OPTIONS, read_only=READ_ONLY, path=os.environ["PATH"], python=sys.executable
     )
-    for name in "python", "python3", "pip":
+    for name in "python", "python3", "pip", "jupyter":
         (clone / "bin" / name).write_text(runner)
         (clone / "bin" / name).chmod(0o755)
     rng = np.random.default_rng(0)
