@@ -75,9 +75,11 @@ What trains, measures and shows
     training/checkpoint       resuming after a power cut
     training/lock             two runs never share a folder
     training/diagnosis        what the numbers of an epoch mean, in words
+    training/run_page         a page that shows a run in a browser as it goes on
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop
     figures/plots             every figure
+    figures/html_page         pages that hold their own data and style
     figures/toys              a GAN on a line, beside the optimal discriminator
     figures/dirac             the smallest GAN, and why it needs a gradient penalty
     figures/toy_animation     an animation of the toy GANs as they learn

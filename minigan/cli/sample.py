@@ -59,6 +59,7 @@ def add_arguments(parser):
         help="seed of the latents (default 0: the same images every time). Image k of a seed is the"
         " same for any --count, but --conditional runs without --digit sort the images by class",
     )
+    arguments.add_epoch(parser)
     add_force(parser)
 
 
@@ -70,7 +71,7 @@ def run(args):
         check_out_folder(out)
     else:
         check_out(out, ".png", ".npy", "/", force=args.force)
-    images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit)
+    images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit, epoch=args.epoch)
     if folder:
         out.mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(images):

@@ -139,6 +139,12 @@ def add_arguments(parser):
         " another)",
     )
     add(
+        "--open",
+        action="store_true",
+        help="open the page of the run, index.html in its folder, in a browser; it shows samples"
+        " and curves while training goes on (default: no; you can open it at any time)",
+    )
+    add(
         "--latent-dim",
         type=arguments.positive_int,
         metavar="N",

@@ -50,6 +50,7 @@ def add_arguments(parser):
         help="the file for the animation, a GIF (default: RUN_DIR/latent-walk.gif, or the next free"
         " name)",
     )
+    arguments.add_epoch(parser)
     add_force(parser)
 
 
@@ -62,7 +63,10 @@ def run(args):
             f"{len(args.seeds)} seeds with {args.frames} frames each are too many for an animation:"
             f" at most {MAX_FRAMES} frames in all"
         )
-    images, content = walk_images(args.run, args.seeds, args.frames, digit=args.digit), io.BytesIO()
+    images, content = (
+        walk_images(args.run, args.seeds, args.frames, digit=args.digit, epoch=args.epoch),
+        io.BytesIO(),
+    )
     save_walk(
         np.stack([make_grid(columns, columns=min(len(columns), 10)) for columns in images]) / 255,
         content,
