@@ -32,6 +32,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -50,6 +51,7 @@ LAUNCHERS = {
     "PMIX_RANK": "",  # Slurm with --mpi=pmix
     "PALS_RANKID": "",  # HPE Cray
 }
+SECONDS_OF_POLLING = 2e-4  # how long a process waits in a loop, and then between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
 
 
@@ -112,17 +114,19 @@ class MPIGroup(ProcessGroup):
         self.name = f"process {self.rank} of {self.size} (PID {os.getpid()} on {self.host})"
         neighbours = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = neighbours.Get_rank(), neighbours.Get_size()
-        self.cores = host_share(neighbours.allgather((usable_cores(), allowed_cores())))[
-            self.local_rank
-        ]
+        # Slurm grants cores to each process, and the other schedulers to all that are on a host
+        usable = usable_cores() * (self.local_size if "SLURM_CPUS_PER_TASK" in os.environ else 1)
+        self.cores = host_share(neighbours.allgather((usable, allowed_cores())))[self.local_rank]
         self.witness: Witness | None = None
 
     def add_up(self, array: np.ndarray) -> None:
         if not array.flags.c_contiguous:
             raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")
+        self.wait_for_all()
         self.comm.Allreduce(self.MPI.IN_PLACE, array)
 
     def gather(self, value: Any) -> list:
+        self.wait_for_all()
         return self.comm.allgather(value)
 
     def from_first(self, make: Callable[[], Any]) -> Any:
@@ -131,12 +135,26 @@ class MPIGroup(ProcessGroup):
             try:
                 found = make(), None
             except Exception as error:
-                error.__traceback__ = None  # it cannot be sent
                 found = None, error
+        self.wait_for_all()
         value, failure = self.comm.bcast(found)
         if failure is not None:
             raise failure
         return value
+
+    def wait_for_all(self) -> None:
+        """Wait until all processes are here, without keeping a core busy for long.
+
+        MPI waits in a loop. Where other programs need the cores as well, that takes them from the
+        very process that is waited for. Between hosts, which mostly belong to one job, a further
+        message would cost more than it saves.
+        """
+        if self.local_size < self.size:
+            return
+        request, started = self.comm.Ibarrier(), time.perf_counter()
+        while not request.Test():
+            if time.perf_counter() - started > SECONDS_OF_POLLING:
+                time.sleep(SECONDS_OF_POLLING)
 
     def finish(self, status: int, sentence: object = None) -> tuple[int, object]:
         """Wait until all processes end; if this one has failed, at most a few seconds.
@@ -144,14 +162,18 @@ class MPIGroup(ProcessGroup):
         If the others go on after that, this one reports, and all are ended.
         """
         request = self.ends.Ibarrier()
-        failed, started = status not in (0, 129, 130, 143), time.monotonic()
+        failed, started = sentence is not None or status in (1, 2), time.monotonic()
         while not request.Test():
             if failed and time.monotonic() - started > SECONDS_FOR_OTHERS:
-                self.abort(status, sentence or f"ended with status {status}")
+                self.abort(status, sentence or f"it ended with status {status}")
             time.sleep(0.01)
         if self.witness:
             self.witness.dismiss()
         return status, sentence if self.leads else None
+
+    def crash(self, error: Exception) -> None:
+        traceback.print_exception(error)
+        self.abort(1, f"{type(error).__name__}: {first_line(error)}")
 
     def abort(self, status: int, sentence: object) -> None:
         """Print what happened to this process, and end all of them."""
@@ -167,7 +189,7 @@ class MPIGroup(ProcessGroup):
         pids = self.gather((os.getpid(), self.host))
         if self.leads:
             places = ", ".join(f"{i}: PID {pid} on {host}" for i, (pid, host) in enumerate(pids))
-            self.witness = Witness(f"a process of this run was killed ({places}): {advice}")
+            self.witness = Witness(f"a process was killed or failed ({places}): {advice}")
 
 
 class Witness:

@@ -74,6 +74,8 @@ class ProcessGroup:
     """
 
     name = "this process"
+    cores = 0  # the share of each process of its host's cores; 0: all
+    local_rank = 0  # its number among the processes on the same host
 
     def __init__(self, rank: int = 0, size: int = 1):
         self.rank, self.size = rank, size
@@ -98,6 +100,12 @@ class ProcessGroup:
     def from_first(self, make: Callable[[], Any]) -> Any:
         """make(), called by the first process only, on all of them; an error is raised on all."""
         return make()
+
+    def watch(self, advice: str) -> None:
+        """From now on, print `advice` if a process of this run is killed."""
+
+    def crash(self, error: Exception) -> None:
+        """End all processes after an error that nobody foresaw."""
 
     def finish(self, status: int, sentence: object = None) -> tuple[int, object]:
         """What to end with, (exit status, error message or None), once all processes end."""

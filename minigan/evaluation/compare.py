@@ -73,7 +73,8 @@ def read_run(folder: Path) -> dict[str, Any]:
         run["history"] = read_history(path)
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
-        run["data"] = tuple(settings.get(name) for name in ("data", "classes", "size", "n_images"))
+        data = str(folder / settings.get("data", ""))  # a relative path begins at the run folder
+        run["data"] = data, *(settings.get(name) for name in ("classes", "size", "n_images"))
         run["fingerprint"] = settings.get("fingerprint")
         run["recipe"], run["seed"] = str(settings["recipe"]["name"]), int(settings["seed"])
         path = folder / "metrics.json"

@@ -149,6 +149,16 @@ def generate_fakes(G: Sequential, z: Array, *, labels: Array | None = None, rng:
     return G.forward(with_labels(z, labels), train=True, rng=rng)
 
 
+def check_counts(real: Array, z: Array, fakes: tuple | None) -> None:
+    """Raise ValueError unless there are as many fakes as real images in D's step.
+
+    With other counts, the two halves of D's batch would be told apart in the wrong place.
+    """
+    n = len(z if fakes is None else fakes[0])
+    if n != len(real):
+        raise ValueError(f"{len(real)} real images but {n} fakes: use as many rows of z as images")
+
+
 def augment_both(
     real: Array, fake: Array, transforms: Array | None, *, pixel_min: float
 ) -> tuple[Array, Array]:
@@ -194,6 +204,7 @@ def discriminator_step(
     only a part of it.
     """
     xp, n = get_array_module(real), len(real)
+    check_counts(real, z, fakes)
     N = batch_size or n
     # the cache is discarded, so no gradient can flow back into G
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
@@ -281,6 +292,7 @@ def discriminator_step_two_passes(
 
     This is the form in the paper.
     """
+    check_counts(real, z, fakes)
     N = batch_size or len(real)
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     real, fake = augment_both(real, fake, transforms, pixel_min=pixel_min)

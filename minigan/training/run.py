@@ -18,11 +18,16 @@ The idea
     saves it without ending the run. A resumed run takes exactly the steps that it would have taken
     without the interruption. The first checkpoint is written before the first step.
 
+    If several processes share the run, all of them call the same methods at the same steps. Only
+    the first one evaluates, and touches the folder and the terminal. Whatever depends on a clock or
+    on a signal is agreed on before each step.
+
     What a run needs at its end is tried at its start: the folder is locked and written to, and a
     figure is drawn. If that fails, nothing is left behind.
 """
 
 import csv
+import hashlib
 import io
 import math
 import shlex
@@ -41,11 +46,13 @@ import numpy as np
 from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import Array, asnumpy, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset, with_class_order
+from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
+from minigan.datasets.raw import RawData
 from minigan.figures import plots
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
@@ -67,7 +74,7 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GAN, GRID_SIZE, find_clusters
+from minigan.training.state import GRID_SIZE, TrainingState, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 FREE_REPORTS = 20  # reports that may take any time
@@ -76,6 +83,13 @@ MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made
 # the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_LATENT_DIM = 4096
+# signals that end a run; Windows has two of them
+ENDING_SIGNALS = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+]
+ARRAYS_FILE = "images.npz"  # in the folder of a run whose images came from Python
 
 
 @dataclass
@@ -96,9 +110,13 @@ class TrainingOptions:
     threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
-    command: str = "python demo.py"  # the command as the user types it, for hints
+    command: str = "python demo.py"  # the command as the user types it, for hints; "" in Python
+    imports: str = ""  # " --import FILE.py", if the user gave it, for hints
+    arrays: RawData | None = None  # images from Python, as check_raw returns them, or None
+    temporary: bool = False  # whether the folder is removed when Python ends
     settings: dict | None = None  # settings of the resumed run; None for a new run
     checkpoint: tuple[dict, dict] | None = None  # (arrays, words) to resume from
+    group: ProcessGroup = ONE_PROCESS  # the processes that share the run
 
 
 class TrainingData(NamedTuple):
@@ -124,14 +142,17 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     recipe, data, settings, folder = options.recipe, options.data, options.settings, options.folder
     if recipe.latent_dim > MAX_LATENT_DIM:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
-    dataset = load_dataset(
-        data,
-        classes=options.classes,
-        size=options.size,
-        strict=options.strict,
-        value_range=options.value_range,
-        transpose=options.transpose,
-    )
+    if options.arrays:
+        dataset = make_dataset(options.arrays)
+    else:
+        dataset = load_dataset(
+            data,
+            classes=options.classes,
+            size=options.size,
+            strict=options.strict,
+            value_range=options.value_range,
+            transpose=options.transpose,
+        )
     if settings:
         dataset = with_class_order(dataset, class_names(settings))
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
@@ -145,7 +166,19 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
             f" in {data}:"
             f" use --batch-size {len(images)} or less, not {recipe.batch_size}"
         )
-    multiple = ARCHITECTURES[recipe.networks].size_multiple
+    rows = min(recipe.batch_size, recipe.batch_size_G or recipe.batch_size)
+    if options.group.size > rows:
+        raise RunError(
+            f"{options.group.size} processes are more than the {rows} images of a batch: use"
+            f" mpiexec -n {rows} or less, or a larger --batch-size"
+        )
+    architecture = ARCHITECTURES[recipe.networks]
+    multiple, fixed = architecture.size_multiple, architecture.fixed
+    if fixed and shape != fixed.image_shape:
+        raise RunError(
+            f"{data} holds images of {format_shape(shape)}, but G generates images of"
+            f" {format_shape(fixed.image_shape)}: use other images, or change G and D"
+        )
     if shape[0] % multiple or shape[1] % multiple:
         raise RunError(
             f"{data} holds images of {format_shape(shape)}, and the recipe {recipe.name} needs"
@@ -166,7 +199,14 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     n_classes = len(dataset.names) if recipe.conditional else 0
     if recipe.clusters:
         limit_blas_threads(options.threads)
-        labels, n_classes = find_clusters(recipe, images, seed=options.seed)
+        labels, n_classes = options.group.from_first(
+            lambda: find_clusters(recipe, images, seed=options.seed)
+        )
+    if fixed and n_classes != fixed.n_classes:
+        raise RunError(
+            f"{data} has {n_classes} {'clusters' if recipe.clusters else 'classes'}, but the"
+            f" networks take labels of {fixed.n_classes}: make both numbers the same"
+        )
     return TrainingData(
         images,
         labels,
@@ -180,10 +220,17 @@ class Run:
     """A training run of a GAN, used as `with Run(...) as run:` around the loop."""
 
     def __init__(
-        self, options: TrainingOptions, data: TrainingData, gan: GAN, make_evaluator: Callable
+        self,
+        options: TrainingOptions,
+        data: TrainingData,
+        gan: TrainingState,
+        make_evaluator: Callable,
     ):
         self.options, self.recipe, self.gan = options, options.recipe, gan
-        self.evaluator = make_evaluator(data.dataset, data.digits)
+        self.group = gan.group
+        self.evaluator: Any = (
+            make_evaluator(data.dataset, data.digits) if self.group.leads else None
+        )
         self.history: list[dict] = []  # one row per report
         self.losses: list[list] = []  # one row per step since the last report, on the host
         self.pending: list[Array] = []  # losses that are still on the device
@@ -207,6 +254,8 @@ class Run:
             clusters=data.labels if self.recipe.clusters else None,
             n_clusters=data.n_classes,
         )
+        if options.arrays:
+            self.settings["data"] = ARRAYS_FILE  # in the run folder
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
         threads = blas_threads()
         before = self.settings.get("threads") or threads
@@ -216,8 +265,36 @@ class Run:
                 " may differ in the last bits from an uninterrupted one"
             )
         self.settings["threads"] = threads
-        self.interruption = Interruption()
+        size, before = self.group.size, self.settings.pop("processes", 1)
+        if size != before and options.settings:
+            self.notes.append(
+                f"the number of processes is now {size} instead of {before}, so that this run may"
+                " differ in the last bits from an uninterrupted one"
+            )
+        if size > 1:
+            self.settings["processes"] = size
+        self.check_processes()
+        self.interruption, self.stop_signal = Interruption(), 0
         self.status = 0
+
+    def check_processes(self) -> None:
+        """Raise RunError if another process differs from the first in what a run depends on."""
+        differing = {"started", "data", "threads", "fingerprint", "versions"}
+        settings = {name: v for name, v in self.settings.items() if name not in differing}
+        found = self.group.first_difference(
+            {
+                "options": {**settings, "recipe": vars(self.recipe), "t": self.gan.t},
+                "data": self.settings["fingerprint"],
+                "versions": [self.settings["versions"][name] for name in ("minigan", "numpy")],
+            }
+        )
+        if found:
+            rank, name = found
+            raise RunError(
+                f"process {rank} of {self.group.size} has other {name} than process 0, so nothing"
+                " was started: mpiexec must start the same command, with the same files and the"
+                " same packages, on every machine"
+            )
 
     def restore(self) -> None:
         """Continue from the checkpoint, if there is one.
@@ -241,20 +318,29 @@ class Run:
         try:
             # first, so that a signal waits until the run can be resumed
             self.stack.enter_context(self.interruption)
-            check_figures()
-            if not self.options.settings:
-                new_folder = self.folder = make_folder(self.options)
-            self.stack.enter_context(lock_folder(self.folder))
-            self.announce()
+            if self.group.leads:
+                check_figures()
+            new = not self.options.settings
+            if new:
+                self.folder = self.group.from_first(lambda: make_folder(self.options))
+                new_folder = self.folder if self.group.leads else None
+            self.group.from_first(self.lock)
+            if self.group.leads:
+                self.announce()
             self.started = self.last_checkpoint = time.perf_counter()
             self.epoch_started = self.started - self.epoch_seconds
             self.stack.enter_context(np.errstate(all="ignore"))
-            for partial in self.folder.glob("*.partial"):  # left by an interrupted write
-                partial.unlink()
-            if not self.options.checkpoint:
-                self.save_samples(0)
+            if self.group.leads:
+                for partial in self.folder.glob("*.partial"):  # left by an interrupted write
+                    partial.unlink()
+                if self.options.arrays:
+                    save_arrays(self.folder, self.options.arrays)
+                if not self.options.checkpoint:
+                    self.save_samples(0)
             self.save_checkpoint()
-            save_settings(self.folder, self.settings)
+            if self.group.leads:
+                save_settings(self.folder, self.settings)
+            self.group.watch(f"{self.resume_command()} goes on from the last checkpoint")
         except BaseException as error:
             self.stack.close()
             if new_folder and isinstance(error, Exception):
@@ -262,16 +348,22 @@ class Run:
             raise
         return self
 
+    def lock(self) -> None:
+        """Lock the run folder until the run ends."""
+        self.stack.enter_context(lock_folder(self.folder))
+
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         with self.stack:
             if kind is None:
                 self.save_checkpoint()  # first, because it raises an error if a weight is NaN
-                self.save()
-                self.save_figures()
+                if self.group.leads:
+                    self.save()
+                    self.save_figures()
         if kind is None:
             complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
-            self.status = 0 if complete else 128 + self.interruption.signal
-            self.say_goodbye()
+            self.status = 0 if complete else 128 + self.stop_signal
+            if self.group.leads:
+                self.say_goodbye()
 
     @property
     def reported(self) -> int:
@@ -286,7 +378,8 @@ class Run:
         """
         last = max(self.reported, (self.gan.t - 1) // self.gan.steps_per_epoch)
         for epoch in range(last + 1, self.recipe.epochs + 1):
-            if self.interruption:
+            self.agree()
+            if self.stop_signal:
                 return
             yield epoch
 
@@ -297,7 +390,7 @@ class Run:
         gan, steps = self.gan, self.gan.steps_per_epoch
         self.epoch_started = time.perf_counter() - self.epoch_seconds
         self.epoch_seconds, first = 0.0, gan.t - (epoch - 1) * steps
-        show = is_terminal(sys.stderr)
+        show = self.group.leads and is_terminal(sys.stderr)
         for i in tqdm(
             range(first, steps),
             f"epoch {epoch}/{self.recipe.epochs}",
@@ -310,18 +403,36 @@ class Run:
             yield i
             if len(self.pending) == len(STEP_COLUMNS) * FETCH_EVERY:
                 self.fetch_losses()
-            if self.interruption:
+            requested, due = self.agree()
+            if self.stop_signal:
                 return
-            if self.interruption.save_requested:
+            if requested:
                 self.interruption.save_requested = False
                 self.save_checkpoint()
-                self.save()
-                say(f"saved after step {gan.t:,}; training goes on")
-            elif time.perf_counter() - self.last_checkpoint <= self.options.checkpoint_every:
-                continue
-            else:
+                if self.group.leads:
+                    self.save()
+                    say(f"saved after step {gan.t:,}; training goes on")
+            elif due:
                 self.save_checkpoint()
+            else:
+                continue
             self.last_checkpoint = time.perf_counter()
+
+    def agree(self) -> tuple[bool, bool]:
+        """(whether a checkpoint is requested, whether one is due); sets `stop_signal`.
+
+        A signal may have reached only one of the processes, and the clock is that of the first.
+        """
+        interruption = self.interruption
+        due = time.perf_counter() - self.last_checkpoint > self.options.checkpoint_every
+        if self.group.size == 1:
+            self.stop_signal = interruption.signal
+            return interruption.save_requested, due
+        seen = [interruption.signal == number for number in ENDING_SIGNALS]
+        seen += [interruption.save_requested, due and self.group.leads]
+        *signals, requested, due = self.group.all_reduce(np.array(seen, "float64"))[0] > 0
+        self.stop_signal = next((n for n, sent in zip(ENDING_SIGNALS, signals) if sent), 0)
+        return bool(requested), bool(due)
 
     def record(self, *losses: Array) -> None:
         """Collect the losses and scores of a step, in the order of STEP_COLUMNS, each of shape (),
@@ -338,28 +449,16 @@ class Run:
         if gan.t < epoch * gan.steps_per_epoch:
             return
         seconds = time.perf_counter() - self.epoch_started
-        if not self.report_is_due(epoch):
+        if not self.group.from_first(lambda: self.report_is_due(epoch)):
             self.epoch_seconds = seconds
             return
         report_started = time.perf_counter()
         self.fetch_losses()
         self.check_weights()
-        try:
-            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
-        except np.linalg.LinAlgError:
-            # the weights are finite, but so large that the images are not
-            raise self.diverged("a metric") from None
-        self.history.append(
-            {
-                "epoch": epoch,
-                **dict(zip(step_columns(recipe.loss), np.mean(self.losses, axis=0).tolist())),
-                **metrics,
-                "seconds": seconds,
-                "images_per_second": len(self.losses) * recipe.batch_size / seconds,
-                "elapsed": self.elapsed(),
-            }
-        )
+        self.history.append(self.group.from_first(lambda: self.evaluate(epoch, seconds)))
         self.losses.clear()
+        if not self.group.leads:
+            return
         write_history(self.history, self.folder)
         self.save_samples(epoch)
         self.save()
@@ -373,6 +472,23 @@ class Run:
         say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
         if len(self.history) > FREE_REPORTS:
             self.report_seconds += time.perf_counter() - report_started
+
+    def evaluate(self, epoch: int, seconds: float) -> dict:
+        """The row of history.csv for an epoch that took so many seconds."""
+        gan, recipe = self.gan, self.recipe
+        try:
+            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
+        except np.linalg.LinAlgError:
+            # the weights are finite, but so large that the images are not
+            raise self.diverged("a metric") from None
+        return {
+            "epoch": epoch,
+            **dict(zip(step_columns(recipe.loss), np.mean(self.losses, axis=0).tolist())),
+            **metrics,
+            "seconds": seconds,
+            "images_per_second": len(self.losses) * recipe.batch_size / seconds,
+            "elapsed": self.elapsed(),
+        }
 
     def report_is_due(self, epoch: int) -> bool:
         """Whether an epoch has a report: the last one always has."""
@@ -398,6 +514,29 @@ class Run:
         """Raise RunError if a weight is not finite."""
         if not all(np.isfinite(asnumpy(array)).all() for array in self.gan.arrays().values()):
             raise self.diverged("a weight")
+
+    def check_drift(self) -> None:
+        """Raise RunError if the state of another process is not that of the first, bit for bit."""
+        if self.group.size == 1:
+            return
+        digest = hashlib.sha256()
+        for name, array in self.gan.arrays().items():
+            # power iteration is a matrix product, which another processor may round differently
+            if not (self.recipe.spectral and name == "D.buffers"):
+                digest.update(np.ascontiguousarray(asnumpy(array)).data)
+        if self.group.first_difference({"state": digest.hexdigest(), "t": self.gan.t}):
+            raise RunError(
+                f"step {self.gan.t}: the processes no longer hold the same weights, so this state"
+                f" is not saved: {self.resume_command()} goes on from the last checkpoint"
+            )
+
+    def resume_command(self) -> str:
+        """The command that resumes this run."""
+        size, options = self.group.size, self.options
+        launcher = f"mpiexec -n {size} " if size > 1 else ""
+        folder = str(self.folder)
+        name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
+        return f"{launcher}{options.command} --resume {name}{options.imports}"
 
     def diverged(self, what: str) -> RunError:
         """The error for a run that has diverged."""
@@ -430,6 +569,9 @@ class Run:
         """Save everything needed to resume from here."""
         self.fetch_losses()
         self.check_weights()
+        self.check_drift()
+        if not self.group.leads:
+            return
         arrays, counts = self.gan.save()
         complete = self.gan.t == self.reported * self.gan.steps_per_epoch
         save_checkpoint(
@@ -472,11 +614,12 @@ class Run:
         options, recipe, n = self.options, self.recipe, len(self.gan.images)
         for note in self.notes:
             say(f"note: {note}")
+        on_processes = f" on {self.group.size} processes" if self.group.size > 1 else ""
         say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; everything goes to"
-            f" {self.folder}",
+            f" with {self.gan.xp.__name__}{on_processes}; Ctrl-C saves and stops; "
+            + ("save() keeps the run" if options.temporary else f"everything goes to {self.folder}")
         )
         if self.gan.xp is np and (advice := blas_advice()):
             say(f"hint: {advice}")
@@ -485,24 +628,40 @@ class Run:
             say(
                 f"hint: with so few images {recipe.epochs} epochs are only"
                 f" {self.gan.steps_per_epoch * recipe.epochs:,} steps;"
-                f" --epochs {math.ceil(recipe.epochs * 60_000 / an_epoch)} trains as long as this"
+                f" {'--epochs ' if options.command else 'epochs='}"
+                f"{math.ceil(recipe.epochs * 60_000 / an_epoch)} trains as long as this"
                 " recipe does on MNIST",
             )
 
     def say_goodbye(self) -> None:
         """Print how long the run took, and the command to continue with."""
         seconds, folder = time.perf_counter() - self.started, str(self.folder)
+        if not self.options.command:
+            say(
+                f"{'interrupted: fit() goes on' if self.status else 'done'} after"
+                f" {seconds // 60:.0f} min {seconds % 60:.0f} s"
+            )
+            return
         say(
             f"{'interrupted, and saved' if self.status else 'done'} after {seconds // 60:.0f} min"
             f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
         )
         name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
+        name += self.options.imports
         if self.status:
-            say(f"{self.options.command} --resume {name} resumes it")
+            say(f"{self.resume_command()} resumes it")
             return
         if self.recipe.conditional:
             name += f" --digit {shlex.quote(self.settings['names'][-1])}"
         say(f"{self.options.command} sample {name} --out digits.png generates new images")
+
+
+def save_arrays(folder: Path, arrays: RawData) -> None:
+    """Save images that came from Python in the run folder, as `--data` reads them."""
+    names = dict(images="images", labels="labels", test="test_images", test_labels="test_labels")
+    found = {new: getattr(arrays, name) for name, new in names.items()}
+    found = {name: array for name, array in found.items() if array is not None}
+    write_atomically(folder / ARRAYS_FILE, lambda file: np.savez(file, **found))
 
 
 def make_folder(options: TrainingOptions) -> Path:

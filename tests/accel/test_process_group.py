@@ -19,7 +19,7 @@ from minigan.gan.recipes import RECIPES, replace, validate_recipe
 from minigan.nn.layer import Layer
 from minigan.nn.sequential import Sequential
 from minigan.rng import RowsRng, random_uint16
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
 LABELS = np.arange(len(IMAGES)) % 3
@@ -80,7 +80,7 @@ class ThreadGroup(ProcessGroup):
 def train(recipe, group=ONE_PROCESS, steps=10, xp=np):
     """A GAN after some steps, and their losses and scores."""
     labels = dict(labels=LABELS, n_classes=3) if recipe.conditional else {}
-    gan = GAN(recipe, IMAGES, group=group, xp=xp, **labels)
+    gan = TrainingState(recipe, IMAGES, group=group, xp=xp, **labels)
     return gan, np.array([[float(value) for value in gan.train_step()] for _ in range(steps)])
 
 
