@@ -94,6 +94,8 @@ What makes training faster, and what exports a generator
 
     accel/cpu                 BLAS threads and memory settings
     accel/data_parallel       a batch split over all cores
+    accel/process_group       a run shared by several processes: the idea, and the sums
+    accel/mpi                 the processes that mpiexec has started
     accel/fused_layers        Dense, activation and dropout in few kernels of a device
     accel/fused_steps         both training steps in half as many kernels
     export/formats            each layer as PyTorch and ONNX know it

@@ -55,6 +55,12 @@ SECONDS_OF_POLLING = 2e-4  # how long a process waits in a loop, and then betwee
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
 
 
+def launched_rank() -> int:
+    """The number of this process, as its launcher has set it; 0 without one."""
+    numbers = [os.environ.get(rank, "") for rank in LAUNCHERS]
+    return next((int(number) for number in numbers if number.isdecimal()), 0)
+
+
 def launched_size() -> int | None:
     """How many processes a launcher has started, 0 if it does not say, None without a launcher."""
     for rank, size in LAUNCHERS.items():

@@ -19,7 +19,7 @@ import numpy as np
 import minigan
 from minigan import api
 from minigan.accel.cpu import disable_malloc_trim, preserve_blas_threads
-from minigan.accel.mpi import start_group
+from minigan.accel.mpi import launched_rank, start_group
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import BackendError, first_line
 from minigan.cli import (
@@ -73,8 +73,8 @@ def main(
     group = ONE_PROCESS
     try:
         group = start_group()
-    except BackendError as error:
-        return complain(prog, error)
+    except BackendError as error:  # in all processes
+        return complain(prog, error) if launched_rank() == 0 else 2
     sentence: object = None
     try:
         with ctrl_c_interrupts(), silent_unless(group.leads):

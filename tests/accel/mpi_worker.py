@@ -22,9 +22,14 @@ REAL = (
 )
 
 
-def agree(group, *, steps=10):
+def some(group):
+    """A short form of `agree`."""
+    agree(group, names=REAL[:2], steps=3)
+
+
+def agree(group, *, names=REAL, steps=10):
     """A run on all processes is the run on one, to 1e-9, and all hold the same bits."""
-    for name in REAL:
+    for name in names:
         alone, expected = train(SELECTED[name], steps=steps)
         gan, losses = train(SELECTED[name], group, steps=steps)
         np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-9, err_msg=name)
@@ -84,7 +89,7 @@ if __name__ == "__main__":
     group = start_group()
     assert group.size > 1
     for check in sys.argv[1:]:
-        {"agree": agree, "repeat": repeat, "sums": sums, "errors": errors}[check](group)
+        globals()[check](group)
     if group.leads:
         print(f"{group.size} agree")
     group.finish(0)

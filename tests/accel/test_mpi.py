@@ -27,6 +27,9 @@ TINY = ["--recipe", "dense", "--set", "widths_G=6", "--set", "widths_D=6,5", "--
 TINY += ["--batch-size", "7", "--data", "data.npz", "--out", "run"]
 LIMIT = 120  # seconds, on a machine that does much else; nothing here takes as long
 OPEN_MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+OPEN_MPI_LAUNCHES = "Open MPI" in (
+    subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
+)
 OPEN_MPI |= {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
 
 
@@ -197,9 +200,12 @@ def test_ctrl_c_saves_once(number, place):
     args = [*TINY, "--epochs", "9999"]
     run = Started(2, *args, "--checkpoint-every", "0.001", cwd=place)
     run.wait_for_checkpoint()
-    run.process.send_signal(number)
+    if OPEN_MPI_LAUNCHES:  # its mpiexec kills a second after a signal, so one process receives it
+        os.kill(processes_of(run)[1], number)
+    else:
+        run.process.send_signal(number)
     status, _, text = run.end()
-    assert status in (128 + number, 1), text  # Open MPI has a status of its own
+    assert status == 128 + number, text
     assert text.count("interrupted, and saved") == 1
     assert "mpiexec -n 2 python demo.py --resume run resumes it" in text
 
