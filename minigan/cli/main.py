@@ -31,6 +31,7 @@ from minigan.cli import (
     export,
     inspect,
     recipes,
+    runs,
     sample,
     summary,
     toy,
@@ -44,6 +45,7 @@ from minigan.training.run_folder import RunError
 
 COMMANDS = {
     "recipes": recipes,
+    "runs": runs,
     "summary": summary,
     "sample": sample,
     "walk": walk,
@@ -176,8 +178,9 @@ def run_command(
         help="print the versions of minigan, NumPy and Python",
     )
     parser.set_defaults(group=group)
-    options = train.training_options(parser.parse_args(argv))
-    options.command = typed
+    args = parser.parse_args(argv)
+    options = train.training_options(args)
+    options.command, options.arguments, options.open_page = typed, argv, args.open and group.leads
     options.imports = "".join(f" --import {shlex.quote(str(file))}" for file in files)
     with preserve_blas_threads():
         return train_loop(options, make_evaluator)

@@ -1,10 +1,9 @@
 """Train a GAN on data with a known density, and save an animation of it."""
 
 import io
-from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, write_out
+from minigan.cli.arguments import add_force, check_out, default_out, write_out
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
 from minigan.figures.toys import TOYS
@@ -23,9 +22,8 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.path,
-        default=Path("toy.gif"),
         metavar="FILE",
-        help="the file for the animation, a GIF (default toy.gif)",
+        help="the file for the animation, a GIF (default: toy.gif, or the next free name)",
     )
     add(
         "--seed",
@@ -47,12 +45,13 @@ def add_arguments(parser):
 
 def run(args):
     """Train on the toy and write the animation."""
-    check_out(args.out, ".gif", force=args.force)
+    out = args.out or default_out(None, "toy.gif")
+    check_out(out, ".gif", force=args.force)
     content = io.BytesIO()
     if args.shape == "dirac":
         animate_dirac(steps=args.steps, file=content)
     else:
         animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content)
-    write_out(args.out, content)
-    print(f"animation in {args.out}")
+    write_out(out, content)
+    print(f"animation in {out}")
     return 0

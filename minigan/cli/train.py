@@ -11,7 +11,7 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.value_range import format_range
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
-from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe, replace
+from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe, replace, unused_fields
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
 from minigan.training.run_data import format_path, read_options, recorded_path
@@ -140,6 +140,12 @@ def add_arguments(parser):
         " another)",
     )
     add(
+        "--open",
+        action="store_true",
+        help="open the page of the run, index.html in its folder, in a browser; it shows samples"
+        " and curves while training goes on (default: no; you can open it at any time)",
+    )
+    add(
         "--latent-dim",
         type=arguments.positive_int,
         metavar="N",
@@ -196,6 +202,13 @@ def add_arguments(parser):
         " last bits of a run may differ)",
     )
     add(
+        "--graph",
+        action="store_true",
+        help="with --backend cupy and a fully connected recipe: record both training steps as CUDA"
+        " graphs, check them, and launch each by one call (default: no; it has not run on a GPU"
+        " yet)",
+    )
+    add(
         "--resume",
         type=arguments.path,
         metavar="RUN_DIR",
@@ -223,6 +236,10 @@ def training_options(args: Any) -> TrainingOptions:
     options.group = group
     if not (options.threads or is_set_by_user()):
         options.threads = group.cores
+    if args.graph and options.backend != "cupy":
+        raise RunError("--graph needs a GPU: add --backend cupy")
+    if args.graph and group.size > 1:
+        raise RunError("--graph records the steps of one process: omit it under mpiexec")
     return options
 
 
@@ -244,6 +261,7 @@ def new_options(args: Any) -> TrainingOptions:
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         threads=args.threads or 0,
+        graph=args.graph,
         epochs_given=bool(args.epochs),
         notes=notes,
     )
@@ -282,9 +300,16 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
             f" {' or '.join(PENALTIES)}"
         )
     try:
-        return change_recipe(recipe, **new | args.set)
+        recipe = change_recipe(recipe, **new | args.set)
     except ValueError as error:
         raise RunError(error) from None
+    reasons = unused_fields(recipe)
+    for name, value in args.set.items():
+        if name in reasons:
+            raise RunError(
+                f"--set {name}={format_value(value)} would have no effect: {reasons[name]}; omit it"
+            )
+    return recipe
 
 
 def resume_options(args: Any, group: ProcessGroup = ONE_PROCESS) -> TrainingOptions:
@@ -346,6 +371,7 @@ def resume_options(args: Any, group: ProcessGroup = ONE_PROCESS) -> TrainingOpti
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         threads=args.threads or (threads_of_resumed_run(settings.get("threads", 0)) if same else 0),
+        graph=args.graph,
         epochs_given=bool(args.epochs),
         settings=settings,
         checkpoint=checkpoint,

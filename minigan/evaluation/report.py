@@ -29,6 +29,7 @@ The idea
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,15 @@ NOISE_TO_READ = 1000  # images of noise for `read`; more would take time and cha
 
 def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
     """The Evaluator for a Dataset; `digits` says that it is MNIST, which has a classifier."""
+    labelled = None if dataset.labels is None else (dataset.images, dataset.labels)
     if digits and dataset.test is not None:
-        return Evaluator(dataset.test, load_classifier(), reference="MNIST's test images")
-    if dataset.test is not None:
-        return Evaluator(dataset.test[:MAX_REFERENCES], None)
-    return Evaluator(
-        dataset.images[:MAX_REFERENCES],
-        None,
-        reference="training images, because there are no test images",
-    )
+        test, classifier, reference = dataset.test, load_classifier(), "MNIST's test images"
+    elif dataset.test is not None:
+        test, classifier, reference = dataset.test[:MAX_REFERENCES], None, "test images"
+    else:
+        test, classifier = dataset.images[:MAX_REFERENCES], None
+        reference = "training images, because there are no test images"
+    return Evaluator(test, classifier, reference=reference, labelled=labelled)
 
 
 def evaluate(
@@ -114,12 +115,13 @@ def evaluate(
     seed: int = 0,
     path: Path | None = None,
     files: RunFiles | None = None,
+    say: Callable[[str], Any] = str,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
 
     `path` is the new place of its data, if that has moved. Raises RunError or DataError if the run
     or its data cannot be used, or if its folder cannot be written. With `files`, these remember
-    what could not be written, and the metrics are returned.
+    what could not be written, and the metrics are returned. `say` receives what is done next.
     """
     folder, given = Path(folder), files
     files = files or RunFiles(folder)
@@ -135,14 +137,17 @@ def evaluate(
     real = data.images  # as bytes: whatever needs floats converts them in parts
     n_classes = class_count(settings)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
+    say(f"generating {count:,} images")
     generated = generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min)
     generated = generated.astype("float32", copy=False)
+    say(f"comparing them with {len(evaluator.images):,} {evaluator.reference}")
     metrics: dict[str, Any] = {"run": evaluator.evaluate(generated)}
     # only a classifier needs all images again
     kept = slice(None if evaluator.classifier else max(COMPARED_WITH_TRAINING.values()))
     generated = generated[kept].copy()
     rng = np.random.default_rng(seed)
     noise = rng.random((count, *real.shape[1:]), dtype="float32")
+    say("comparing training images and noise with them, for the other two columns")
     metrics |= {
         "real": evaluator.evaluate(real[:count]),
         "noise": evaluator.evaluate(noise),
@@ -154,6 +159,7 @@ def evaluate(
     }
     noise = noise[kept].copy()
     if evaluator.classifier:
+        say("reading the images with a second classifier")
         second = load_conv_classifier()
         for part, images in (
             ("run", generated),
@@ -173,12 +179,14 @@ def evaluate(
             metrics[part]["agreement"] = float((recognised == digits[requested]).mean())
 
     if data.test is not None:
+        say(f"searching {len(real):,} training images for copies")
         parts = {"run": generated, "noise": noise}
         compared = compare_with_training(parts, real, evaluator.images, files=files)
         for part in "run", "real", "noise":
             metrics[part] |= compared.pop(part)
         metrics |= compared
 
+    say("drawing figures")
     shares = evaluator.shares
     if shares is not None:
         classes = metrics["run"]["classes"]

@@ -44,6 +44,7 @@ __all__ = [
     "check_value",
     "recipe_from_dict",
     "replace",
+    "unused_fields",
     "validate_recipe",
 ]
 
@@ -356,6 +357,23 @@ def as_kind(name: str, value: Any) -> Any:
     """A value for a field, an integer as a float where the field is one."""
     is_int = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if is_int and FIELDS[name].type is float else value
+
+
+def unused_fields(recipe: Recipe) -> dict[str, str]:
+    """{field: why} of the fields that have no effect on a run of this recipe."""
+    networks = recipe.networks
+    reasons = dict.fromkeys(
+        ARCHITECTURES[networks].unused, f"the networks {networks} do not use it"
+    )
+    if recipe.optimizer != "sgd":
+        reasons["momentum"] = f"only sgd uses it, and the optimizer is {recipe.optimizer}"
+    if recipe.optimizer != "adam":
+        reason = f"only adam uses it, and the optimizer is {recipe.optimizer}"
+        reasons |= dict.fromkeys(("beta1", "beta2", "weight_decay_G", "final_beta2"), reason)
+    if not recipe.penalty:
+        names = "penalty_weight", "penalty_every", "final_penalty_weight"
+        reasons |= dict.fromkeys(names, "there is no penalty")
+    return reasons
 
 
 def tiny_discriminator(recipe: Recipe) -> Sequential:

@@ -29,6 +29,7 @@ The idea
 import csv
 import hashlib
 import io
+import json
 import math
 import shlex
 import shutil
@@ -37,8 +38,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,8 +49,8 @@ from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
-from minigan.backend import Array, asnumpy, first_line
-from minigan.console import is_terminal, say
+from minigan.backend import Array, asnumpy, describe_device, first_line
+from minigan.console import format_seconds, is_terminal, say
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
@@ -67,6 +69,8 @@ from minigan.training.run_folder import (
     VECTORS,
     RunError,
     class_names,
+    generator_path,
+    kept_generators,
     make_default_run_folder,
     make_run_folder,
     make_settings,
@@ -74,7 +78,14 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GRID_SIZE, TrainingState, find_clusters
+from minigan.training.run_page import (
+    PAGE_NAME,
+    Progress,
+    RunPage,
+    every_kth,
+    open_in_browser,
+)
+from minigan.training.state import EVALUATED_SAMPLES, GRID_SIZE, TrainingState, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 FREE_REPORTS = 20  # reports that may take any time
@@ -82,6 +93,7 @@ REPORT_SHARE = 0.1  # share of the run's time that later reports may take
 MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made in memory
 # the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
+MAX_GENERATORS, MAX_GENERATORS_BYTES = 20, 50_000_000  # of earlier epochs, kept in a run folder
 MAX_LATENT_DIM = 4096
 # signals that end a run; Windows has two of them
 ENDING_SIGNALS = [
@@ -108,9 +120,12 @@ class TrainingOptions:
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
     threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
+    graph: bool = False  # record both steps as CUDA graphs, on CuPy
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
     command: str = "python demo.py"  # the command as the user types it, for hints; "" in Python
+    arguments: list[str] = field(default_factory=list)  # what followed it, for the log
+    open_page: bool = False  # open the page of the run in a browser
     imports: str = ""  # " --import FILE.py", if the user gave it, for hints
     arrays: RawData | None = None  # images from Python, as check_raw returns them, or None
     temporary: bool = False  # whether the folder is removed when Python ends
@@ -228,9 +243,11 @@ class Run:
     ):
         self.options, self.recipe, self.gan = options, options.recipe, gan
         self.group = gan.group
-        self.evaluator: Any = (
-            make_evaluator(data.dataset, data.digits) if self.group.leads else None
-        )
+        self.evaluator: Any = None
+        self.real: dict[str, float] = {}
+        if self.group.leads:
+            self.evaluator = make_evaluator(data.dataset, data.digits)
+            self.real = self.measure_real_images(data.images)
         self.history: list[dict] = []  # one row per report
         self.losses: list[list] = []  # one row per step since the last report, on the host
         self.pending: list[Array] = []  # losses that are still on the device
@@ -274,7 +291,10 @@ class Run:
         if size > 1:
             self.settings["processes"] = size
         self.check_processes()
+        self.first_step = self.gan.t  # of this process
+        self.fd_explained = False
         self.interruption, self.stop_signal = Interruption(), 0
+        self.graph_is_due = options.graph  # after the first step
         self.status = 0
 
     def check_processes(self) -> None:
@@ -320,13 +340,21 @@ class Run:
             self.stack.enter_context(self.interruption)
             if self.group.leads:
                 check_figures()
-            new = not self.options.settings
-            if new:
+            if not self.options.settings:
                 self.folder = self.group.from_first(lambda: make_folder(self.options))
                 new_folder = self.folder if self.group.leads else None
             self.group.from_first(self.lock)
             if self.group.leads:
+                self.start_log()
                 self.announce()
+            self.page = RunPage(
+                self.folder,
+                self.settings,
+                describe=self.diagnosis,
+                real=self.real,
+                command=self.options.command,
+                imports=self.options.imports,
+            )
             self.started = self.last_checkpoint = time.perf_counter()
             self.epoch_started = self.started - self.epoch_seconds
             self.stack.enter_context(np.errstate(all="ignore"))
@@ -340,6 +368,9 @@ class Run:
             self.save_checkpoint()
             if self.group.leads:
                 save_settings(self.folder, self.settings)
+                self.write_page("running")
+            if self.options.open_page:
+                self.say(open_in_browser(self.folder / PAGE_NAME))
             self.group.watch(f"{self.resume_command()} goes on from the last checkpoint")
         except BaseException as error:
             self.stack.close()
@@ -355,15 +386,36 @@ class Run:
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         with self.stack:
             if kind is None:
-                self.save_checkpoint()  # first, because it raises an error if a weight is NaN
-                if self.group.leads:
-                    self.save()
-                    self.save_figures()
-        if kind is None:
-            complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
-            self.status = 0 if complete else 128 + self.stop_signal
-            if self.group.leads:
-                self.say_goodbye()
+                try:
+                    self.finish()
+                except Exception as failure:
+                    if self.group.leads:
+                        self.say_why(failure)
+                    raise
+            elif not self.group.leads:
+                pass
+            elif issubclass(kind, Exception):
+                self.say_why(error)
+            elif issubclass(kind, KeyboardInterrupt):
+                self.say_why("Ctrl-C was pressed twice")
+        if kind is None and self.group.leads:
+            self.say_goodbye()
+
+    def finish(self) -> None:
+        """Save everything at the end of the run, or of the part of it that was not interrupted."""
+        self.save_checkpoint()  # first, because it raises an error if a weight is NaN
+        complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
+        self.status = 0 if complete else 128 + self.stop_signal
+        if not self.group.leads:
+            return
+        self.save()
+        self.save_figures()
+        self.write_page("interrupted" if self.status else "done")
+
+    def say_why(self, failure: object) -> None:
+        """Record in the log and on the page why the run has stopped."""
+        self.log(f"stopped: {failure}")
+        self.page.write(self.history, self.progress("failed", str(failure)))
 
     @property
     def reported(self) -> int:
@@ -393,7 +445,7 @@ class Run:
         show = self.group.leads and is_terminal(sys.stderr)
         for i in tqdm(
             range(first, steps),
-            f"epoch {epoch}/{self.recipe.epochs}",
+            f"epoch {epoch}/{self.recipe.epochs}{self.format_left()}",
             steps,
             False,
             initial=first,
@@ -401,6 +453,8 @@ class Run:
             disable=not show,
         ):
             yield i
+            if self.group.leads:
+                self.page.update(self.history, self.progress(), None)
             if len(self.pending) == len(STEP_COLUMNS) * FETCH_EVERY:
                 self.fetch_losses()
             requested, due = self.agree()
@@ -411,7 +465,7 @@ class Run:
                 self.save_checkpoint()
                 if self.group.leads:
                     self.save()
-                    say(f"saved after step {gan.t:,}; training goes on")
+                    self.say(f"saved after step {gan.t:,}; training goes on")
             elif due:
                 self.save_checkpoint()
             else:
@@ -439,6 +493,9 @@ class Run:
         on the device.
         """
         self.pending += losses
+        if self.graph_is_due:
+            self.graph_is_due = False
+            say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
 
     def end_epoch(self, epoch: int) -> None:
         """Report a complete epoch: evaluate and save its samples, and print a line about it.
@@ -452,6 +509,8 @@ class Run:
         if not self.group.from_first(lambda: self.report_is_due(epoch)):
             self.epoch_seconds = seconds
             return
+        if self.group.leads:
+            self.explain_fd()
         report_started = time.perf_counter()
         self.fetch_losses()
         self.check_weights()
@@ -462,22 +521,104 @@ class Run:
         write_history(self.history, self.folder)
         self.save_samples(epoch)
         self.save()
-        diagnosis = diagnose(
-            self.history[-1],
-            steps=gan.t,
-            fd_falling=is_falling([row["fd"] for row in self.history]),
-            classes=self.settings.get("classes", ""),
-            loss=recipe.loss,
-        )
-        say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
+        self.save_generator(epoch)
+        diagnosis = self.diagnosis(len(self.history) - 1)
+        self.say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
         if len(self.history) > FREE_REPORTS:
             self.report_seconds += time.perf_counter() - report_started
+        if not self.interruption and epoch < recipe.epochs:  # otherwise `finish` does this
+            self.page.update(self.history, self.progress(), self.save_figures)
+
+    def diagnosis(self, i: int) -> str:
+        """The diagnosis of row i of the history, in words."""
+        fds = [row["fd"] for row in self.history[: i + 1]]
+        return diagnose(
+            self.history[i],
+            steps=self.history[i]["epoch"] * self.gan.steps_per_epoch,
+            fd_falling=is_falling(fds),
+            classes=self.settings.get("classes", ""),
+            loss=self.recipe.loss,
+        )
+
+    def measure_real_images(self, images: np.ndarray) -> dict[str, float]:
+        """The metrics of as many real images as samples are evaluated, spread evenly over the
+        training images; {} if there are no more than that, which would be compared with themselves.
+        """
+        if len(images) <= EVALUATED_SAMPLES:
+            return {}
+        chosen = np.linspace(0, len(images) - 1, EVALUATED_SAMPLES).astype(int)
+        try:
+            return self.evaluator.quick(images[chosen])
+        except np.linalg.LinAlgError:
+            return {}
+
+    def explain_fd(self) -> None:
+        """Print what FD means, before the first line that contains one."""
+        if self.fd_explained:
+            return
+        self.fd_explained = True
+        real = f", and real images have {self.real['fd']:.3g}" if "fd" in self.real else ""
+        self.say(
+            f"FD, the Fréchet distance, is how far {EVALUATED_SAMPLES:,} samples are from real"
+            f" images: 0 is best{real}. (For the 10,000 samples of evaluate it is lower: fewer"
+            " samples estimate it higher.)"
+        )
+
+    def progress(self, state: str = "running", message: str = "") -> Progress:
+        """How far the run is."""
+        steps = self.recipe.epochs * self.gan.steps_per_epoch
+        return Progress(
+            self.gan.t,
+            steps,
+            self.gan.steps_per_epoch,
+            self.elapsed(),
+            self.seconds_left(),
+            state,
+            message,
+        )
+
+    def seconds_left(self) -> float:
+        """The seconds that remain of the whole run, if all steps take as long as those of this
+        process so far; nan before the first.
+        """
+        taken = self.gan.t - self.first_step
+        remaining = self.recipe.epochs * self.gan.steps_per_epoch - self.gan.t
+        seconds = time.perf_counter() - self.started
+        return remaining * seconds / taken if taken else math.nan
+
+    def format_left(self) -> str:
+        """The same in words, for the progress bar."""
+        left = self.seconds_left()
+        return "" if math.isnan(left) else f", {format_seconds(left)} left in all"
+
+    def write_page(self, state: str, message: str = "") -> None:
+        """Write the page of the run, or say why it could not be written."""
+        if reason := self.page.write(self.history, self.progress(state, message)):
+            self.say(f"note: {self.folder / PAGE_NAME} could not be written ({reason})")
+
+    def start_log(self) -> None:
+        """Begin log.txt, or the part of it that belongs to this process."""
+        command = " ".join([self.options.command, *map(shlex.quote, self.options.arguments)])
+        self.log(f"{datetime.now().astimezone().isoformat(timespec='seconds')}  {command}")
+
+    def log(self, line: str) -> None:
+        """Append a line to log.txt. A log that cannot be written is no reason to end a run."""
+        with suppress(OSError), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def say(self, line: str) -> None:
+        """Print a line, and keep it in log.txt."""
+        say(line)
+        self.log(line)
 
     def evaluate(self, epoch: int, seconds: float) -> dict:
         """The row of history.csv for an epoch that took so many seconds."""
         gan, recipe = self.gan, self.recipe
         try:
-            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
+            requested = (
+                asnumpy(gan.evaluation_latents[1]).argmax(axis=1) if recipe.conditional else None
+            )
+            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents), requested)
         except np.linalg.LinAlgError:
             # the weights are finite, but so large that the images are not
             raise self.diverged("a metric") from None
@@ -555,6 +696,25 @@ class Run:
             self.folder / "samples" / f"epoch-{epoch:04}.png",
         )
 
+    def save_generator(self, epoch: int) -> None:
+        """Save the generator of an epoch, so that `sample --epoch` can use it, and remove those for
+        which there is no room.
+        """
+        folder, G = self.folder / "generators", self.gan.G_ema
+        folder.mkdir(exist_ok=True)
+        content: dict[str, Any] = {
+            "settings": json.dumps(self.settings),
+            "average": asnumpy(G.theta),
+            "average_state": asnumpy(G.buffers),
+        }
+        path = generator_path(self.folder, epoch)
+        write_atomically(path, lambda file: np.savez(file, **content))
+        limit = min(MAX_GENERATORS, MAX_GENERATORS_BYTES // path.stat().st_size)
+        kept = every_kth([row["epoch"] for row in self.history], limit)
+        for old in kept_generators(self.folder):
+            if old not in kept:
+                generator_path(self.folder, old).unlink(missing_ok=True)
+
     def save(self) -> None:
         """Save model.npz."""
         gan = self.gan
@@ -613,19 +773,23 @@ class Run:
         """Print which data is used and where the results are saved, with notes and hints."""
         options, recipe, n = self.options, self.recipe, len(self.gan.images)
         for note in self.notes:
-            say(f"note: {note}")
+            self.say(f"note: {note}")
         on_processes = f" on {self.group.size} processes" if self.group.size > 1 else ""
-        say(
+        self.say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {self.gan.xp.__name__}{on_processes}; Ctrl-C saves and stops; "
-            + ("save() keeps the run" if options.temporary else f"everything goes to {self.folder}")
+            f" with {describe_device(self.gan.xp)}{on_processes}; Ctrl-C saves and stops; "
+            + (
+                "save() keeps the run"
+                if options.temporary
+                else f"everything goes to {self.folder}; open its {PAGE_NAME} in a browser to watch"
+            )
         )
         if self.gan.xp is np and (advice := blas_advice()):
-            say(f"hint: {advice}")
+            self.say(f"hint: {advice}")
         if not (options.settings or options.epochs_given or recipe.steps_per_epoch) and n < 15_000:
             an_epoch = self.gan.steps_per_epoch * recipe.batch_size  # images shown
-            say(
+            self.say(
                 f"hint: with so few images {recipe.epochs} epochs are only"
                 f" {self.gan.steps_per_epoch * recipe.epochs:,} steps;"
                 f" {'--epochs ' if options.command else 'epochs='}"
@@ -637,23 +801,23 @@ class Run:
         """Print how long the run took, and the command to continue with."""
         seconds, folder = time.perf_counter() - self.started, str(self.folder)
         if not self.options.command:
-            say(
+            self.say(
                 f"{'interrupted: fit() goes on' if self.status else 'done'} after"
-                f" {seconds // 60:.0f} min {seconds % 60:.0f} s"
+                f" {format_seconds(seconds)}"
             )
             return
-        say(
-            f"{'interrupted, and saved' if self.status else 'done'} after {seconds // 60:.0f} min"
-            f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
+        self.say(
+            f"{'interrupted, and saved' if self.status else 'done'} after"
+            f" {format_seconds(seconds)}: {self.folder / PAGE_NAME} shows samples and curves,"
         )
         name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
         name += self.options.imports
         if self.status:
-            say(f"{self.resume_command()} resumes it")
+            self.say(f"{self.resume_command()} resumes it")
             return
         if self.recipe.conditional:
             name += f" --digit {shlex.quote(self.settings['names'][-1])}"
-        say(f"{self.options.command} sample {name} --out digits.png generates new images")
+        self.say(f"{self.options.command} sample {name} --out digits.png generates new images")
 
 
 def save_arrays(folder: Path, arrays: RawData) -> None:
@@ -692,7 +856,8 @@ def check_figures() -> None:
 def write_history(history: list[dict], folder: Path) -> None:
     """Write history.csv; it is rewritten at every report."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, history[0])
+    # a resumed run may have begun with an earlier version, which knew fewer columns
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in history for name in row))
     writer.writeheader()
     writer.writerows(history)
     write_atomically(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))

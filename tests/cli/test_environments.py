@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 
-import nbformat
 import numpy as np
 import pytest
 from helpers import DEMO, demo, load_demo, signals_restored
-from nbclient import NotebookClient
 
 from minigan.training import run_folder
 
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 8, 8), dtype=np.uint8)
 TRAIN = ["--data", "data.npy", "--epochs", "1", "--batch-size", "16", "--out"]
 
@@ -118,7 +118,9 @@ def test_in_a_jupyter_kernel(workplace):
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     resources = {"metadata": {"path": str(workplace)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources=resources
+    ).execute()
     by_run, by_main, by_shell, last = [
         "".join(part.get("text", "") for part in cell.outputs) for cell in notebook.cells
     ]

@@ -260,11 +260,12 @@ WITHOUT_A_MODULE = """
 import runpy, sys
 
 _, missing, program, *args = sys.argv
+missing = missing.split(",")
 
 
 class Missing:
     def find_spec(self, name, *rest):
-        if name.partition(".")[0] == missing:
+        if name.partition(".")[0] in missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
@@ -285,6 +286,21 @@ def test_a_missing_module_is_named_in_one_sentence(module, program, tmp_path):
     result = python("-c", WITHOUT_A_MODULE, module, program, *args, cwd=tmp_path)
     assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
     assert f"No module named {module!r}" in result.stderr and "install" in result.stderr
+
+
+def test_without_what_a_gpu_machine_may_lack_a_run_is_trained(tmp_path):
+    """filelock, threadpoolctl and loky: a note, and one thread or all cores."""
+    save_tiny_images(tmp_path)
+    args = ["--data", "tiny.npz", "--batch-size", 4, "--epochs", 1, "--out", "run"]
+    missing = "filelock,threadpoolctl,loky"
+    result = python("-c", WITHOUT_A_MODULE, missing, DEMO, *args, cwd=tmp_path)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert "note: filelock is not installed" in result.stdout
+    for more in ["--resume", "run"], ["evaluate", "run", "--count", 100], ["inspect", "run"]:
+        result = python("-c", WITHOUT_A_MODULE, missing, DEMO, *more, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    result = python("-c", WITHOUT_A_MODULE, missing, DEMO, *args, "--threads", 2, cwd=tmp_path)
+    assert result.returncode == 2 and "pip install threadpoolctl" in result.stderr
 
 
 def test_a_run_does_not_start_without_the_module_that_its_end_needs(tmp_path):

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
 PATH = Path(__file__).resolve().parents[2] / "docs" / "minigan.ipynb"
 
 
@@ -39,7 +39,7 @@ def cells():
         if cell.id.endswith("-answer"):
             (code,) = re.findall(r"^```python\n(.*?)^```$", cell.source, re.MULTILINE | re.DOTALL)
             notebook.cells.insert(i + 1, nbformat.v4.new_code_cell(code, id=cell.id + "-run"))
-    NotebookClient(
+    nbclient.NotebookClient(
         notebook,
         timeout=900,
         kernel_name="python3",

@@ -1,4 +1,4 @@
-"""benchmarks/graph.py on the fake CuPy, with fake streams and a fake cuBLAS. No GPU is needed."""
+"""accel/graph.py on the fake CuPy, with fake streams and a fake cuBLAS. No GPU is needed."""
 
 import ctypes
 import sys
@@ -12,12 +12,12 @@ from helpers import SMALL_IMAGES as IMAGES
 from helpers import small
 from test_fused_steps import FUSED, HostDraws
 
+from minigan.accel import graph
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import replace
 from minigan.training.state import TrainingState
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-import graph
 import step
 
 
@@ -243,7 +243,7 @@ def test_the_default_recipe_is_timed_with_its_matrix_products(monkeypatch, capsy
     monkeypatch.setattr(step, "torch", None)
     images, recipe = np.zeros((20, 28, 28), "uint8"), replace(small("default"), batch_size=8)
     row = step.compare(recipe, images, np, 2, rounds=1)
-    assert set(row["ms"]) == {"minigan", "gemm", "serial"} and row["launches"] == row["unfused"] > 0
+    assert set(row["ms"]) == {"minigan", "gemm", "serial"} and row["unfused"] > row["launches"] > 0
     step.show_row("small", row)
     assert "small, serial: " in capsys.readouterr().out
 
