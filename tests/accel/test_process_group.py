@@ -4,15 +4,19 @@ Here threads take the place of the processes; test_mpi.py starts real ones.
 """
 
 import copy
+import sys
 import threading
+import types
 
 import fake_cupy
 import numpy as np
 import pytest
-from helpers import small
+from helpers import demo, small
 
+from minigan.accel import mpi
+from minigan.accel.cpu import host_share
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
-from minigan.backend import asnumpy
+from minigan.backend import BackendError, asnumpy
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, replace, validate_recipe
@@ -152,8 +156,9 @@ def test_every_combination_is_listed():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name, loss, penalty", COMBINATIONS)
-def test_every_recipe_with_every_loss_and_penalty(name, loss, penalty):
+@pytest.mark.parametrize("name, loss, penalty", list(COMBINATIONS)[::5])
+def test_recipes_with_losses_and_penalties(name, loss, penalty):
+    """Every fifth; `python benchmarks/parallel.py agree` runs all, in real processes."""
     assert_same_run(COMBINATIONS[name, loss, penalty], 4, steps=20)
 
 
@@ -223,3 +228,83 @@ def test_the_first_difference():
     assert Threads(3).run(facts) == [(2, "data")] * 3
     assert Threads(2).run(facts) == [None] * 2
     assert ONE_PROCESS.first_difference({"a": 1}) is None
+
+
+# ---- the launcher ----
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Nothing has started this process; a test sets what a launcher would."""
+    for rank, size in mpi.LAUNCHERS.items():
+        monkeypatch.delenv(rank, raising=False)
+        if size:
+            monkeypatch.delenv(size, raising=False)
+    return monkeypatch
+
+
+def test_without_a_launcher_there_is_one_process(launched):
+    launched.setitem(sys.modules, "mpi4py", None)  # an import would fail
+    assert mpi.start_group() is ONE_PROCESS and mpi.launched_rank() == 0
+    launched.setenv("PMI_RANK", "0")
+    launched.setenv("PMI_SIZE", "1")  # mpiexec -n 1
+    assert mpi.start_group() is ONE_PROCESS
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_without_mpi4py_one_sentence_says_what_to_install(rank, launched, tmp_path):
+    launched.setitem(sys.modules, "mpi4py", None)
+    launched.setenv("OMPI_COMM_WORLD_RANK", str(rank))
+    launched.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    result = demo("--out", "run", cwd=tmp_path)
+    assert result.returncode == 2 and not list(tmp_path.iterdir())
+    assert result.stderr.count("mpi4py is missing") == (rank == 0)
+    assert ("[mpi]" in result.stderr) == (rank == 0) and result.stderr.count("\n") == (rank == 0)
+
+
+@pytest.mark.parametrize(
+    "library, launcher, refused",
+    [
+        ("MPICH Version:      5.0.2", "OMPI_COMM_WORLD", True),
+        ("Open MPI v5.0.11, package: Open MPI", "PMI", True),
+        ("MPICH Version:      5.0.2", "PMI", False),
+        ("Open MPI v5.0.11, package: Open MPI", "OMPI_COMM_WORLD", False),
+    ],
+)
+def test_the_launcher_of_another_mpi(library, launcher, refused, launched):
+    """Open MPI's mpiexec starts MPICH's library, which aborts, so it must not be initialised."""
+
+    class Started(Exception):
+        pass
+
+    def init(level):
+        raise Started
+
+    MPI = types.SimpleNamespace(
+        Get_library_version=lambda: library,
+        Is_initialized=lambda: False,
+        Init_thread=init,
+        THREAD_FUNNELED=1,
+    )
+    launched.setitem(sys.modules, "mpi4py", types.SimpleNamespace(rc=lambda **options: None))
+    launched.setitem(sys.modules, "mpi4py.MPI", MPI)
+    launched.setenv(f"{launcher}_RANK", "0")
+    launched.setenv(f"{launcher}_SIZE", "2")
+    with pytest.raises(BackendError if refused else Started) as caught:
+        mpi.start_group()
+    assert not refused or library[:5] in str(caught.value)
+
+
+def test_each_process_takes_its_share_of_the_cores_of_its_host():
+    two, four, eight = (frozenset(range(n)) for n in (2, 4, 8))
+    for processes, shares in (
+        ([(2, two)], [2]),
+        ([(2, two)] * 2, [1, 1]),
+        ([(2, two)] * 3, [1, 1, 1]),  # more processes than cores
+        ([(8, eight)] * 3, [2, 2, 2]),
+        ([(2, eight)] * 2, [1, 1]),  # a container's quota of two cores
+        ([(1, frozenset([i])) for i in range(4)], [1] * 4),  # bound, as by Open MPI
+        ([(4, four), (4, eight - four)], [4, 4]),  # bound to halves of a machine
+        ([(4, frozenset())] * 2, [2, 2]),  # an affinity that the system does not tell
+    ):
+        assert host_share(processes) == shares, processes
