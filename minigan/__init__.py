@@ -101,6 +101,8 @@ What makes training faster, and what exports a generator
     accel/device_conv         im2col and col2im as one kernel each
     accel/device_batchnorm    batch norm in two kernels each way
     accel/device_layers       these layers in the place of those in nn
+    accel/process_group       a run shared by several processes: the idea, and the sums
+    accel/mpi                 the processes that mpiexec has started
     accel/fused_layers        Dense, activation and dropout in few kernels of a device
     accel/fused_steps         both training steps in half as many kernels
     accel/graph               both steps recorded, and launched by two calls

@@ -37,6 +37,7 @@ DOCUMENTS = [
     "docs/recipe.md",
     "docs/recipes.md",
     "docs/losses.md",
+    "docs/parallel.md",
 ]
 LINKED = [
     ROOT / "README.md",
@@ -81,6 +82,7 @@ READ_ONLY = {  # and why
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
     "benchmarks/live.py": "trains for minutes",
     "benchmarks/long_run.py": "takes half an hour",
+    "benchmarks/parallel.py": "needs MPI, and minutes; test_mpi.py tests the runs",
     "benchmarks/race.py": "needs PyTorch, and ten minutes",
     "benchmarks/recipes.py": "takes an hour and more",
     "benchmarks/losses.py": "takes hours",
@@ -187,6 +189,10 @@ def clone(tmp_path_factory):
     for name in "python", "python3", "pip", "jupyter":
         (clone / "bin" / name).write_text(runner)
         (clone / "bin" / name).chmod(0o755)
+    # of several processes one is enough here; test_mpi.py starts them all
+    launcher = '#!/bin/bash\n[ "$1" = -n ] && [ "$2" -gt 1 ] || exit 2\nshift 2\nexec "$@"\n'
+    (clone / "bin" / "mpiexec").write_text(launcher)
+    (clone / "bin" / "mpiexec").chmod(0o755)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80) % 10
     (clone / "digits").mkdir()
