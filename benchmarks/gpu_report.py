@@ -128,7 +128,9 @@ def speed_up(times: dict[str, float]) -> str | None:
 def profile(rows: list[dict]) -> list[str]:
     """Where the microseconds of a step go, and what single calls cost."""
     rows = [row for row in rows if row["status"] == "ok"]
-    phases, calls = ([r for r in rows if key in r] for key in ("host_us", "returns_us"))
+    phases, calls, outside = (
+        [r for r in rows if key in r] for key in ("host_us", "returns_us", "outside_s")
+    )
     parts = []
     for row in phases:
         parts.append(
@@ -156,6 +158,11 @@ def profile(rows: list[dict]) -> list[str]:
                 ["call", "returns after, µs", "complete after, µs"],
                 [[f"`{row['key']}`", row["returns_us"], row["us"]] for row in calls],
             )
+        )
+    if outside:
+        parts.append("\n### Outside the steps\n")
+        parts.append(
+            table(["what", "seconds"], [[row["key"], row["outside_s"]] for row in outside])
         )
     return parts
 

@@ -236,7 +236,7 @@ def compare(
     if runners["minigan"].fused or isinstance(runners["minigan"].D, DeviceNetwork):
         runners["unfused"] = TrainingState(recipe, images, xp=xp, fused=False)
     if graph:
-        recorded, reason = record_steps(recipe, images, xp)
+        recorded, reason = record_steps(recipe, images, xp=xp)
         print(reason or "both steps are recorded", file=sys.stderr)
         runners |= recorded
     if torch:
@@ -273,12 +273,12 @@ def compare(
 
 
 def record_steps(
-    recipe: Recipe, images: np.ndarray, xp: Any, **options: Any
+    recipe: Recipe, images: np.ndarray, **options: Any
 ) -> tuple[dict[str, TrainingState], str]:
-    """({"recorded": a GAN with both steps recorded as CUDA graphs}, ""), or ({}, the reason why
-    they cannot be recorded); `options` are those of GAN.
+    """({"recorded": a TrainingState with both steps recorded as CUDA graphs}, ""), or ({}, the
+    reason why they cannot be recorded); `options` are those of TrainingState.
     """
-    gan = TrainingState(recipe, images, **dict(xp=xp) | options)
+    gan = TrainingState(recipe, images, **options)
     gan.train_step()
     reason = gan.record()
     return ({}, reason) if reason else ({"recorded": gan}, "")

@@ -54,6 +54,11 @@ def is_terminal(stream: Any) -> bool:
     return bool(isatty and isatty())
 
 
+def shows_progress(stream: Any) -> bool:
+    """Whether a progress bar can be written to a stream: a terminal, or a notebook's output."""
+    return is_terminal(stream) or type(stream).__module__ == "ipykernel.iostream"
+
+
 def discard_output() -> None:
     """Discard what standard output still holds, so that Python does not complain when it exits."""
     with suppress(AttributeError, OSError, ValueError):  # a stream without a file

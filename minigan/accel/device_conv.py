@@ -43,7 +43,7 @@ Shapes
 
 import math
 
-from minigan.accel.device_kernels import DeviceKernel, int32, ones
+from minigan.accel.device_kernels import DeviceKernel, has_kernels, int32, ones
 from minigan.backend import Array, get_array_module
 from minigan.nn.conv import Conv2d, ConvTranspose2d, check_image
 from minigan.nn.im2col import Geometry
@@ -120,7 +120,7 @@ def device_col2im(
 
 class DeviceConv2d(Conv2d):
     """Conv2d on a device. W_b and dW_b are [W; b] and [dW; db], (k l C + 1, F): views that
-    device_layers.py sets.
+    device_layers.py sets. A network that has been moved back to NumPy computes as in nn/conv.py.
     """
 
     splittable = False
@@ -130,14 +130,16 @@ class DeviceConv2d(Conv2d):
     def forward(self, x, *, train=False, rng=None):
         check_image(self, x, self.in_channels)
         geometry = self.geometry(x.shape)
-        if min(geometry[3]) < 1:
-            return super().forward(x)  # which says what is wrong
+        if min(geometry[3]) < 1 or not has_kernels(x):  # super() says what is wrong
+            return super().forward(x)
         y = device_im2col(x, geometry, with_ones=True) @ self.W_b
         return y.reshape(len(x), *geometry[3], self.out_channels), x
 
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         x, geometry = cache, self.geometry(cache.shape)
         check_dy(self, dy, (len(x), *geometry[3], self.out_channels))
+        if not has_kernels(x):
+            return super().backward(dy, cache, need_dx=need_dx, need_dparams=need_dparams)
         dy = dy.reshape(-1, self.out_channels)
         if need_dparams:
             rows = device_im2col(x, geometry, with_ones=True)
@@ -149,6 +151,8 @@ class DeviceConv2d(Conv2d):
     def double_backward(self, ddx, dy, cache):
         x = cache
         check_ddx(self, ddx, x.shape)
+        if not has_kernels(x):
+            return super().double_backward(ddx, dy, cache)
         rows = device_im2col(ddx, self.geometry(x.shape), with_ones=False)
         dy_rows = dy.reshape(-1, self.out_channels)
         get_array_module(x).matmul(rows.T, dy_rows, out=self.dW_b[:-1])
@@ -163,6 +167,8 @@ class DeviceConvTranspose2d(ConvTranspose2d):
 
     def forward(self, x, *, train=False, rng=None):
         check_image(self, x, self.in_channels)
+        if not has_kernels(x):
+            return super().forward(x)
         shape = self.output_shape(x.shape)
         rows = x.reshape(-1, self.in_channels) @ self.W.reshape(-1, self.in_channels).T
         return device_col2im(rows, shape, self.geometry(x.shape), self.b), (x, shape)
@@ -170,6 +176,8 @@ class DeviceConvTranspose2d(ConvTranspose2d):
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         x, shape = cache
         check_dy(self, dy, shape)
+        if not has_kernels(x):
+            return super().backward(dy, cache, need_dx=need_dx, need_dparams=need_dparams)
         W, dW, x_rows = (a.reshape(-1, self.in_channels) for a in (self.W, self.dW, x))
         rows = device_im2col(dy, self.geometry(x.shape), with_ones=False)
         if need_dparams:

@@ -1171,6 +1171,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--checkpoint-every",
         ],
     )
+    flags = [*flags, "--import"]  # every command has it
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

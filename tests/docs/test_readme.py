@@ -37,6 +37,7 @@ DOCUMENTS = [
     "docs/recipe.md",
     "docs/recipes.md",
     "docs/losses.md",
+    "docs/parallel.md",
 ]
 LINKED = [
     ROOT / "README.md",
@@ -81,6 +82,7 @@ READ_ONLY = {  # and why
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
     "benchmarks/live.py": "trains for minutes",
     "benchmarks/long_run.py": "takes half an hour",
+    "benchmarks/parallel.py": "needs MPI, and minutes; test_mpi.py tests the runs",
     "benchmarks/race.py": "needs PyTorch, and ten minutes",
     "benchmarks/recipes.py": "takes an hour and more",
     "benchmarks/losses.py": "takes hours",
@@ -112,6 +114,10 @@ if name == "pip":  # needs a network: only the name of the extra is checked
     install = install or refuse("no such install")
     if install[1] not in [None, *declared_extras()]:
         refuse(f"setup.cfg has the extras {{declared_extras()}} only")
+    sys.exit()
+if name == "jupyter":  # starts a server
+    if words[0] != "lab" or not os.path.exists(words[1]):
+        refuse("no such notebook")
     sys.exit()
 if line == "-m venv .venv":  # what is installed into it would need a network
     os.makedirs(".venv/bin", exist_ok=True)
@@ -180,9 +186,13 @@ def clone(tmp_path_factory):
     runner = RUNNER.format(
         options=OPTIONS, read_only=READ_ONLY, path=os.environ["PATH"], python=sys.executable
     )
-    for name in "python", "python3", "pip":
+    for name in "python", "python3", "pip", "jupyter":
         (clone / "bin" / name).write_text(runner)
         (clone / "bin" / name).chmod(0o755)
+    # of several processes one is enough here; test_mpi.py starts them all
+    launcher = '#!/bin/bash\n[ "$1" = -n ] && [ "$2" -gt 1 ] || exit 2\nshift 2\nexec "$@"\n'
+    (clone / "bin" / "mpiexec").write_text(launcher)
+    (clone / "bin" / "mpiexec").chmod(0o755)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80) % 10
     (clone / "digits").mkdir()
@@ -248,7 +258,7 @@ def test_every_command_of_a_document_runs_on_a_fresh_clone(document, clone, prin
         expected = 1 if command == "python -m pytest exercises" else 0  # none is solved yet
         report = f"{document}: {command}\n{result.stdout}{result.stderr}"
         assert result.returncode == expected, report
-        assert not expected or "0 of 8 solved" in result.stdout, report
+        assert not expected or "0 of 9 solved" in result.stdout, report
         printed[command] = result.stdout
         out = re.search(r"--out (\S+?);? ", command + " ")
         if out and "benchmarks/" not in command:
