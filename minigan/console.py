@@ -32,8 +32,10 @@ def say(line: object = "") -> None:
 
 def say_step(line: str) -> None:
     """Print what a command does next on standard error, so that its output holds only results."""
-    with suppress(OSError):
-        print(f"... {line}", file=sys.stderr, flush=True)
+    if sys.stderr is None:
+        return
+    with suppress(OSError):  # the terminal has been closed
+        print(f"... {line}", file=sys.stderr)
 
 
 def format_seconds(seconds: float) -> str:

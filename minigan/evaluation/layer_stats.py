@@ -122,7 +122,7 @@ def inspect_layers(
     n = recipe.batch_size
     batch = {"real": real[:n], "z": z[:n], "labels": None if labels is None else labels[:n]}
 
-    say(f"repeating the first {steps:,} training steps")
+    say(f"repeating the first {steps:,} of its training steps")
     samples = {}  # {when: {network: [LayerSample, ...]}}
     with np.errstate(all="ignore"):
         for step in range(steps + 1):

@@ -18,6 +18,9 @@ The idea
     saves it without ending the run. A resumed run takes exactly the steps that it would have taken
     without the interruption. The first checkpoint is written before the first step.
 
+    What is printed is also kept in log.txt. A page, index.html, shows the run in a browser, and the
+    figures are plotted again from time to time (run_page.py).
+
     What a run needs at its end is tried at its start: the folder is locked and written to, and a
     figure is drawn. If that fails, nothing is left behind.
 """
@@ -421,7 +424,6 @@ class Run:
         if not self.report_is_due(epoch):
             self.epoch_seconds = seconds
             return
-        self.explain_fd()
         report_started = time.perf_counter()
         self.fetch_losses()
         self.check_weights()
@@ -449,6 +451,7 @@ class Run:
         self.save()
         self.save_generator(epoch)
         diagnosis = self.diagnosis(len(self.history) - 1)
+        self.explain_fd()
         self.say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
         if len(self.history) > FREE_REPORTS:
             self.report_seconds += time.perf_counter() - report_started

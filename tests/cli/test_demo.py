@@ -159,6 +159,8 @@ def test_evaluate_measures_a_run(folder):
     result = demo("evaluate", "run", "--count", 128, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "chet distance" in result.stdout and "written to run/metrics.json" in result.stdout
+    steps = result.stderr.splitlines()
+    assert steps[0] == "... generating 128 images" and steps[-1] == "... drawing figures"
     assert (folder / "run" / "metrics.json").is_file()
     figures = result.stdout.strip().partition("in the same folder: ")[2].split(", ")
     assert {"neighbours.png", "walk.gif"} < set(figures)
@@ -323,6 +325,7 @@ def test_inspect_writes_into_the_run(folder):
     result = demo("inspect", "run", "--steps", 1, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "written to run: inspect-weights.png" in result.stdout
+    assert "... repeating the first 1 of its training steps" in result.stderr.splitlines()
     assert (folder / "run" / "inspect-discriminator.png").is_file()
 
 
