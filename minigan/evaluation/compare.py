@@ -77,7 +77,10 @@ def read_run(folder: Path) -> dict[str, Any]:
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
         data = settings.get("data")  # two runs may each have a file of this name in their folder
-        run["data"] = data and str(in_folder(folder, data)), *(settings.get(name) for name in ("classes", "size", "n_images"))
+        run["data"] = (
+            data and str(in_folder(folder, data)),
+            *(settings.get(name) for name in ("classes", "size", "n_images")),
+        )
         run["fingerprint"] = settings.get("fingerprint")
         run["image_fingerprint"] = settings.get("image_fingerprint")
         run["digits"] = settings.get("digits")
