@@ -76,7 +76,9 @@ What trains, measures and shows
     training/diagnosis        what the numbers of an epoch mean, in words
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop
-    figures/plots             every figure
+    figures/plots             the figures of a run, and what all figures have in common
+    figures/sheets            images with words around them
+    figures/diagram           a GAN and its gradients, a convolution and its transpose
     figures/toys              a GAN on a line, beside the optimal discriminator
     figures/dirac             the smallest GAN, and why it needs a gradient penalty
     figures/toy_animation     an animation of the toy GANs as they learn

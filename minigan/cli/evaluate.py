@@ -24,6 +24,13 @@ def add_arguments(parser):
         metavar="N",
         help="seed of the latents (default 0: the same metrics every time)",
     )
+    arguments.add_look(
+        parser,
+        columns_of="images in a row",
+        default_columns="10 or 14",
+        invert=True,
+        formats=True,
+    )
 
 
 def run(args):
@@ -32,7 +39,14 @@ def run(args):
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
     limit_blas_threads()
     files = RunFiles(args.run)
-    metrics = evaluate(args.run, args.count, seed=args.seed, path=args.data, files=files)
+    metrics = evaluate(
+        args.run,
+        args.count,
+        seed=args.seed,
+        path=args.data,
+        files=files,
+        look=arguments.look_of(args),
+    )
     print(format_report(metrics))
     files.check()
     *figures, last = files.written

@@ -19,6 +19,7 @@ from minigan.cli import (
     check,
     compare,
     data,
+    diagram,
     evaluate,
     export,
     inspect,
@@ -37,6 +38,7 @@ from minigan.training.run_folder import RunError
 COMMANDS = {
     "recipes": recipes,
     "summary": summary,
+    "diagram": diagram,
     "sample": sample,
     "walk": walk,
     "evaluate": evaluate,
@@ -74,8 +76,8 @@ def main(
     except MemoryError:  # CuPy's OutOfMemoryError is a subclass
         return complain(
             prog,
-            "out of memory: choose a smaller --count, --batch-size or --latent-dim, smaller widths"
-            " of the networks, or smaller images",
+            "out of memory: choose a smaller --count, --zoom, --batch-size or --latent-dim, smaller"
+            " widths of the networks, or smaller images",
         )
     except BrokenPipeError:  # the reader of the output has ended, as with `| head`
         discard_output()

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, write_out
+from minigan.cli.arguments import PICTURES, add_force, add_look, check_out, look_of, write_out
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
 from minigan.figures.toys import TOYS
@@ -25,7 +25,7 @@ def add_arguments(parser):
         type=arguments.path,
         default=Path("toy.gif"),
         metavar="FILE",
-        help="the file for the animation, a GIF (default toy.gif)",
+        help="FILE.gif: an animation; FILE.png, .svg or .pdf: its last frame (default toy.gif)",
     )
     add(
         "--seed",
@@ -42,17 +42,18 @@ def add_arguments(parser):
         f" {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())},"
         f" {STEPS} for dirac)",
     )
+    add_look(parser)
     add_force(parser)
 
 
 def run(args):
     """Train on the toy and write the animation."""
-    check_out(args.out, ".gif", force=args.force)
-    content = io.BytesIO()
+    check_out(args.out, ".gif", *PICTURES, force=args.force)
+    content, look = io.BytesIO(), look_of(args, args.out)
     if args.shape == "dirac":
-        animate_dirac(steps=args.steps, file=content)
+        animate_dirac(steps=args.steps, file=content, look=look)
     else:
-        animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content)
+        animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content, look=look)
     write_out(args.out, content)
-    print(f"animation in {args.out}")
+    print(f"{'animation' if look.kind == 'gif' else 'picture'} in {args.out}")
     return 0

@@ -23,6 +23,7 @@ The idea
 """
 
 import csv
+import functools
 import io
 import math
 import shlex
@@ -45,8 +46,8 @@ from minigan.backend import Array, asnumpy, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
-from minigan.datasets.pixels import format_shape
-from minigan.figures import plots
+from minigan.datasets.pixels import as_floats, format_shape
+from minigan.figures import plots, sheets
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
@@ -67,7 +68,7 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import GAN, GRID_SIZE, find_clusters
+from minigan.training.state import EVALUATED_SAMPLES, GAN, GRID_SIZE, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 FREE_REPORTS = 20  # reports that may take any time
@@ -207,6 +208,8 @@ class Run:
             clusters=data.labels if self.recipe.clusters else None,
             n_clusters=data.n_classes,
         )
+        # to compare with generated ones, if there are other images to compare both with
+        self.real_images = data.images if data.dataset.test is not None else None
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
         threads = blas_threads()
         before = self.settings.get("threads") or threads
@@ -409,6 +412,15 @@ class Run:
             f" {'the results before that' if saved else 'nothing worth keeping'})"
         )
 
+    @functools.cached_property
+    def real_fd(self) -> float | None:
+        """The FD of training images, as many as the generated ones that are evaluated; None if they
+        could be compared only with themselves.
+        """
+        if self.real_images is None:
+            return None
+        return float(self.evaluator.quick(as_floats(self.real_images[:EVALUATED_SAMPLES]))["fd"])
+
     def save_samples(self, epoch: int) -> None:
         """Save the sample grid of an epoch."""
         plots.save_grid(
@@ -454,9 +466,12 @@ class Run:
         grid = 4 * GRID_SIZE * math.prod(self.shape[:2])  # pixels, enlarged twice
         every_nth = 1 + len(history) // max(1, min(MAX_FRAMES, MAX_FRAME_PIXELS // grid))
         shown = [*epochs[:-1:every_nth], epochs[-1]]
-        plots.save_animation(
+        names = class_names(self.settings)
+        sheets.save_animation(
             [folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown],
             folder / "progress.gif",
+            titles=[f"epoch {epoch} of {recipe.epochs}" for epoch in shown],
+            rows=sheets.class_rows(names, GRID_SIZE, math.isqrt(GRID_SIZE)),
         )
         if history:
             plots.save_losses(
@@ -465,7 +480,7 @@ class Run:
             plots.save_scores(
                 history, folder / "scores.png", real_label=recipe.real_label, loss=recipe.loss
             )
-            plots.save_fd(history, folder / "fd.png")
+            plots.save_fd(history, folder / "fd.png", real=self.real_fd)
 
     def announce(self) -> None:
         """Print which data is used and where the results are saved, with notes and hints."""
