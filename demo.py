@@ -35,7 +35,7 @@ try:
     from minigan.cli import main as cli
     from minigan.training.run import Run, load_training_data
     from minigan.training.schedule import make_optimizers
-    from minigan.training.state import GAN, make_initial_networks
+    from minigan.training.state import TrainingState, make_initial_networks
 except ModuleNotFoundError as error:
     print(f"demo.py: {error}: pip install -e . installs what is missing", file=sys.stderr)
     sys.exit(2)
@@ -60,7 +60,7 @@ def train(options, make_evaluator):
 
     # Everything that changes during training: the networks, the optimizers, the moving average of
     # G's weights, and the random states.
-    gan = GAN(
+    gan = TrainingState(
         recipe,
         data.images,
         labels=data.labels,

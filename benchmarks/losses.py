@@ -33,7 +33,7 @@ from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, FUNCTIONS, CURVES = (
@@ -69,7 +69,7 @@ def read_rows():
 
 def train_row(name, seed, epochs, *, images, evaluator):
     """Train and return the row for losses.jsonl. A run that diverges ends early, with FD null."""
-    gan = GAN(replace(RECIPES["dense"], epochs=epochs, **ROWS[name]), images, seed=seed)
+    gan = TrainingState(replace(RECIPES["dense"], epochs=epochs, **ROWS[name]), images, seed=seed)
     seconds, norms, history = 0.0, [], []
     for _ in range(epochs):
         began = time.process_time()

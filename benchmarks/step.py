@@ -75,7 +75,7 @@ from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.layer import Layer
 from minigan.nn.sequential import Sequential
 from minigan.training import state
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 try:
     import torch
@@ -222,11 +222,14 @@ def compare(
     graph: bool = False,
 ) -> dict[str, Any]:
     """Everything measured about one recipe."""
-    runners = {"minigan": GAN(recipe, images, xp=xp, cores=threads or 1), "gemm": Gemm(recipe, xp)}
+    runners = {
+        "minigan": TrainingState(recipe, images, xp=xp, cores=threads or 1),
+        "gemm": Gemm(recipe, xp),
+    }
     if runners["minigan"].parallel:
-        runners["serial"] = GAN(recipe, images, xp=xp)
+        runners["serial"] = TrainingState(recipe, images, xp=xp)
     if runners["minigan"].fused:
-        runners["unfused"] = GAN(recipe, images, xp=xp, fused=False)
+        runners["unfused"] = TrainingState(recipe, images, xp=xp, fused=False)
     if graph:
         runners |= record_steps(recipe, images, xp)
     if torch:
@@ -262,12 +265,12 @@ def compare(
     }
 
 
-def record_steps(recipe: Recipe, images: np.ndarray, xp: Any) -> dict[str, GAN]:
+def record_steps(recipe: Recipe, images: np.ndarray, xp: Any) -> dict[str, TrainingState]:
     """{"recorded": a GAN with both steps recorded as CUDA graphs}.
 
     If they cannot be recorded, prints the reason and returns {}.
     """
-    gan = GAN(recipe, images, xp=xp)
+    gan = TrainingState(recipe, images, xp=xp)
     gan.train_step()
     reason = "not recorded: this recipe does not use fused_steps.py"
     if gan.fused:
@@ -281,7 +284,7 @@ def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) ->
     recipe = replace(
         recipe, batch_size=4, batch_size_G=8 if recipe.batch_size_G else 0, d_warmup_steps=0
     )
-    gan = GAN(recipe, images[:8], xp=fake_cupy, fused=fused)
+    gan = TrainingState(recipe, images[:8], xp=fake_cupy, fused=fused)
     gan.train_step()
     before = fake_cupy.launches
     fake_cupy.launched.clear()
@@ -381,7 +384,7 @@ class Profiler:
 
 def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 200) -> None:
     """Print the milliseconds of a training step that each module takes, the largest first."""
-    gan, gemm, profiler = GAN(recipe, images), Gemm(recipe, np), Profiler()
+    gan, gemm, profiler = TrainingState(recipe, images), Gemm(recipe, np), Profiler()
     for kind in {type(layer) for layer in gan.G.layers + gan.D.layers}:
         for method in "forward", "backward", "double_backward":
             if getattr(kind, method) is not getattr(Layer, method):
@@ -389,7 +392,7 @@ def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 20
     profiler.wrap(type(gan.optimizer_G), "step", f"optim.py, {type(gan.optimizer_G).__name__}")
     profiler.wrap(ExponentialMovingAverage, "step", "ema.py")
     profiler.wrap(state, "sample_latents", "latents.py")
-    profiler.wrap(GAN, "train_step", "state.py, the batch included")
+    profiler.wrap(TrainingState, "train_step", "state.py, the batch included")
     for name in (
         "discriminator_step",
         "discriminator_step_two_passes",
@@ -436,7 +439,7 @@ def plot_growth(images: np.ndarray, path: Path, threads: int) -> None:
     ):
         ms = {"minigan": [], "gemm": []}
         for value, recipe in recipes.items():
-            runners = {"minigan": GAN(recipe, images), "gemm": Gemm(recipe, np)}
+            runners = {"minigan": TrainingState(recipe, images), "gemm": Gemm(recipe, np)}
             with limit_threads(threads):
                 times = time_alternately(runners, lambda: None, rounds=5)
             for name in ms:

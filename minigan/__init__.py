@@ -64,6 +64,7 @@ What trains, measures and shows
     datasets/matlab           MATLAB and HDF5 files
     datasets/tables           CSV and Parquet
     datasets/load             your own images and their labels, in any supported format
+    datasets/batches          batches for a training loop of your own
     datasets/clusters         groups of similar images, which take the place of labels
     training/schedule         optimizers and learning rates of a recipe
     training/run_folder       what a run leaves behind
@@ -102,6 +103,7 @@ What makes training faster, and what exports a generator
     export/torch              PyTorch
     export/onnx               ONNX
     export/run                the files of an export
+    api                       minigan.GAN: to train, sample and evaluate from Python
     console                   lines that reach the reader wherever a program runs
     moved                     old names, and what replaced them
 
@@ -132,6 +134,7 @@ The letters
     host      the computer; the device is the graphics card that computes, or else the host itself
 """
 
+import importlib
 from typing import Any
 
 from minigan import moved
@@ -146,26 +149,31 @@ __version__ = "0.2.0"
 __all__ = [
     "GAN",
     "Adam",
+    "AdversarialLoss",
     "Dense",
     "Dropout",
     "LeakyReLU",
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "batches",
     "bce_with_logits",
 ]
+LAZY = {  # names that are imported on first use, so that importing the layers stays light
+    "GAN": "minigan.api",
+    "AdversarialLoss": "minigan.gan.losses",
+    "batches": "minigan.datasets.batches",
+}
 
 moved.explain_old_imports()
 
 
 def __getattr__(name: str) -> Any:
-    """GAN is imported on first use, so that importing the layers does not import the training code.
-    The name of an old module raises ImportError with its new name.
+    """The names in LAZY are imported on first use. The name of an old module raises ImportError
+    with its new name.
     """
-    if name == "GAN":
-        from minigan.training.state import GAN
-
-        return GAN
+    if name in LAZY:
+        return getattr(importlib.import_module(LAZY[name]), name)
     if name in moved.MODULES:
         raise ImportError(moved.sentence(name))
     raise AttributeError(f"module 'minigan' has no attribute {name!r}")

@@ -20,7 +20,7 @@ from minigan.nn.gradcheck import compare
 from minigan.training.checkpoint import load_run
 from minigan.training.run import Run, TrainingData, TrainingOptions
 from minigan.training.run_folder import read_recipe
-from minigan.training.state import GAN, find_clusters
+from minigan.training.state import TrainingState, find_clusters
 
 LONG = False  # whether pytest runs with --long; conftest.py sets it
 LEFT_OUT = 0  # how many long tests were left out
@@ -112,7 +112,7 @@ def train_small(
         Dataset(images, labels, names, None, None, []),
         False,
     )
-    gan = GAN(
+    gan = TrainingState(
         recipe, images, labels=data.labels, n_classes=n_classes, seed=seed, xp=xp, fused=fused
     )
     with Run(options, data, gan, evaluator) as run:

@@ -17,6 +17,7 @@ The idea
 
 import ctypes
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,8 +140,7 @@ def blas_advice() -> str:
     else:
         cores = usable_cores()
         # the load is that of the whole machine, and tells nothing about a part of its cores
-        whole = cores == os.cpu_count() and hasattr(os, "getloadavg")
-        load = os.getloadavg()[0] if whole else 0.0
+        load = cores_used_by_others() if cores == os.cpu_count() else 0.0
     try:
         processor = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -148,12 +148,39 @@ def blas_advice() -> str:
     return choose_blas_advice(libraries, cores=cores, load=load, processor=processor)
 
 
+def cores_used_by_others(seconds: float = 0.3) -> float:
+    """How many cores other processes use, measured while this one waits for some seconds.
+
+    Processes of low priority are not counted, because they yield to this one. It is 0 where the
+    system does not tell (only Linux does). The load average would also count what this process did
+    in the last minute, and what has ended in the meantime.
+    """
+    try:
+        before = read_cpu_times()
+        time.sleep(seconds)
+        busy, total = (after - past for after, past in zip(read_cpu_times(), before))
+    except (OSError, ValueError):
+        return 0.0
+    return (os.cpu_count() or 1) * max(0.0, busy) / total if total > 0 else 0.0
+
+
+def read_cpu_times() -> tuple[float, float]:
+    """(time that other processes have used, all time), of all cores together, in clock ticks."""
+    with open("/proc/stat") as file:  # its first line: cpu, and the times that proc(5) describes
+        user, nice, system, idle, iowait, irq, softirq, steal = map(
+            int, file.readline().split()[1:9]
+        )
+    own = time.process_time() * os.sysconf("SC_CLK_TCK")
+    busy = user + system + irq + softirq + steal
+    return busy - own, busy + nice + idle + iowait
+
+
 def choose_blas_advice(libraries: list[dict], *, cores: int, load: float, processor: str) -> str:
     """The sentence that blas_advice returns for these properties of the machine.
 
     `libraries` are described as by threadpoolctl. `cores` is the number of cores that this process
-    may use, `load` is the number of cores that were busy recently, and `processor` is Linux's
-    description of the processor.
+    may use, `load` is the number of cores that others use, and `processor` is Linux's description
+    of the processor.
     """
     for lib in libraries:
         threads = lib["num_threads"]

@@ -3,10 +3,12 @@
 import argparse
 import difflib
 import io
+import itertools
 import math
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -291,6 +293,24 @@ def look_of(args: argparse.Namespace, file: Path | None = None) -> Look:
     """The options of add_look; the kind of picture is that of the file, or --format."""
     kind = file.suffix.lower().strip(".") if file else args.format
     return Look(args.zoom, getattr(args, "columns", 0), getattr(args, "invert", False), kind)
+
+
+def default_out(folder: Path | None, name: str, *others: str) -> Path:
+    """Where a command writes without --out: the next free name in the folder of a run.
+
+    It is `name`, or with -2, -3, ... after it if it exists, also with one of the suffixes `others`.
+    Without a folder, or if nothing can be written there, it is in the current folder.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder or "."):
+            first = Path(folder or "") / name
+    except OSError:
+        first = Path(name)
+    for number in itertools.count(1):
+        file = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
+        if not any(os.path.lexists(file.with_suffix(s)) for s in (first.suffix, *others)):
+            return file
+    raise AssertionError
 
 
 def check_out(file: Path, *suffixes: str, force: bool = False) -> None:

@@ -1,12 +1,19 @@
 """Draw a GAN and where its gradients flow, or a convolution and its transpose."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 
 from minigan.cli import arguments, summary
-from minigan.cli.arguments import PICTURES, add_force, add_look, check_out, look_of, write_out
+from minigan.cli.arguments import (
+    PICTURES,
+    add_force,
+    add_look,
+    check_out,
+    default_out,
+    look_of,
+    write_out,
+)
 from minigan.evaluation.layer_stats import layer_outputs
 from minigan.figures.diagram import (
     Diagram,
@@ -34,9 +41,9 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.path,
-        default=Path("diagram.svg"),
         metavar="FILE",
-        help="the file for the diagram, FILE.svg, .pdf or .png (default diagram.svg)",
+        help="the file for the diagram, FILE.svg, .pdf or .png (default: RUN_DIR/diagram.svg, or the"
+        " next free name)",
     )
     add_look(parser)
     add_force(parser)
@@ -44,8 +51,9 @@ def add_arguments(parser):
 
 def run(args):
     """Draw the diagram."""
-    check_out(args.out, *PICTURES, force=args.force)
-    content, look = io.BytesIO(), look_of(args, args.out)
+    out = args.out or default_out(args.run, "diagram.svg")
+    check_out(out, *PICTURES, force=args.force)
+    content, look = io.BytesIO(), look_of(args, out)
     if args.show == "convolution":
         if args.run or args.recipe or args.set or args.size:
             raise RunError("--show convolution draws the same for all networks: name none")
@@ -61,8 +69,8 @@ def run(args):
             recipe,
         )
         save_gan_diagram(diagram, content, look)
-    write_out(args.out, content)
-    print(f"diagram in {args.out}")
+    write_out(out, content)
+    print(f"diagram in {out}")
     return 0
 
 

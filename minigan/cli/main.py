@@ -3,17 +3,22 @@
 import argparse
 import difflib
 import platform
+import runpy
+import shlex
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 
 import minigan
+from minigan import api
 from minigan.accel.cpu import disable_malloc_trim, preserve_blas_threads
-from minigan.backend import BackendError
+from minigan.backend import BackendError, first_line
 from minigan.cli import (
     arguments,
     check,
@@ -92,11 +97,15 @@ def main(
 def run_command(argv: list[str], train_loop: Callable, *, description: str, prog: str) -> int:
     """The same, but raises the errors."""
     typed = f"python {prog}" if prog.endswith(".py") else prog  # for hints
+    files = imported_files(argv)
+    for file in files:
+        import_file(file)
     if argv and argv[0] in COMMANDS:
         command = COMMANDS[argv[0]]
         parser = arguments.Parser(prog=f"{prog} {argv[0]}", description=command.__doc__ or "")
         parser.set_defaults(command=typed)
         command.add_arguments(parser)
+        add_import(parser)
         return command.run(parser.parse_args(argv[1:]))
     if argv and not argv[0].startswith("-"):
         near = difflib.get_close_matches(argv[0], COMMANDS, 1)
@@ -116,6 +125,7 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         epilog=f"other commands, each with its own --help:\n{commands}",
     )
     train.add_arguments(parser)
+    add_import(parser)
     parser.add_argument(
         "--version",
         action="version",
@@ -125,8 +135,50 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
     )
     options = train.training_options(parser.parse_args(argv))
     options.command = typed
+    options.imports = "".join(f" --import {shlex.quote(str(file))}" for file in files)
     with preserve_blas_threads():
         return train_loop(options, make_evaluator)
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Add --import, which every command has. It is read by imported_files, before the others."""
+    parser.add_argument(
+        "--import",
+        action="append",
+        metavar="FILE.py",
+        dest="imports",
+        help="execute a Python file of yours first, which makes or enters layers, networks or a"
+        " loss of your own (default: none; docs/usage.md shows one)",
+    )
+
+
+def imported_files(argv: list[str]) -> list[Path]:
+    """The files of --import. They may enter values that other options take."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    add_import(parser)
+    with suppress(argparse.ArgumentError):  # the parser of the command reports it
+        return [Path(file) for file in parser.parse_known_args(argv)[0].imports or []]
+    return []
+
+
+def import_file(file: Path) -> None:
+    """Execute a Python file, as its own folder sees it. Raises RunError if that is not possible."""
+    if file.suffix != ".py" or not file.is_file():
+        raise RunError(f"--import {file}: name a Python file, FILE.py")
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        with api.no_training(file):
+            runpy.run_path(str(file), run_name=file.stem)
+    except (Exception, SystemExit) as error:
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
+        ]
+        where = f", line {lines[-1]}" if lines else ""
+        raise RunError(
+            f"--import {file} failed{where}: {type(error).__name__}: {first_line(error)}"
+        ) from error
+    finally:
+        sys.path.remove(str(file.resolve().parent))
 
 
 def complain(prog: str, sentence: object) -> int:

@@ -13,6 +13,7 @@ from minigan.cli.arguments import (
     add_look,
     check_out,
     check_out_folder,
+    default_out,
     is_folder,
     look_of,
     write_out,
@@ -51,11 +52,10 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.file_or_folder,
-        default="samples.png",
         metavar="FILE",
         help="FILE.png, .svg or .pdf: a grid; FILE.npy: a float32 array (N, height, width), or"
         " (N, height, width, 3) in colour, in [0, 1]; FOLDER/: one picture per file, 000000.png and"
-        " so on, as other programs take them (default samples.png)",
+        " so on, as other programs take them (default: RUN_DIR/samples.png, or the next free name)",
     )
     add(
         "--seed",
@@ -76,7 +76,8 @@ def add_arguments(parser):
 
 def run(args):
     """Generate the images, and write the grid, the array or the folder."""
-    out, folder = Path(args.out), is_folder(args.out)
+    out = Path(args.out) if args.out else default_out(args.run, "samples.png")
+    folder = args.out is not None and is_folder(args.out)
     if folder:
         check_out_folder(out)
     else:

@@ -1,10 +1,17 @@
 """Train a GAN on data with a known density, and save an animation of it."""
 
 import io
-from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import PICTURES, add_force, add_look, check_out, look_of, write_out
+from minigan.cli.arguments import (
+    PICTURES,
+    add_force,
+    add_look,
+    check_out,
+    default_out,
+    look_of,
+    write_out,
+)
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
 from minigan.figures.toys import TOYS
@@ -23,9 +30,9 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.path,
-        default=Path("toy.gif"),
         metavar="FILE",
-        help="FILE.gif: an animation; FILE.png, .svg or .pdf: its last frame (default toy.gif)",
+        help="FILE.gif: an animation; FILE.png, .svg or .pdf: its last frame (default: toy.gif, or"
+        " the next free name)",
     )
     add(
         "--seed",
@@ -48,12 +55,13 @@ def add_arguments(parser):
 
 def run(args):
     """Train on the toy and write the animation."""
-    check_out(args.out, ".gif", *PICTURES, force=args.force)
-    content, look = io.BytesIO(), look_of(args, args.out)
+    out = args.out or default_out(None, "toy.gif")
+    check_out(out, ".gif", *PICTURES, force=args.force)
+    content, look = io.BytesIO(), look_of(args, out)
     if args.shape == "dirac":
         animate_dirac(steps=args.steps, file=content, look=look)
     else:
         animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content, look=look)
-    write_out(args.out, content)
-    print(f"{'animation' if look.kind == 'gif' else 'picture'} in {args.out}")
+    write_out(out, content)
+    print(f"{'animation' if look.kind == 'gif' else 'picture'} in {out}")
     return 0

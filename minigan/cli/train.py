@@ -1,6 +1,5 @@
 """Train on images: turn the options of the command line into TrainingOptions."""
 
-import math
 from typing import Any
 
 from minigan.accel.cpu import threads_of_resumed_run
@@ -9,12 +8,12 @@ from minigan.cli import arguments
 from minigan.cli.arguments import format_value
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.value_range import format_range
-from minigan.gan.gradient_penalty import PENALTIES, SAME_WEIGHT
+from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
-from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
+from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe, replace, unused_fields
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
-from minigan.training.run_data import read_options, recorded_path
+from minigan.training.run_data import format_path, read_options, recorded_path
 from minigan.training.run_folder import FORMAT, RunError, read_recipe
 
 DEFAULT = RECIPES["default"]
@@ -266,11 +265,6 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     given as well.
     """
     new = {name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None}
-    if args.penalty not in (None, recipe.penalty):
-        new = {"penalty_every": Recipe.penalty_every, **new}
-        if not {args.penalty, recipe.penalty} <= set(SAME_WEIGHT):
-            # the weight of one penalty has no meaning for another
-            new = {"penalty_weight": Recipe.penalty_weight, **new}
     if args.penalty == "none":
         new["penalty"] = ""
     if args.penalty_weight and not new.get("penalty", recipe.penalty):
@@ -278,26 +272,16 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
             f"--penalty-weight {args.penalty_weight:g} without a penalty: add --penalty"
             f" {' or '.join(PENALTIES)}"
         )
-    if "batch_size" in new:
-        factor = new["batch_size"] / recipe.batch_size
-        new |= {
-            "batch_size_G": math.ceil(recipe.batch_size_G * factor),
-            "steps_per_epoch": math.ceil(recipe.steps_per_epoch / factor),
-        }
-    if new.get("conditional"):
-        # dropout harms conditional training (docs/recipe.md), and labels replace clusters
-        new = {"clusters": 0, **new, "dropout": 0.0}
-    if GAN_LOSSES[new.get("loss", recipe.loss)].paired:
-        new["shared_fakes"] = False  # each pair needs a fake with the label of its real image
-    if "learning_rate" in new:
-        new["learning_rate_D"] = (
-            recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
-        )
-    recipe = replace(recipe, **new | args.set)
     try:
-        validate_recipe(recipe)
+        recipe = change_recipe(recipe, **new | args.set)
     except ValueError as error:
         raise RunError(error) from None
+    reasons = unused_fields(recipe)
+    for name, value in args.set.items():
+        if name in reasons:
+            raise RunError(
+                f"--set {name}={format_value(value)} would have no effect: {reasons[name]}; omit it"
+            )
     return recipe
 
 
@@ -346,7 +330,7 @@ def resume_options(args: Any) -> TrainingOptions:
         "recipe": asdict(recipe),
         "format": FORMAT,
         "backend": backend,
-        "data": str(data.resolve()),
+        "data": format_path(folder, data),
     }
     return TrainingOptions(
         recipe=recipe,

@@ -1,12 +1,19 @@
 """Save an animation that walks from one generated image to the next, and back to the first."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import PICTURES, add_force, add_look, check_out, look_of, write_out
+from minigan.cli.arguments import (
+    PICTURES,
+    add_force,
+    add_look,
+    check_out,
+    default_out,
+    look_of,
+    write_out,
+)
 from minigan.figures.plots import Look
 from minigan.figures.sheets import (
     Sheet,
@@ -55,10 +62,10 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.path,
-        default=Path("walk.gif"),
         metavar="FILE",
         help="FILE.gif: an animation; FILE.png, .svg or .pdf: its frames beside each other, a row"
-        " from each image to the next (default walk.gif)",
+        " from each image to the next (default: RUN_DIR/latent-walk.gif, or"
+        " the next free name)",
     )
     add_look(
         parser,
@@ -71,7 +78,8 @@ def add_arguments(parser):
 
 def run(args):
     """Generate the images and write the animation."""
-    check_out(args.out, ".gif", *PICTURES, force=args.force)
+    out = args.out or default_out(args.run, "latent-walk.gif")
+    check_out(out, ".gif", *PICTURES, force=args.force)
     if len(args.seeds) * args.frames > MAX_FRAMES:
         raise RunError(
             f"{len(args.seeds)} seeds with {args.frames} frames each are too many for an animation:"
@@ -81,13 +89,13 @@ def run(args):
     check_invert(args.invert, images.shape[2:])
     names = class_names(load_model(args.run)[0])
     names = [args.digit] if args.digit is not None else names
-    look = look_of(args, args.out)
+    look = look_of(args, out)
     if look.kind == "gif":
         save_animated_walk(args, images, names, content, look)
     else:
         save_sheet(frames_in_rows(args, images, names, look), content, look)
-    write_out(args.out, content)
-    print(f"{len(images)} frames from seed to seed in {args.out}")
+    write_out(out, content)
+    print(f"{len(images)} frames from seed to seed in {out}")
     return 0
 
 

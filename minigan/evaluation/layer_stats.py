@@ -64,7 +64,7 @@ from minigan.nn.optim import NoOpOptimizer
 from minigan.nn.sequential import Sequential
 from minigan.training.run_data import load_run_data
 from minigan.training.run_folder import RunFiles, class_names, image_shape, load_model
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 PICTURES = ("inspect-weights", "inspect-generator", "inspect-discriminator")  # .png, .svg or .pdf
 POWERS_OF_TEN = [10**k for k in range(10)]
@@ -111,7 +111,7 @@ def inspect_layers(
     names, shape = class_names(settings), image_shape(settings)
     data = load_run_data(folder, settings, path)
     images, labels = data.images, data.labels if recipe.conditional else None
-    gan = GAN(recipe, images, labels=labels, n_classes=len(names), seed=settings["seed"])
+    gan = TrainingState(recipe, images, labels=labels, n_classes=len(names), seed=settings["seed"])
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(images), IMAGES_COUNTED)
     z = sample_latents(recipe, rng, IMAGES_COUNTED)
@@ -317,13 +317,13 @@ def save_weight_images(
     save_weights(
         [
             (
-                f"the discriminator's first layer: what its units detect\n{first!r},"
+                f"The discriminator's first layer: what its units detect\n{first!r},"
                 f" {len(detected)} with the largest weights",
                 detected,
                 ("bright pixels\ndecrease the output", "bright pixels\nincrease the output"),
             ),
             (
-                f"the generator's last layer: what its inputs add to the image\n{last!r},"
+                f"The generator's last layer: what its inputs add to the image\n{last!r},"
                 f" {len(added)} with the largest weights",
                 added,
                 ("makes these\npixels darker", "makes these\npixels brighter"),

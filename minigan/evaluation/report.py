@@ -108,15 +108,15 @@ NOISE_TO_READ = 1000  # images of noise for `read`; more would take time and cha
 
 def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
     """The Evaluator for a Dataset; `digits` says that it is MNIST, which has a classifier."""
+    labelled = None if dataset.labels is None else (dataset.images, dataset.labels)
     if digits and dataset.test is not None:
-        return Evaluator(dataset.test, load_classifier(), reference="MNIST's test images")
-    if dataset.test is not None:
-        return Evaluator(dataset.test[:MAX_REFERENCES], None)
-    return Evaluator(
-        dataset.images[:MAX_REFERENCES],
-        None,
-        reference="training images, because there are no test images",
-    )
+        test, classifier, reference = dataset.test, load_classifier(), "MNIST's test images"
+    elif dataset.test is not None:
+        test, classifier, reference = dataset.test[:MAX_REFERENCES], None, "test images"
+    else:
+        test, classifier = dataset.images[:MAX_REFERENCES], None
+        reference = "training images, because there are no test images"
+    return Evaluator(test, classifier, reference=reference, labelled=labelled)
 
 
 def evaluate(

@@ -149,12 +149,8 @@ def draw_step(axes: Any, diagram: Diagram, step: int, *, top: float, tallest: in
     )
     write(axes, X["z"], top + 16, titles[step], size=14, weight="bold", ha="left")
     first, last = top + 38, top + 38 + tallest
-    in_G, first_G, out_G, label_G = draw_network(
-        axes, "G", G, X["G"], last, upwards=True, red=step == 1
-    )
-    in_D, first_D, out_D, label_D = draw_network(
-        axes, "D", D, X["D"], first, upwards=False, red=step == 0
-    )
+    in_G, first_G, out_G, label_G = draw_network(axes, "G", G, last, upwards=True, red=step == 1)
+    in_D, first_D, out_D, label_D = draw_network(axes, "D", D, first, upwards=False, red=step == 0)
 
     apart = 12 if labels and label_G == in_G else 0  # z and the labels enter one row
     draw_box(axes, X["z"], in_G - apart, ["z", str(diagram.z)], "white")
@@ -187,9 +183,9 @@ def draw_step(axes: Any, diagram: Diagram, step: int, *, top: float, tallest: in
     side = X["D"] + BOX - 9
     arrow(axes, [(side, out_D), (side, first_D)], red=True)
     if step == 0:
-        x, y, text = X["fake"] + SMALL / 2, fake_y + 39, "no gradient:\nG is constant"
+        text, x, y = "no gradient:\nG is constant", X["fake"] + SMALL / 2, fake_y + 39.0
     else:
-        x, y, text = X["D"] + BOX / 2, first + network_height(D) + 14, "D's weights are constant"
+        text, x, y = "D's weights are constant", X["D"] + BOX / 2, first + network_height(D) + 14.0
     write(axes, x, y, text, size=9, color=GRADIENT)
     if step == 1:
         arrow(axes, [(X["D"], fake_y + 7), (X["fake"] + SMALL, fake_y + 7)], red=True)
@@ -201,21 +197,14 @@ def draw_step(axes: Any, diagram: Diagram, step: int, *, top: float, tallest: in
 
 
 def draw_network(
-    axes: Any,
-    name: str,
-    rows: list[DiagramRow],
-    x: float,
-    start: float,
-    *,
-    upwards: bool,
-    red: bool,
+    axes: Any, name: str, rows: list[DiagramRow], start: float, *, upwards: bool, red: bool
 ) -> tuple[float, float, float, float | None]:
-    """Draw a network from the edge `start`.
+    """Draw a network, "G" or "D", from the height `start`; its layers are red if `red`.
 
     Returns the heights of its input, of its first layer with weights, where its gradient ends, of
     its output, and of the layer that receives the labels, if there is one.
     """
-    title = {"G": "G, the generator", "D": "D, the discriminator"}[name]
+    x, title = X[name], {"G": "G, the generator", "D": "D, the discriminator"}[name]
     height = network_height(rows)
     top = start - height if upwards else start
     patch(axes, x, top, BOX, height, colour="white", edge=GRADIENT if red else INK)
@@ -354,7 +343,6 @@ def draw_grid(axes: Any, x: float, middle: float, grid: NumberGrid) -> None:
     for i, row in enumerate(grid.numbers):
         for j, number in enumerate(row):
             corner = x + CELL * j, top + CELL * i
-            axes.add_patch(
-                Rectangle(corner, CELL, CELL, facecolor=grid.colours[i][j], edgecolor=INK)
-            )
+            colour = grid.colours[i][j]
+            axes.add_patch(Rectangle(corner, CELL, CELL, facecolor=colour, edgecolor=INK))
             write(axes, corner[0] + CELL / 2, corner[1] + CELL / 2, f"{number:g}", size=13)

@@ -469,7 +469,7 @@ def save_weights(
     scale.set_clim(-1, 1)
     tiles = [arrange_weights(weights, columns) for _, weights, _ in panels]
     tallest = max(height / width for height, width, _ in (picture.shape for picture in tiles))
-    with new_figure(11, 2 + 5.2 * tallest) as figure:
+    with new_figure(11, 1.6 + 5.2 * tallest) as figure:
         for axes, (title, _, meaning), picture in zip(
             figure.subplots(1, len(panels)), panels, tiles
         ):

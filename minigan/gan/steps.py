@@ -143,6 +143,16 @@ def generate_fakes(G: Sequential, z: Array, *, labels: Array | None = None, rng:
     return G.forward(with_labels(z, labels), train=True, rng=rng)
 
 
+def check_counts(real: Array, z: Array, fakes: tuple | None) -> None:
+    """Raise ValueError unless there are as many fakes as real images in D's step.
+
+    With other counts, the two halves of D's batch would be told apart in the wrong place.
+    """
+    n = len(z if fakes is None else fakes[0])
+    if n != len(real):
+        raise ValueError(f"{len(real)} real images but {n} fakes: use as many rows of z as images")
+
+
 def augment_both(
     real: Array, fake: Array, transforms: Array | None, *, pixel_min: float
 ) -> tuple[Array, Array]:
@@ -186,6 +196,7 @@ def discriminator_step(
     `pixel_min` is the value of black.
     """
     xp, n = get_array_module(real), len(real)
+    check_counts(real, z, fakes)
     # the cache is discarded, so no gradient can flow back into G
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     real, fake = augment_both(real, fake, transforms, pixel_min=pixel_min)
@@ -268,6 +279,7 @@ def discriminator_step_two_passes(
 
     This is the form in the paper.
     """
+    check_counts(real, z, fakes)
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     real, fake = augment_both(real, fake, transforms, pixel_min=pixel_min)
     logits_real, cache_real = D.forward(with_labels(real, labels), train=True, rng=rng)

@@ -37,6 +37,7 @@ from minigan.gan.recipes import with_current_names
 from minigan.training.run_folder import (
     FORMAT,
     RunError,
+    check_known,
     read_npz,
     read_recipe,
     write_atomically,
@@ -113,10 +114,13 @@ def load_run(folder: Path) -> tuple[dict, tuple[dict, dict], list[str]]:
                 " newer minigan wrote it"
             )
         settings = words["settings"]
+        check_known(folder, settings)
         read_recipe(settings)
         words |= {new: words.pop(old) for old, new in OLD_WORDS.items() if old in words}
         for name in "counts", "history", *OLD_WORDS.values():
             words[name]
+    except RunError:  # from check_known
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunError(

@@ -45,8 +45,9 @@ from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
 from minigan.backend import Array, asnumpy, first_line
 from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
-from minigan.datasets.load import Dataset, load_dataset, with_class_order
+from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import as_floats, format_shape
+from minigan.datasets.raw import RawData
 from minigan.figures import plots, sheets
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
@@ -68,7 +69,7 @@ from minigan.training.run_folder import (
     save_settings,
     write_atomically,
 )
-from minigan.training.state import EVALUATED_SAMPLES, GAN, GRID_SIZE, find_clusters
+from minigan.training.state import EVALUATED_SAMPLES, GRID_SIZE, TrainingState, find_clusters
 
 FETCH_EVERY = 50  # steps between two copies of the losses to the host
 FREE_REPORTS = 20  # reports that may take any time
@@ -77,6 +78,7 @@ MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made
 # the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_LATENT_DIM = 4096
+ARRAYS_FILE = "images.npz"  # in the folder of a run whose images came from Python
 
 
 @dataclass
@@ -97,7 +99,10 @@ class TrainingOptions:
     threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
-    command: str = "python demo.py"  # the command as the user types it, for hints
+    command: str = "python demo.py"  # the command as the user types it, for hints; "" in Python
+    imports: str = ""  # " --import FILE.py", if the user gave it, for hints
+    arrays: RawData | None = None  # images from Python, as check_raw returns them, or None
+    temporary: bool = False  # whether the folder is removed when Python ends
     settings: dict | None = None  # settings of the resumed run; None for a new run
     checkpoint: tuple[dict, dict] | None = None  # (arrays, words) to resume from
 
@@ -125,14 +130,17 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     recipe, data, settings, folder = options.recipe, options.data, options.settings, options.folder
     if recipe.latent_dim > MAX_LATENT_DIM:
         raise RunError(f"--latent-dim {recipe.latent_dim} is too large: at most {MAX_LATENT_DIM}")
-    dataset = load_dataset(
-        data,
-        classes=options.classes,
-        size=options.size,
-        strict=options.strict,
-        value_range=options.value_range,
-        transpose=options.transpose,
-    )
+    if options.arrays:
+        dataset = make_dataset(options.arrays)
+    else:
+        dataset = load_dataset(
+            data,
+            classes=options.classes,
+            size=options.size,
+            strict=options.strict,
+            value_range=options.value_range,
+            transpose=options.transpose,
+        )
     if settings:
         dataset = with_class_order(dataset, class_names(settings))
     images, labels = dataset.images, dataset.labels if recipe.conditional else None
@@ -146,7 +154,13 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
             f" in {data}:"
             f" use --batch-size {len(images)} or less, not {recipe.batch_size}"
         )
-    multiple = ARCHITECTURES[recipe.networks].size_multiple
+    architecture = ARCHITECTURES[recipe.networks]
+    multiple, fixed = architecture.size_multiple, architecture.fixed
+    if fixed and shape != fixed.image_shape:
+        raise RunError(
+            f"{data} holds images of {format_shape(shape)}, but G generates images of"
+            f" {format_shape(fixed.image_shape)}: use other images, or change G and D"
+        )
     if shape[0] % multiple or shape[1] % multiple:
         raise RunError(
             f"{data} holds images of {format_shape(shape)}, and the recipe {recipe.name} needs"
@@ -168,6 +182,11 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     if recipe.clusters:
         limit_blas_threads(options.threads)
         labels, n_classes = find_clusters(recipe, images, seed=options.seed)
+    if fixed and n_classes != fixed.n_classes:
+        raise RunError(
+            f"{data} has {n_classes} {'clusters' if recipe.clusters else 'classes'}, but the"
+            f" networks take labels of {fixed.n_classes}: make both numbers the same"
+        )
     return TrainingData(
         images,
         labels,
@@ -181,7 +200,11 @@ class Run:
     """A training run of a GAN, used as `with Run(...) as run:` around the loop."""
 
     def __init__(
-        self, options: TrainingOptions, data: TrainingData, gan: GAN, make_evaluator: Callable
+        self,
+        options: TrainingOptions,
+        data: TrainingData,
+        gan: TrainingState,
+        make_evaluator: Callable,
     ):
         self.options, self.recipe, self.gan = options, options.recipe, gan
         self.evaluator = make_evaluator(data.dataset, data.digits)
@@ -210,6 +233,8 @@ class Run:
         )
         # to compare with generated ones, if there are other images to compare both with
         self.real_images = data.images if data.dataset.test is not None else None
+        if options.arrays:
+            self.settings["data"] = ARRAYS_FILE  # in the run folder
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
         threads = blas_threads()
         before = self.settings.get("threads") or threads
@@ -254,6 +279,8 @@ class Run:
             self.stack.enter_context(np.errstate(all="ignore"))
             for partial in self.folder.glob("*.partial"):  # left by an interrupted write
                 partial.unlink()
+            if self.options.arrays:
+                save_arrays(self.folder, self.options.arrays)
             if not self.options.checkpoint:
                 self.save_samples(0)
             self.save_checkpoint()
@@ -348,7 +375,10 @@ class Run:
         self.fetch_losses()
         self.check_weights()
         try:
-            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents))
+            requested = (
+                asnumpy(gan.evaluation_latents[1]).argmax(axis=1) if recipe.conditional else None
+            )
+            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents), requested)
         except np.linalg.LinAlgError:
             # the weights are finite, but so large that the images are not
             raise self.diverged("a metric") from None
@@ -490,8 +520,8 @@ class Run:
         say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; everything goes to"
-            f" {self.folder}",
+            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; "
+            + ("save() keeps the run" if options.temporary else f"everything goes to {self.folder}")
         )
         if self.gan.xp is np and (advice := blas_advice()):
             say(f"hint: {advice}")
@@ -500,24 +530,40 @@ class Run:
             say(
                 f"hint: with so few images {recipe.epochs} epochs are only"
                 f" {self.gan.steps_per_epoch * recipe.epochs:,} steps;"
-                f" --epochs {math.ceil(recipe.epochs * 60_000 / an_epoch)} trains as long as this"
+                f" {'--epochs ' if options.command else 'epochs='}"
+                f"{math.ceil(recipe.epochs * 60_000 / an_epoch)} trains as long as this"
                 " recipe does on MNIST",
             )
 
     def say_goodbye(self) -> None:
         """Print how long the run took, and the command to continue with."""
         seconds, folder = time.perf_counter() - self.started, str(self.folder)
+        if not self.options.command:
+            say(
+                f"{'interrupted: fit() goes on' if self.status else 'done'} after"
+                f" {seconds // 60:.0f} min {seconds % 60:.0f} s"
+            )
+            return
         say(
             f"{'interrupted, and saved' if self.status else 'done'} after {seconds // 60:.0f} min"
             f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
         )
         name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
+        name += self.options.imports
         if self.status:
             say(f"{self.options.command} --resume {name} resumes it")
             return
         if self.recipe.conditional:
             name += f" --digit {shlex.quote(self.settings['names'][-1])}"
         say(f"{self.options.command} sample {name} --out digits.png generates new images")
+
+
+def save_arrays(folder: Path, arrays: RawData) -> None:
+    """Save images that came from Python in the run folder, as `--data` reads them."""
+    names = dict(images="images", labels="labels", test="test_images", test_labels="test_labels")
+    found = {new: getattr(arrays, name) for name, new in names.items()}
+    found = {name: array for name, array in found.items() if array is not None}
+    write_atomically(folder / ARRAYS_FILE, lambda file: np.savez(file, **found))
 
 
 def make_folder(options: TrainingOptions) -> Path:
@@ -548,7 +594,8 @@ def check_figures() -> None:
 def write_history(history: list[dict], folder: Path) -> None:
     """Write history.csv; it is rewritten at every report."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, history[0])
+    # a resumed run may have begun with an earlier version, which knew fewer columns
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in history for name in row))
     writer.writeheader()
     writer.writerows(history)
     write_atomically(folder / "history.csv", lambda file: file.write(text.getvalue().encode()))

@@ -36,7 +36,7 @@ Where the arrays are
 
 >>> from minigan.gan.recipes import RECIPES, replace
 >>> images = np.zeros((8, 6, 5), "uint8")
->>> gan = GAN(replace(RECIPES["default"], batch_size=4), images)
+>>> gan = TrainingState(replace(RECIPES["default"], batch_size=4), images)
 >>> [loss_D, loss_G, score_real, score_fake] = gan.train_step()
 >>> gan.steps_per_epoch, gan.t, gan.generate(gan.grid_latents).shape
 (2, 1, (100, 6, 5))
@@ -128,7 +128,7 @@ def make_initial_networks(
     return G.to(xp), D.to(xp)
 
 
-class GAN:
+class TrainingState:
     """The state of a training run on images (n, H, W) or (n, H, W, 3), uint8, on a backend xp.
 
     t counts the training steps so far; an epoch has `steps_per_epoch` of them. G_ema is the network
@@ -501,6 +501,11 @@ def check_training_data(
     recipe: Recipe, images: np.ndarray, labels: np.ndarray | None, n_classes: int
 ) -> None:
     """Raise ValueError if a recipe cannot be trained on images (n, ...) with labels (n,)."""
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"images are {images.dtype}, but must be uint8, from 0 to 255: with value_range=(0, 1),"
+            " minigan.GAN converts floats"
+        )
     if len(images) < recipe.batch_size:
         raise ValueError(f"{len(images)} images are fewer than the batch_size, {recipe.batch_size}")
     if recipe.has_labels != (labels is not None):

@@ -14,7 +14,7 @@ from test_fused_steps import FUSED, HostDraws
 
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import replace
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import graph
@@ -105,7 +105,7 @@ def cuda(monkeypatch):
 
 def trained_gan(name, **change):
     """A GAN on the fake CuPy after one training step, with NumPy's random numbers."""
-    gan = GAN(replace(small(name), **change), IMAGES, xp=fake_cupy)
+    gan = TrainingState(replace(small(name), **change), IMAGES, xp=fake_cupy)
     gan.noise, gan.dropout = HostDraws(1, fake_cupy), HostDraws(2, fake_cupy)
     gan.train_step()
     return gan
@@ -127,7 +127,7 @@ def test_recorded_steps_train_as_the_plain_ones(name, dtype):
         np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5 if dtype == "float32" else 1e-12)
     plain, recorded = (gan.G.theta.get() for gan in gans)
     np.testing.assert_allclose(plain, recorded, rtol=1e-3, atol=1e-5)
-    assert (plain != GAN(gans[0].recipe, IMAGES).G.theta).mean() > 0.9
+    assert (plain != TrainingState(gans[0].recipe, IMAGES).G.theta).mean() > 0.9
 
 
 def test_launches_of_a_recorded_step():

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -216,6 +217,39 @@ def test_compare_puts_runs_side_by_side(folder, tmp_path):
         and "both.png exists: choose another --out, or add --force to replace it; nothing was over"
         in again.stderr
     )
+
+
+def test_without_out_a_command_writes_the_next_free_name_in_the_run_folder(folder, tmp_path):
+    run = shutil.copytree(folder / "run", tmp_path / "run")
+    before = {path.name for path in run.iterdir()}
+    for args, first, second in (
+        (["sample", run, "--count", 2], "samples.png", "samples-2.png"),
+        (["walk", run, "--frames", 1], "latent-walk.gif", "latent-walk-2.gif"),
+        (["compare", run, run], "comparison.png", "comparison-2.png"),
+        (["export", run, "--to", "html"], "run.html", "run-2.html"),
+    ):
+        for name in first, second:
+            result = demo(*args, cwd=tmp_path)
+            assert result.returncode == 0 and str(run / name) in result.stdout, result.stderr
+            assert (run / name).is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert len({path.name for path in run.iterdir()} - before) == 8
+
+
+def test_the_next_free_name_is_free_for_all_files_of_an_export(tmp_path):
+    (tmp_path / "run.py").touch()
+    (tmp_path / "run-2.safetensors").symlink_to("nowhere")
+    found = arguments.default_out(tmp_path, "run.safetensors", ".py")
+    assert found == tmp_path / "run-3.safetensors"
+    assert arguments.default_out(tmp_path, "run.onnx") == tmp_path / "run.onnx"
+
+
+def test_where_the_run_folder_cannot_be_written_the_current_folder_is_used(tmp_path, monkeypatch):
+    (tmp_path / "samples.png").touch()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    for folder in None, "nowhere", "file":
+        assert str(arguments.default_out(folder, "samples.png")) == "samples-2.png"
 
 
 def test_toy_makes_an_animation(tmp_path):
@@ -575,6 +609,9 @@ def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monk
     [
         (["sample", "run", "--count", 4], "a.png"),
         (["sample", "run", "--count", 4], "a.npy"),
+        (["sample", "run", "--count", 4], "a.svg"),
+        (["sample", "run", "--count", 4], "a.pdf"),
+        (["diagram", "run"], "a.svg"),
         (["walk", "run", "--frames", 1], "a.gif"),
         (["compare", "run"], "a.png"),
         (["toy", "--steps", 1], "a.gif"),
@@ -621,6 +658,12 @@ BAD_FLAGS = {
     ),
     "force on a run": (["--data", "data", "--out", "run", "--force"], "--force"),
     "no threads": (["--threads", "0"], "'0' is not an integer from 1 to"),
+    "set momentum of Adam": (
+        ["--set", "momentum=0.5,0.7,9"],
+        "would have no effect: only sgd uses it",
+    ),
+    "set beta1 of SGD": (["--recipe", "goodfellow-2014", "--set", "beta1=0.5"], "only adam uses"),
+    "set a weight": (["--recipe", "dense", "--set", "penalty_every=4"], "there is no penalty"),
     "set nothing": (["--set", "dropout"], "'dropout' is not NAME=VALUE, such as dropout=0.3"),
     "set an unknown field": (
         ["--set", "drop_out=0.3"],
@@ -700,7 +743,23 @@ BAD_FLAGS = {
         ["walk", "run", "--frames", "999"],
         "4 seeds with 999 frames each are too many",
     ),
-    "a walk into a picture": (["walk", "run", "--out", "a.png"], "--out a.png should end in .gif"),
+    "a walk into a film": (
+        ["walk", "run", "--out", "a.mp4"],
+        "--out a.mp4 should end in .gif, .png, .svg or .pdf",
+    ),
+    "a diagram into a jpeg": (
+        ["diagram", "--out", "a.jpg"],
+        "--out a.jpg should end in .png, .svg or .pdf",
+    ),
+    "a diagram of nothing": (["diagram", "nowhere"], "nowhere has no model.npz"),
+    "a convolution of a recipe": (
+        ["diagram", "--show", "convolution", "--recipe", "dcgan"],
+        "--show convolution draws the same for all networks",
+    ),
+    "zoom 0": (["sample", "run", "--zoom", "0"], "'0' is not an integer from 1 to 10"),
+    "a zoom of thousands": (["evaluate", "run", "--zoom", "5000"], "integer from 1 to 10"),
+    "no columns": (["compare", "run", "--columns", "none"], "'none' is not an integer from 1 to"),
+    "figures in jpeg": (["inspect", "run", "--format", "jpg"], "invalid choice: 'jpg'"),
     "a run that was interrupted too soon": (
         ["--resume", "soon"],
         "soon was interrupted before its first checkpoint: remove it",
@@ -838,14 +897,17 @@ BAD_FLAGS = {
     "evaluate more than memory": (["evaluate", "run", "--count", "999999999"], "more than 4 GB"),
     "sample over a link to nowhere": (["sample", "run", "--out", "link.png"], "link.png exists"),
     "sample 0": (["sample", "run", "--count", "0"], "'0' is not an integer"),
-    "sample to a jpeg": (["sample", "run", "--out", "a.jpg"], "should end in .png or .npy"),
+    "sample to a jpeg": (
+        ["sample", "run", "--out", "a.jpg"],
+        "should end in .png, .svg, .pdf, .npy or /",
+    ),
     "sample over a file": (["sample", "run", "--out", "precious.png"], "precious.png exists"),
     "evaluate nothing": (["evaluate", "nowhere"], "nowhere has no model.npz"),
     "evaluate too few": (["evaluate", "run", "--count", "7"], "--count 7 is too few"),
     "evaluate a corrupt model": (["evaluate", "corrupt"], "model.npz is damaged"),
     "check something": (["check", "this"], "this"),
     "toy of no shape": (["toy", "--shape", "knot"], "--shape: invalid choice: 'knot'"),
-    "toy to a png": (["toy", "--out", "a.png"], "--out a.png should end in .gif"),
+    "toy to a jpeg": (["toy", "--out", "a.jpg"], "should end in .gif, .png, .svg or .pdf"),
     "toy over a file": (
         ["toy", "--out", "precious.gif"],
         "precious.gif exists",

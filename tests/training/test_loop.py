@@ -453,7 +453,7 @@ def clock(monkeypatch):
     clock, plain = Clock(), state.GAN.train_step
 
     class SlowEvaluator:
-        def quick(self, images):
+        def quick(self, images, requested=None):
             return clock.wait(2.0, {"fd": 1 + clock.now, "spread": 1.0})
 
     monkeypatch.setattr(run_module, "time", clock)
@@ -504,7 +504,7 @@ def test_reports_take_a_bounded_share_of_the_time(tmp_path, monkeypatch, clock):
 class AnEvaluator:
     """An evaluator that takes no time."""
 
-    def quick(self, images):
+    def quick(self, images, requested=None):
         return {"fd": 1.0, "spread": 1.0}
 
 
