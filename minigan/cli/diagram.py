@@ -42,8 +42,8 @@ def add_arguments(parser):
         "--out",
         type=arguments.path,
         metavar="FILE",
-        help="the file for the diagram, FILE.svg, .pdf or .png (default: RUN_DIR/diagram.svg, or the"
-        " next free name)",
+        help="the file for the diagram, FILE.svg, .pdf or .png (default: RUN_DIR/diagram.svg, or"
+        " the next free name)",
     )
     add_look(parser)
     add_force(parser)

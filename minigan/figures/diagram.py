@@ -182,11 +182,13 @@ def draw_step(axes: Any, diagram: Diagram, step: int, *, top: float, tallest: in
     write(axes, (X["D"] + BOX + X["loss"]) / 2, out_D + 17, "dlogit", size=9, color=GRADIENT)
     side = X["D"] + BOX - 9
     arrow(axes, [(side, out_D), (side, first_D)], red=True)
+    constant: Any = {"size": 9, "color": GRADIENT}
     if step == 0:
-        text, x, y = "no gradient:\nG is constant", X["fake"] + SMALL / 2, fake_y + 39.0
+        centre, text = X["fake"] + SMALL / 2, "no gradient:\nG is constant"
+        write(axes, centre, fake_y + 39, text, **constant)
     else:
-        text, x, y = "D's weights are constant", X["D"] + BOX / 2, first + network_height(D) + 14.0
-    write(axes, x, y, text, size=9, color=GRADIENT)
+        centre, text = X["D"] + BOX / 2, "D's weights are constant"
+        write(axes, centre, first + network_height(D) + 14, text, **constant)
     if step == 1:
         arrow(axes, [(X["D"], fake_y + 7), (X["fake"] + SMALL, fake_y + 7)], red=True)
         arrow(axes, [(X["fake"], fake_y + 7), (X["G"] + BOX, fake_y + 7)], red=True)
