@@ -91,7 +91,8 @@ def save_sheet(sheet: Sheet, file: Path | BinaryIO, look: Look = DEFAULT_LOOK) -
         for picture, x, y in layout.pictures:
             h, w = picture.shape[:2]
             axes = figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
-            axes.imshow(picture, "gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+            colours = picture if picture.ndim == 3 else picture[..., None].repeat(3, -1)
+            axes.imshow(colours, interpolation="none", aspect="auto")
             axes.set_axis_off()
         for word in layout.words:
             figure.text(

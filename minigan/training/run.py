@@ -449,7 +449,9 @@ class Run:
         """
         if self.real_images is None:
             return None
-        return float(self.evaluator.quick(as_floats(self.real_images[:EVALUATED_SAMPLES]))["fd"])
+        n, rng = len(self.real_images), np.random.default_rng(0)
+        chosen = self.real_images[rng.choice(n, min(n, EVALUATED_SAMPLES), replace=False)]
+        return float(self.evaluator.quick(as_floats(chosen))["fd"])
 
     def save_samples(self, epoch: int) -> None:
         """Save the sample grid of an epoch."""
