@@ -5,6 +5,8 @@ python demo.py --data PATH                         train on images of your own
 python demo.py --recipe dcgan                      train with another recipe
 python demo.py recipes                             list the recipes
 python demo.py summary                             list the layers of both networks
+python demo.py --open                              watch the run in a browser
+python demo.py runs                                list the runs
 python demo.py --resume RUN_DIR                    continue a run that was interrupted
 python demo.py sample                              generate digits with a pretrained generator
 python demo.py sample RUN_DIR --out digits.png     generate new images

@@ -17,7 +17,7 @@
     python benchmarks/step.py --backend cupy
             on a GPU (PyTorch on the same card)
     python benchmarks/step.py --backend cupy --graph
-            on a GPU, also with both steps recorded as CUDA graphs (see graph.py)
+            on a GPU, also with both steps recorded as CUDA graphs (see minigan/accel/graph.py)
 
 In a training step, minigan fetches and scales N real images, samples noise, trains D, trains G, and
 updates the EMA if the recipe has one. The step is compared with
@@ -35,7 +35,7 @@ affects all equally; the first tenth of a second of each turn does not count. Ti
 the turns, and ratios are medians of the ratios within each turn, followed by their first and third
 quartiles. Without PyTorch its columns are empty. The BLAS kernels and the number of threads are
 printed. Launches are the kernels that a step would launch on a GPU, counted on the tests' fake
-CuPy. The number in brackets is for the plain layers, without minigan/accel/fused_steps.py; on a
+CuPy. The number in brackets is for the plain layers, without the kernels of minigan/accel; on a
 GPU, this version is also timed.
 
 To compare two versions of minigan, run this script in the tree of each, with --json, on the same
@@ -62,9 +62,9 @@ except ImportError:  # it may be missing on a machine with a GPU, where it is no
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import fake_cupy
-from graph import record
 
 from minigan.accel.cpu import disable_malloc_trim
+from minigan.accel.device_layers import DeviceNetwork
 from minigan.backend import BackendError, load_backend
 from minigan.datasets.idx import load_images
 from minigan.figures.plots import new_figure, save_figure
@@ -171,13 +171,18 @@ class Gemm:
 
 
 def time_alternately(
-    runners: dict[str, Any], synchronize: Callable, *, rounds: int = 15, seconds: float = 0.25
+    runners: dict[str, Any],
+    synchronize: Callable,
+    *,
+    rounds: int = 15,
+    seconds: float = 0.25,
+    warm_up: float = 0.1,
 ) -> dict[str, np.ndarray]:
     """{name: seconds per training step, in each round}: each runner for `seconds`, then the next.
 
-    Before each measurement, the runner runs for a tenth of a second that is not counted, because
-    for that long the threads of the previous runner may still wait for work on a core that this one
-    needs.
+    Before each measurement, the runner runs for `warm_up` seconds that are not counted, because for
+    a tenth of a second the threads of the previous runner may still wait for work on a core that
+    this one needs.
     """
     counts, times = {}, {name: [] for name in runners}
     for name, runner in runners.items():
@@ -194,7 +199,7 @@ def time_alternately(
         first = i % len(names)
         for name in names[first:] + names[:first]:
             began = time.perf_counter()
-            while time.perf_counter() - began < 0.1:
+            while time.perf_counter() - began < warm_up:
                 runners[name].train_step()
                 synchronize()
             began = time.perf_counter()
@@ -229,10 +234,12 @@ def compare(
     }
     if runners["minigan"].parallel:
         runners["serial"] = TrainingState(recipe, images, xp=xp)
-    if runners["minigan"].fused:
+    if runners["minigan"].fused or isinstance(runners["minigan"].D, DeviceNetwork):
         runners["unfused"] = TrainingState(recipe, images, xp=xp, fused=False)
     if graph:
-        runners |= record_steps(recipe, images, xp)
+        recorded, reason = record_steps(recipe, images, xp=xp)
+        print(reason or "both steps are recorded", file=sys.stderr)
+        runners |= recorded
     if torch:
         if threads:
             torch.set_num_threads(threads)
@@ -266,18 +273,16 @@ def compare(
     }
 
 
-def record_steps(recipe: Recipe, images: np.ndarray, xp: Any) -> dict[str, TrainingState]:
-    """{"recorded": a GAN with both steps recorded as CUDA graphs}.
-
-    If they cannot be recorded, prints the reason and returns {}.
+def record_steps(
+    recipe: Recipe, images: np.ndarray, **options: Any
+) -> tuple[dict[str, TrainingState], str]:
+    """({"recorded": a TrainingState with both steps recorded as CUDA graphs}, ""), or ({}, the
+    reason why they cannot be recorded); `options` are those of TrainingState.
     """
-    gan = TrainingState(recipe, images, xp=xp)
+    gan = TrainingState(recipe, images, **options)
     gan.train_step()
-    reason = "not recorded: this recipe does not use fused_steps.py"
-    if gan.fused:
-        reason = record(gan.fused)
-    print(reason or "both steps are recorded", file=sys.stderr)
-    return {} if reason else {"recorded": gan}
+    reason = gan.record()
+    return ({}, reason) if reason else ({"recorded": gan}, "")
 
 
 def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) -> int:
@@ -295,7 +300,7 @@ def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) ->
 
 def list_launches(name: str, images: np.ndarray) -> None:
     """Print the kernels of a training step, most frequent first, without and with fused steps."""
-    for how, fused in ("plain layers", False), ("with fused_steps.py", True):
+    for how, fused in ("plain layers", False), ("with the kernels of accel/", True):
         count = count_launches(RECIPES[name], images, fused=fused)
         kernels = ", ".join(f"{n} {kernel}" for kernel, n in fake_cupy.launched.most_common())
         print(f"{name}, {how}: {count}\n    {kernels}")

@@ -271,7 +271,8 @@ def test_floats_need_a_stated_range():
     for values, value_range in (floats, (0, 1)), (floats * 2 - 1, (-1, 1)):
         other = minigan.GAN("dense", **TINY).fit(values, value_range=value_range, verbose=False)
         np.testing.assert_array_equal(
-            other.sample(3), minigan.GAN("dense", **TINY).fit(IMAGES, verbose=False).sample(3)
+            other.sample(3),
+            minigan.GAN("dense", **TINY).fit(IMAGES, verbose=False).sample(3),
         )
     with pytest.raises(ValueError, match="images are float64, but must be uint8"):
         TrainingState(SMALL, floats)
@@ -480,7 +481,7 @@ def test_without_its_networks_one_sentence_says_what_is_missing(mine):
     ):
         with pytest.raises(ValueError, match=r"layers of the class Softsign.*--import FILE.py"):
             call()
-    with pytest.raises(ValueError, match="give GAN.load the arguments G, D and loss"):
+    with pytest.raises(ValueError, match="give TrainingState.load the arguments G, D and loss"):
         minigan.GAN.load(mine / "run")
     for args in (["sample", "run", "--out", "x.png"], ["evaluate", "run"], ["--resume", "run"]):
         result = demo(*args, cwd=mine)

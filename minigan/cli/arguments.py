@@ -218,6 +218,17 @@ def add_run_and_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_epoch(parser: argparse.ArgumentParser) -> None:
+    """Add --epoch, for commands that need only the generator of a run."""
+    parser.add_argument(
+        "--epoch",
+        type=positive_int,
+        metavar="N",
+        help="use the generator as it was after epoch N (default: the newest; a run keeps about 20"
+        " of them, in its folder generators/)",
+    )
+
+
 def add_force(parser: argparse.ArgumentParser) -> None:
     """Add --force, for commands that write one file."""
     parser.add_argument(

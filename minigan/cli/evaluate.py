@@ -2,6 +2,7 @@
 
 from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
+from minigan.console import say_step
 from minigan.evaluation.report import evaluate, format_report
 from minigan.training.run_folder import RunError, RunFiles
 
@@ -46,6 +47,7 @@ def run(args):
         path=args.data,
         files=files,
         look=arguments.look_of(args),
+        say=say_step,
     )
     print(format_report(metrics))
     files.check()

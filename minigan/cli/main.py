@@ -29,6 +29,7 @@ from minigan.cli import (
     export,
     inspect,
     recipes,
+    runs,
     sample,
     summary,
     toy,
@@ -42,6 +43,7 @@ from minigan.training.run_folder import RunError
 
 COMMANDS = {
     "recipes": recipes,
+    "runs": runs,
     "summary": summary,
     "diagram": diagram,
     "sample": sample,
@@ -133,8 +135,9 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         f" {platform.python_version()}",
         help="print the versions of minigan, NumPy and Python",
     )
-    options = train.training_options(parser.parse_args(argv))
-    options.command = typed
+    args = parser.parse_args(argv)
+    options = train.training_options(args)
+    options.command, options.arguments, options.open_page = typed, argv, args.open
     options.imports = "".join(f" --import {shlex.quote(str(file))}" for file in files)
     with preserve_blas_threads():
         return train_loop(options, make_evaluator)

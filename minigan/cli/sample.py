@@ -71,6 +71,7 @@ def add_arguments(parser):
         help="only the images, without the title and the labels of the rows",
     )
     add_look(parser, columns_of="images in a row", default_columns="as many as rows", invert=True)
+    arguments.add_epoch(parser)
     add_force(parser)
 
 
@@ -82,7 +83,7 @@ def run(args):
         check_out_folder(out)
     else:
         check_out(out, *PICTURES, ".npy", "/", force=args.force)
-    images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit)
+    images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit, epoch=args.epoch)
     check_invert(args.invert, images.shape[1:])
     if folder:
         out.mkdir(parents=True, exist_ok=True)

@@ -139,6 +139,12 @@ def add_arguments(parser):
         " another)",
     )
     add(
+        "--open",
+        action="store_true",
+        help="open the page of the run, index.html in its folder, in a browser; it shows samples"
+        " and curves while training goes on (default: no; you can open it at any time)",
+    )
+    add(
         "--latent-dim",
         type=arguments.positive_int,
         metavar="N",
@@ -195,6 +201,13 @@ def add_arguments(parser):
         " last bits of a run may differ)",
     )
     add(
+        "--graph",
+        action="store_true",
+        help="with --backend cupy and a fully connected recipe: record both training steps as CUDA"
+        " graphs, check them, and launch each by one call (default: no; it has not run on a GPU"
+        " yet)",
+    )
+    add(
         "--resume",
         type=arguments.path,
         metavar="RUN_DIR",
@@ -217,8 +230,14 @@ def training_options(args: Any) -> TrainingOptions:
     Raises RunError if they contradict each other or the run that is resumed.
     """
     merge_settings(args)
-    if args.resume:
-        return resume_options(args)
+    options = resume_options(args) if args.resume else new_options(args)
+    if args.graph and options.backend != "cupy":
+        raise RunError("--graph needs a GPU: add --backend cupy")
+    return options
+
+
+def new_options(args: Any) -> TrainingOptions:
+    """The options of a new run."""
     recipe, notes = args.recipe or DEFAULT, []
     if args.conditional and recipe.dropout and "dropout" not in args.set:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
@@ -235,6 +254,7 @@ def training_options(args: Any) -> TrainingOptions:
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         threads=args.threads or 0,
+        graph=args.graph,
         epochs_given=bool(args.epochs),
         notes=notes,
     )
@@ -342,6 +362,7 @@ def resume_options(args: Any) -> TrainingOptions:
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         threads=args.threads or threads_of_resumed_run(settings.get("threads", 0)),
+        graph=args.graph,
         epochs_given=bool(args.epochs),
         settings=settings,
         checkpoint=checkpoint,

@@ -73,6 +73,7 @@ def add_arguments(parser):
         default_columns="up to 10 classes, all frames",
         invert=True,
     )
+    arguments.add_epoch(parser)
     add_force(parser)
 
 
@@ -85,7 +86,10 @@ def run(args):
             f"{len(args.seeds)} seeds with {args.frames} frames each are too many for an animation:"
             f" at most {MAX_FRAMES} frames in all"
         )
-    images, content = walk_images(args.run, args.seeds, args.frames, digit=args.digit), io.BytesIO()
+    images, content = (
+        walk_images(args.run, args.seeds, args.frames, digit=args.digit, epoch=args.epoch),
+        io.BytesIO(),
+    )
     check_invert(args.invert, images.shape[2:])
     names = class_names(load_model(args.run)[0])
     names = [args.digit] if args.digit is not None else names

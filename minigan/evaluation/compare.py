@@ -36,6 +36,7 @@ from minigan.figures.plots import (
     set_log_scale,
 )
 from minigan.gan.losses import GAN_LOSSES
+from minigan.training.run_data import in_folder
 from minigan.training.run_folder import RunError
 
 PAIR_COLUMNS = GAN_LOSSES["relativistic"].score_names  # of runs with a loss on pairs
@@ -84,8 +85,8 @@ def read_run(folder: Path) -> dict[str, Any]:
         run["history"] = read_history(path)
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
-        data = str(folder / settings.get("data", ""))  # a relative path begins at the run folder
-        run["data"] = data, *(settings.get(name) for name in ("classes", "size", "n_images"))
+        data = in_folder(folder, settings.get("data", ""))  # two runs may have a file of one name
+        run["data"] = str(data), *(settings.get(name) for name in ("classes", "size", "n_images"))
         run["fingerprint"] = settings.get("fingerprint")
         run["image_fingerprint"] = settings.get("image_fingerprint")
         run["digits"] = settings.get("digits")

@@ -46,7 +46,7 @@ Which units have stopped working?  (the table)
 import copy
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -66,7 +66,7 @@ from minigan.training.run_data import load_run_data
 from minigan.training.run_folder import RunFiles, class_names, image_shape, load_model
 from minigan.training.state import TrainingState
 
-PICTURES = ("inspect-weights", "inspect-generator", "inspect-discriminator")  # .png, .svg or .pdf
+PICTURES = ("inspect-weights.png", "inspect-generator.png", "inspect-discriminator.png")
 POWERS_OF_TEN = [10**k for k in range(10)]
 UNITS_SHOWN = 64  # in inspect-weights.png, for each layer
 IMAGES_COUNTED = 1000  # images over which units are counted
@@ -98,12 +98,14 @@ def inspect_layers(
     path: Path | None = None,
     files: RunFiles | None = None,
     look: Look = DEFAULT_LOOK,
+    say: Callable[[str], Any] = str,
 ) -> dict[str, list[UnitCounts]]:
     """Write the PICTURES into the folder of a run; `path` is the new place of its data, if any.
 
     Returns {"generator": counts, "discriminator": counts} (see `count_units`).
     Raises RunError or DataError if the run or its data cannot be used, or if its folder cannot be
     written. With `files`, these remember what could not be written, and the counts are returned.
+    `say` receives what is done next.
     """
     folder, given = Path(folder), files
     files = files or RunFiles(folder)
@@ -111,6 +113,7 @@ def inspect_layers(
     names, shape = class_names(settings), image_shape(settings)
     data = load_run_data(folder, settings, path)
     images, labels = data.images, data.labels if recipe.conditional else None
+    say("restoring the networks as they were before the first step")
     gan = TrainingState(recipe, images, labels=labels, n_classes=len(names), seed=settings["seed"])
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(images), IMAGES_COUNTED)
@@ -120,6 +123,7 @@ def inspect_layers(
     n = recipe.batch_size
     batch = {"real": real[:n], "z": z[:n], "labels": None if labels is None else labels[:n]}
 
+    say(f"repeating the first {steps:,} of its training steps")
     samples = {}  # {when: {network: [LayerSample, ...]}}
     with np.errstate(all="ignore"):
         for step in range(steps + 1):
@@ -131,6 +135,7 @@ def inspect_layers(
     for net, name in (G, "generator"), (D, "discriminator"):
         net.theta[...], net.buffers[...] = vectors[name], vectors[name + "_state"]
     samples["at the end"] = sample_layers(G, D, recipe, **batch)
+    say("drawing weights, outputs and gradients")
     files.save(
         f"inspect-weights.{look.kind}",
         lambda file: save_weight_images(G, D, shape, file, look=look),
@@ -144,6 +149,7 @@ def inspect_layers(
     if given is None:
         files.check()
 
+    say(f"counting units that are never positive, over {IMAGES_COUNTED:,} images")
     half = IMAGES_COUNTED // 2
     labels_G = labels_D = None
     if labels is not None:

@@ -31,6 +31,7 @@ The idea
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,13 @@ def evaluate(
     path: Path | None = None,
     files: RunFiles | None = None,
     look: Look = DEFAULT_LOOK,
+    say: Callable[[str], Any] = str,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
 
     `path` is the new place of its data, if that has moved. Raises RunError or DataError if the run
     or its data cannot be used, or if its folder cannot be written. With `files`, these remember
-    what could not be written, and the metrics are returned.
+    what could not be written, and the metrics are returned. `say` receives what is done next.
     """
     folder, given = Path(folder), files
     files = files or RunFiles(folder)
@@ -149,14 +151,17 @@ def evaluate(
     real = data.images  # as bytes: whatever needs floats converts them in parts
     n_classes = class_count(settings)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
+    say(f"generating {count:,} images")
     generated = generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min)
     generated = generated.astype("float32", copy=False)
+    say(f"comparing them with {len(evaluator.images):,} {evaluator.reference}")
     metrics: dict[str, Any] = {"run": evaluator.evaluate(generated)}
     # only a classifier needs all images again
     kept = slice(None if evaluator.classifier else max(COMPARED_WITH_TRAINING.values()))
     generated = generated[kept].copy()
     rng = np.random.default_rng(seed)
     noise = rng.random((count, *real.shape[1:]), dtype="float32")
+    say("comparing training images and noise with them, for the other two columns")
     metrics |= {
         "real": evaluator.evaluate(real[:count]),
         "noise": evaluator.evaluate(noise),
@@ -168,6 +173,7 @@ def evaluate(
     }
     noise = noise[kept].copy()
     if evaluator.classifier:
+        say("reading the images with a second classifier")
         second = load_conv_classifier()
         for part, images in (
             ("run", generated),
@@ -187,12 +193,14 @@ def evaluate(
             metrics[part]["agreement"] = float((recognised == digits[requested]).mean())
 
     if data.test is not None:
+        say(f"searching {len(real):,} training images for copies")
         parts = {"run": generated, "noise": noise}
         compared = compare_with_training(parts, real, evaluator.images, files=files, look=look)
         for part in "run", "real", "noise":
             metrics[part] |= compared.pop(part)
         metrics |= compared
 
+    say("drawing figures")
     shares = evaluator.shares
     if shares is not None:
         classes = metrics["run"]["classes"]

@@ -148,7 +148,7 @@ def distinct_colours(n: int) -> list[Any]:
     from matplotlib import colormaps
 
     if n <= 20:
-        pairs: Any = colormaps["tab20"](range(20))
+        pairs = [colormaps["tab20"](i) for i in range(20)]
         return [*pairs[0::2], *pairs[1::2]][:n]
     return [
         colorsys.hsv_to_rgb(i / n, (1, 0.55)[i % 2], (0.9, 0.75, 0.55)[i % 3]) for i in range(n)

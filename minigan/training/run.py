@@ -18,13 +18,16 @@ The idea
     saves it without ending the run. A resumed run takes exactly the steps that it would have taken
     without the interruption. The first checkpoint is written before the first step.
 
+    What is printed is also kept in log.txt. A page, index.html, shows the run in a browser, and the
+    figures are plotted again from time to time (run_page.py).
+
     What a run needs at its end is tried at its start: the folder is locked and written to, and a
     figure is drawn. If that fails, nothing is left behind.
 """
 
 import csv
-import functools
 import io
+import json
 import math
 import shlex
 import shutil
@@ -33,8 +36,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,11 +46,11 @@ import numpy as np
 from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
-from minigan.backend import Array, asnumpy, first_line
-from minigan.console import is_terminal, say
+from minigan.backend import Array, asnumpy, describe_device, first_line
+from minigan.console import format_seconds, say, shows_progress
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
-from minigan.datasets.pixels import as_floats, format_shape
+from minigan.datasets.pixels import format_shape
 from minigan.datasets.raw import RawData
 from minigan.figures import plots, sheets
 from minigan.gan.losses import GAN_LOSSES
@@ -62,12 +66,21 @@ from minigan.training.run_folder import (
     VECTORS,
     RunError,
     class_names,
+    generator_path,
+    kept_generators,
     make_default_run_folder,
     make_run_folder,
     make_settings,
     save_model,
     save_settings,
     write_atomically,
+)
+from minigan.training.run_page import (
+    PAGE_NAME,
+    Progress,
+    RunPage,
+    every_kth,
+    open_in_browser,
 )
 from minigan.training.state import EVALUATED_SAMPLES, GRID_SIZE, TrainingState, find_clusters
 
@@ -77,6 +90,7 @@ REPORT_SHARE = 0.1  # share of the run's time that later reports may take
 MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made in memory
 # the arguments of `record`; for a loss on pairs the last two have other names, see step_columns
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
+MAX_GENERATORS, MAX_GENERATORS_BYTES = 20, 50_000_000  # of earlier epochs, kept in a run folder
 MAX_LATENT_DIM = 4096
 ARRAYS_FILE = "images.npz"  # in the folder of a run whose images came from Python
 
@@ -97,9 +111,12 @@ class TrainingOptions:
     strict: bool = False  # refuse a folder with an unreadable picture
     checkpoint_every: float = 30.0  # seconds
     threads: int = 0  # of NumPy's matrix products; 0: see limit_blas_threads
+    graph: bool = False  # record both steps as CUDA graphs, on CuPy
     epochs_given: bool = False  # whether the user chose the number of epochs
     notes: list[str] = field(default_factory=list)  # printed before training starts
     command: str = "python demo.py"  # the command as the user types it, for hints; "" in Python
+    arguments: list[str] = field(default_factory=list)  # what followed it, for the log
+    open_page: bool = False  # open the page of the run in a browser
     imports: str = ""  # " --import FILE.py", if the user gave it, for hints
     arrays: RawData | None = None  # images from Python, as check_raw returns them, or None
     temporary: bool = False  # whether the folder is removed when Python ends
@@ -208,6 +225,7 @@ class Run:
     ):
         self.options, self.recipe, self.gan = options, options.recipe, gan
         self.evaluator = make_evaluator(data.dataset, data.digits)
+        self.real = self.measure_real_images(data.images)
         self.history: list[dict] = []  # one row per report
         self.losses: list[list] = []  # one row per step since the last report, on the host
         self.pending: list[Array] = []  # losses that are still on the device
@@ -231,8 +249,6 @@ class Run:
             clusters=data.labels if self.recipe.clusters else None,
             n_clusters=data.n_classes,
         )
-        # to compare with generated ones, if there are other images to compare both with
-        self.real_images = data.images if data.dataset.test is not None else None
         if options.arrays:
             self.settings["data"] = ARRAYS_FILE  # in the run folder
         self.notes, self.shape = [*data.dataset.notes, *options.notes], data.image_shape
@@ -244,7 +260,10 @@ class Run:
                 " may differ in the last bits from an uninterrupted one"
             )
         self.settings["threads"] = threads
+        self.first_step = self.gan.t  # of this process
+        self.fd_explained = False
         self.interruption = Interruption()
+        self.graph_is_due = options.graph  # after the first step
         self.status = 0
 
     def restore(self) -> None:
@@ -273,7 +292,16 @@ class Run:
             if not self.options.settings:
                 new_folder = self.folder = make_folder(self.options)
             self.stack.enter_context(lock_folder(self.folder))
+            self.start_log()
             self.announce()
+            self.page = RunPage(
+                self.folder,
+                self.settings,
+                describe=self.diagnosis,
+                real=self.real,
+                command=self.options.command,
+                imports=self.options.imports,
+            )
             self.started = self.last_checkpoint = time.perf_counter()
             self.epoch_started = self.started - self.epoch_seconds
             self.stack.enter_context(np.errstate(all="ignore"))
@@ -285,6 +313,9 @@ class Run:
                 self.save_samples(0)
             self.save_checkpoint()
             save_settings(self.folder, self.settings)
+            self.write_page("running")
+            if self.options.open_page:
+                self.say(open_in_browser(self.folder / PAGE_NAME))
         except BaseException as error:
             self.stack.close()
             if new_folder and isinstance(error, Exception):
@@ -295,13 +326,31 @@ class Run:
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         with self.stack:
             if kind is None:
-                self.save_checkpoint()  # first, because it raises an error if a weight is NaN
-                self.save()
-                self.save_figures()
+                try:
+                    self.finish()
+                except Exception as failure:
+                    self.say_why(failure)
+                    raise
+            elif issubclass(kind, Exception):
+                self.say_why(error)
+            elif issubclass(kind, KeyboardInterrupt):
+                self.say_why("Ctrl-C was pressed twice")
         if kind is None:
-            complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
-            self.status = 0 if complete else 128 + self.interruption.signal
             self.say_goodbye()
+
+    def finish(self) -> None:
+        """Save everything at the end of the run, or of the part of it that was not interrupted."""
+        self.save_checkpoint()  # first, because it raises an error if a weight is NaN
+        self.save()
+        self.save_figures()
+        complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
+        self.status = 0 if complete else 128 + self.interruption.signal
+        self.write_page("interrupted" if self.status else "done")
+
+    def say_why(self, failure: object) -> None:
+        """Record in the log and on the page why the run has stopped."""
+        self.log(f"stopped: {failure}")
+        self.page.write(self.history, self.progress("failed", str(failure)))
 
     @property
     def reported(self) -> int:
@@ -327,10 +376,10 @@ class Run:
         gan, steps = self.gan, self.gan.steps_per_epoch
         self.epoch_started = time.perf_counter() - self.epoch_seconds
         self.epoch_seconds, first = 0.0, gan.t - (epoch - 1) * steps
-        show = is_terminal(sys.stderr)
+        show = shows_progress(sys.stderr)
         for i in tqdm(
             range(first, steps),
-            f"epoch {epoch}/{self.recipe.epochs}",
+            f"epoch {epoch}/{self.recipe.epochs}{self.format_left()}",
             steps,
             False,
             initial=first,
@@ -338,6 +387,7 @@ class Run:
             disable=not show,
         ):
             yield i
+            self.page.update(self.history, self.progress(), None)
             if len(self.pending) == len(STEP_COLUMNS) * FETCH_EVERY:
                 self.fetch_losses()
             if self.interruption:
@@ -346,7 +396,7 @@ class Run:
                 self.interruption.save_requested = False
                 self.save_checkpoint()
                 self.save()
-                say(f"saved after step {gan.t:,}; training goes on")
+                self.say(f"saved after step {gan.t:,}; training goes on")
             elif time.perf_counter() - self.last_checkpoint <= self.options.checkpoint_every:
                 continue
             else:
@@ -358,6 +408,9 @@ class Run:
         on the device.
         """
         self.pending += losses
+        if self.graph_is_due:
+            self.graph_is_due = False
+            say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
 
     def end_epoch(self, epoch: int) -> None:
         """Report a complete epoch: evaluate and save its samples, and print a line about it.
@@ -396,16 +449,96 @@ class Run:
         write_history(self.history, self.folder)
         self.save_samples(epoch)
         self.save()
-        diagnosis = diagnose(
-            self.history[-1],
-            steps=gan.t,
-            fd_falling=is_falling([row["fd"] for row in self.history]),
-            classes=self.settings.get("classes", ""),
-            loss=recipe.loss,
-        )
-        say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
+        self.save_generator(epoch)
+        diagnosis = self.diagnosis(len(self.history) - 1)
+        self.explain_fd()
+        self.say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
         if len(self.history) > FREE_REPORTS:
             self.report_seconds += time.perf_counter() - report_started
+        if not self.interruption and epoch < recipe.epochs:  # otherwise `finish` does this
+            self.page.update(self.history, self.progress(), self.save_figures)
+
+    def diagnosis(self, i: int) -> str:
+        """The diagnosis of row i of the history, in words."""
+        fds = [row["fd"] for row in self.history[: i + 1]]
+        return diagnose(
+            self.history[i],
+            steps=self.history[i]["epoch"] * self.gan.steps_per_epoch,
+            fd_falling=is_falling(fds),
+            classes=self.settings.get("classes", ""),
+            loss=self.recipe.loss,
+        )
+
+    def measure_real_images(self, images: np.ndarray) -> dict[str, float]:
+        """The metrics of as many real images as samples are evaluated, spread evenly over the
+        training images; {} if there are no more than that, which would be compared with themselves.
+        """
+        if len(images) <= EVALUATED_SAMPLES:
+            return {}
+        chosen = np.linspace(0, len(images) - 1, EVALUATED_SAMPLES).astype(int)
+        try:
+            return self.evaluator.quick(images[chosen])
+        except np.linalg.LinAlgError:
+            return {}
+
+    def explain_fd(self) -> None:
+        """Print what FD means, before the first line that contains one."""
+        if self.fd_explained:
+            return
+        self.fd_explained = True
+        real = f", and real images have {self.real['fd']:.3g}" if "fd" in self.real else ""
+        self.say(
+            f"FD, the Fréchet distance, is how far {EVALUATED_SAMPLES:,} samples are from real"
+            f" images: 0 is best{real}. (For the 10,000 samples of evaluate it is lower: fewer"
+            " samples estimate it higher.)"
+        )
+
+    def progress(self, state: str = "running", message: str = "") -> Progress:
+        """How far the run is."""
+        steps = self.recipe.epochs * self.gan.steps_per_epoch
+        return Progress(
+            self.gan.t,
+            steps,
+            self.gan.steps_per_epoch,
+            self.elapsed(),
+            self.seconds_left(),
+            state,
+            message,
+        )
+
+    def seconds_left(self) -> float:
+        """The seconds that remain of the whole run, if all steps take as long as those of this
+        process so far; nan before the first.
+        """
+        taken = self.gan.t - self.first_step
+        remaining = self.recipe.epochs * self.gan.steps_per_epoch - self.gan.t
+        seconds = time.perf_counter() - self.started
+        return remaining * seconds / taken if taken else math.nan
+
+    def format_left(self) -> str:
+        """The same in words, for the progress bar."""
+        left = self.seconds_left()
+        return "" if math.isnan(left) else f", {format_seconds(left)} left in all"
+
+    def write_page(self, state: str, message: str = "") -> None:
+        """Write the page of the run, or say why it could not be written."""
+        if reason := self.page.write(self.history, self.progress(state, message)):
+            self.say(f"note: {self.folder / PAGE_NAME} could not be written ({reason})")
+
+    def start_log(self) -> None:
+        """Begin log.txt, or the part of it that belongs to this process."""
+        command = " ".join([self.options.command, *map(shlex.quote, self.options.arguments)])
+        self.log(f"{datetime.now().astimezone().isoformat(timespec='seconds')}  {command}")
+
+    def log(self, line: str) -> None:
+        """Append a line to log.txt. A log that cannot be written is no reason to end a run."""
+        with suppress(OSError), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def say(self, line: str) -> None:
+        """Print a line, and keep it in log.txt."""
+        say(line)
+        self.log(line)
 
     def report_is_due(self, epoch: int) -> bool:
         """Whether an epoch has a report: the last one always has."""
@@ -442,23 +575,31 @@ class Run:
             f" {'the results before that' if saved else 'nothing worth keeping'})"
         )
 
-    @functools.cached_property
-    def real_fd(self) -> float | None:
-        """The FD of training images, as many as the generated ones that are evaluated; None if they
-        could be compared only with themselves.
-        """
-        if self.real_images is None:
-            return None
-        n, rng = len(self.real_images), np.random.default_rng(0)
-        chosen = self.real_images[rng.choice(n, min(n, EVALUATED_SAMPLES), replace=False)]
-        return float(self.evaluator.quick(as_floats(chosen))["fd"])
-
     def save_samples(self, epoch: int) -> None:
         """Save the sample grid of an epoch."""
         plots.save_grid(
             self.gan.generate(self.gan.grid_latents),
             self.folder / "samples" / f"epoch-{epoch:04}.png",
         )
+
+    def save_generator(self, epoch: int) -> None:
+        """Save the generator of an epoch, so that `sample --epoch` can use it, and remove those for
+        which there is no room.
+        """
+        folder, G = self.folder / "generators", self.gan.G_ema
+        folder.mkdir(exist_ok=True)
+        content: dict[str, Any] = {
+            "settings": json.dumps(self.settings),
+            "average": asnumpy(G.theta),
+            "average_state": asnumpy(G.buffers),
+        }
+        path = generator_path(self.folder, epoch)
+        write_atomically(path, lambda file: np.savez(file, **content))
+        limit = min(MAX_GENERATORS, MAX_GENERATORS_BYTES // path.stat().st_size)
+        kept = every_kth([row["epoch"] for row in self.history], limit)
+        for old in kept_generators(self.folder):
+            if old not in kept:
+                generator_path(self.folder, old).unlink(missing_ok=True)
 
     def save(self) -> None:
         """Save model.npz."""
@@ -512,24 +653,28 @@ class Run:
             plots.save_scores(
                 history, folder / "scores.png", real_label=recipe.real_label, loss=recipe.loss
             )
-            plots.save_fd(history, folder / "fd.png", real=self.real_fd)
+            plots.save_fd(history, folder / "fd.png", real=self.real.get("fd"))
 
     def announce(self) -> None:
         """Print which data is used and where the results are saved, with notes and hints."""
         options, recipe, n = self.options, self.recipe, len(self.gan.images)
         for note in self.notes:
-            say(f"note: {note}")
-        say(
+            self.say(f"note: {note}")
+        self.say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {self.gan.xp.__name__}; Ctrl-C saves and stops; "
-            + ("save() keeps the run" if options.temporary else f"everything goes to {self.folder}")
+            f" with {describe_device(self.gan.xp)}; Ctrl-C saves and stops; "
+            + (
+                "save() keeps the run"
+                if options.temporary
+                else f"everything goes to {self.folder}; open its {PAGE_NAME} in a browser to watch"
+            )
         )
         if self.gan.xp is np and (advice := blas_advice()):
-            say(f"hint: {advice}")
+            self.say(f"hint: {advice}")
         if not (options.settings or options.epochs_given or recipe.steps_per_epoch) and n < 15_000:
             an_epoch = self.gan.steps_per_epoch * recipe.batch_size  # images shown
-            say(
+            self.say(
                 f"hint: with so few images {recipe.epochs} epochs are only"
                 f" {self.gan.steps_per_epoch * recipe.epochs:,} steps;"
                 f" {'--epochs ' if options.command else 'epochs='}"
@@ -541,23 +686,23 @@ class Run:
         """Print how long the run took, and the command to continue with."""
         seconds, folder = time.perf_counter() - self.started, str(self.folder)
         if not self.options.command:
-            say(
+            self.say(
                 f"{'interrupted: fit() goes on' if self.status else 'done'} after"
-                f" {seconds // 60:.0f} min {seconds % 60:.0f} s"
+                f" {format_seconds(seconds)}"
             )
             return
-        say(
-            f"{'interrupted, and saved' if self.status else 'done'} after {seconds // 60:.0f} min"
-            f" {seconds % 60:.0f} s: {self.folder / 'progress.gif'} shows the progress,"
+        self.say(
+            f"{'interrupted, and saved' if self.status else 'done'} after"
+            f" {format_seconds(seconds)}: {self.folder / PAGE_NAME} shows samples and curves,"
         )
         name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
         name += self.options.imports
         if self.status:
-            say(f"{self.options.command} --resume {name} resumes it")
+            self.say(f"{self.options.command} --resume {name} resumes it")
             return
         if self.recipe.conditional:
             name += f" --digit {shlex.quote(self.settings['names'][-1])}"
-        say(f"{self.options.command} sample {name} --out digits.png generates new images")
+        self.say(f"{self.options.command} sample {name} --out digits.png generates new images")
 
 
 def save_arrays(folder: Path, arrays: RawData) -> None:

@@ -9,9 +9,12 @@ The idea
         history.csv        one row per report: losses, scores, metrics of 2,000 samples, seconds
         samples/           epoch-0000.png, before training, then one per report, always from the
                            same latents
-        progress.gif       these as an animation; and losses.png, scores.png, fd.png
+        index.html         a page that shows all of this in a browser, also while training goes on
+        progress.gif       the samples as an animation; and losses.png, scores.png, fd.png
+        log.txt            what was printed
         model.npz          the weights: NumPy alone can load them, and nothing in the file is
                            executed
+        generators/        the generators of some epochs, for samples of earlier ones
 
     model.npz holds flat vectors (see nn/sequential.py): `generator`, `discriminator` and `average`,
     the moving average of the generator's weights. For each of them, the array with the suffix
@@ -220,6 +223,17 @@ def save_settings(folder: Path, settings: dict) -> None:
         folder / "settings.json",
         lambda file: file.write(json.dumps(settings, indent=2).encode() + b"\n"),
     )
+
+
+def generator_path(folder: Path, epoch: int) -> Path:
+    """Where a run folder keeps the generator of an epoch."""
+    return Path(folder) / "generators" / f"epoch-{epoch:04}.npz"
+
+
+def kept_generators(folder: Path) -> list[int]:
+    """The epochs whose generators a run folder has kept."""
+    names = [path.stem.removeprefix("epoch-") for path in Path(folder).glob("generators/*.npz")]
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -48,7 +48,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.accel.data_parallel import data_parallel
+from minigan.accel.device_layers import device_network
 from minigan.accel.fused_steps import fused_steps
+from minigan.accel.graph import record
 from minigan.backend import Array, asnumpy
 from minigan.datasets.clusters import cluster_images
 from minigan.datasets.pixels import scale
@@ -169,6 +171,8 @@ class TrainingState:
         self.G, self.D = networks or make_initial_networks(
             recipe, tuple(shape), n_classes=n_classes, seed=seed, xp=xp
         )
+        if fused:
+            self.G, self.D = device_network(self.G), device_network(self.D)
         self.optimizer_G, self.optimizer_D = optimizers or make_optimizers(recipe, self.G, self.D)
         averaged = recipe.ema_decay or recipe.ema_half_life
         self.G_ema = copy.deepcopy(self.G) if averaged else self.G
@@ -235,6 +239,15 @@ class TrainingState:
         loss_G = self.generator_step(batch)
         self.update_average()
         return loss_D, loss_G, score_real, score_fake
+
+    def record(self) -> str:
+        """Record both steps as CUDA graphs (accel/graph.py), after the first training step.
+
+        Returns "", or one line with the reason why they cannot be recorded.
+        """
+        if not self.fused:
+            return "not recorded: only fully connected recipes on CuPy can be (fused_steps.py)"
+        return record(self.fused)
 
     def set_learning_rates(self) -> None:
         """Set the learning rates of both optimizers to those of step t."""

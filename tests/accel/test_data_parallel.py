@@ -9,7 +9,6 @@ import warnings
 import fake_cupy
 import numpy as np
 import pytest
-import threadpoolctl
 from helpers import ROOT, small
 
 from minigan.accel.cpu import blas_threads
@@ -24,6 +23,7 @@ from minigan.nn.optim import SGD
 from minigan.nn.sequential import Sequential
 from minigan.training.state import TrainingState
 
+threadpoolctl = pytest.importorskip("threadpoolctl")
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
 LABELS = np.arange(len(IMAGES)) % 3
 PARALLEL = {  # name: a recipe whose batches can be split, by its name and changes
