@@ -19,6 +19,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -53,12 +54,11 @@ def main(folder: Path, only: list[str]) -> int:
         "MINIGAN_REQUIRE_GPU": "1",
         "PYTHONUNBUFFERED": "1",
         **({"OPENBLAS_NUM_THREADS": "1"} if REHEARSAL else {}),
-        "CUPY_CACHE_DIR": os.environ.get("CUPY_CACHE_DIR") or str(folder / "kernel_cache"),
         "PYTHONPATH": os.pathsep.join(
             [
                 *([str(ROOT / "tests" / "stand_in")] if REHEARSAL else []),
                 *map(str, (ROOT, ROOT / "tests", ROOT / "benchmarks")),
-                *unpack_wheels(folder / "packages"),
+                *unpack_wheels(Path(tempfile.mkdtemp(prefix="gpu_check-"))),
                 *filter(None, [os.environ.get("PYTHONPATH")]),
             ]
         ),
@@ -229,8 +229,6 @@ def small() -> list:
 
 def small_data() -> str:
     """A file of a few hundred digits."""
-    import tempfile
-
     import numpy as np
 
     from minigan.datasets.idx import load_images

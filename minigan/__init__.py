@@ -79,7 +79,9 @@ What trains, measures and shows
     training/run_page         a page that shows a run in a browser as it goes on
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop
-    figures/plots             every figure
+    figures/plots             the figures of a run, and what all figures have in common
+    figures/sheets            images with words around them
+    figures/diagram           a GAN and its gradients, a convolution and its transpose
     figures/html_page         pages that hold their own data and style
     figures/toys              a GAN on a line, beside the optimal discriminator
     figures/dirac             the smallest GAN, and why it needs a gradient penalty

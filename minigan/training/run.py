@@ -58,7 +58,7 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.datasets.raw import RawData
-from minigan.figures import plots
+from minigan.figures import plots, sheets
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
@@ -758,9 +758,12 @@ class Run:
         grid = 4 * GRID_SIZE * math.prod(self.shape[:2])  # pixels, enlarged twice
         every_nth = 1 + len(history) // max(1, min(MAX_FRAMES, MAX_FRAME_PIXELS // grid))
         shown = [*epochs[:-1:every_nth], epochs[-1]]
-        plots.save_animation(
+        names = class_names(self.settings)
+        sheets.save_animation(
             [folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown],
             folder / "progress.gif",
+            titles=[f"epoch {epoch} of {recipe.epochs}" for epoch in shown],
+            rows=sheets.class_rows(names, GRID_SIZE, math.isqrt(GRID_SIZE)),
         )
         if history:
             plots.save_losses(
@@ -769,7 +772,7 @@ class Run:
             plots.save_scores(
                 history, folder / "scores.png", real_label=recipe.real_label, loss=recipe.loss
             )
-            plots.save_fd(history, folder / "fd.png")
+            plots.save_fd(history, folder / "fd.png", real=self.real.get("fd"))
 
     def announce(self) -> None:
         """Print which data is used and where the results are saved, with notes and hints."""

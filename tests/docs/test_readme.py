@@ -79,6 +79,7 @@ READ_ONLY = {  # and why
     "demo.py --open": "opens a browser",
     "docs/make_book.py": "test_book.py makes the book",
     "benchmarks/consumers.py": "installs other packages; test_consumers.py tests it",
+    "benchmarks/gpu_report.py": "needs what a GPU has measured; test_gpu_check.py tests it",
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
     "benchmarks/live.py": "trains for minutes",
     "benchmarks/long_run.py": "takes half an hour",
@@ -181,7 +182,8 @@ def clone(tmp_path_factory):
         (clone / name).write_text(script, encoding="utf-8")
     (clone / "data").symlink_to(ROOT / "data")
     (clone / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "fake_cupy.py", clone / "tests")  # for benchmarks/step.py
+    for name in "fake_cupy.py", "fake_cuda.py":  # for benchmarks/step.py
+        shutil.copy(ROOT / "tests" / name, clone / "tests")
     (clone / "bin").mkdir()
     runner = RUNNER.format(
         options=OPTIONS, read_only=READ_ONLY, path=os.environ["PATH"], python=sys.executable
