@@ -29,7 +29,7 @@ import numpy as np
 from minigan.gan.recipes import RECIPES
 from minigan.nn.activations import sigmoid
 from minigan.nn.losses import elementwise_bce
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "ARENA_3.0#369": "NaN: sigmoid, then log(0)",
@@ -38,7 +38,7 @@ THREADS = {
     "osh/KerasGAN#14": "D's loss at 0, G's at 16, \"the maximum, no doubt\", and noise",
     "soumith/ganhacks#36": 'a comment: without the sigmoid "it worked like a charm"',
 }
-RECIPE, Healthy = RECIPES["dense"], GAN
+RECIPE, Healthy = RECIPES["dense"], TrainingState
 
 
 def bce_of_sigmoid(a, t):
@@ -52,7 +52,7 @@ def bce_of_sigmoid(a, t):
 LOSSES = dict(discriminator_loss=bce_of_sigmoid, generator_loss=lambda a: bce_of_sigmoid(a, 1.0))
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     def __init__(self, recipe, images, **options):
         super().__init__(recipe, images, **options)
         self.loss = self.loss._replace(**LOSSES)
@@ -79,14 +79,14 @@ def plot_panels(axes_pair, rows):
         )
     axes_pair[1].sharey(axes_pair[0])
     for axes, lines in zip(axes_pair, results):
-        for style, (name, (loss, da)) in zip(("-", "--"), lines.items()):
-            axes.plot(a, loss / 10, f"C0{style}", label=f"loss / 10, {name}")
-            axes.plot(a, da, f"C1{style}", label=f"derivative, {name}")
+        for i, (name, (loss, da)) in enumerate(lines.items()):
+            axes.plot(
+                a, loss / 10, f"C{2 * i}{'-' if i == 0 else '--'}", label=f"loss / 10, {name}"
+            )
+            axes.plot(a, da, f"C{2 * i + 1}{'-' if i == 0 else '--'}", label=f"derivative, {name}")
             if (undefined := a[np.isnan(da)]).size:
-                axes.axvspan(undefined[0], undefined[-1], color="C3", alpha=0.15, label="NaN")
+                axes.axvspan(undefined[0], undefined[-1], color="grey", alpha=0.25, label="NaN")
         axes.set(xlabel="a, D's logit; the target is 1")
-        axes.legend(frameon=False, fontsize=8)
-        axes.grid(alpha=0.2)
 
 
 def symptom(healthy, broken):

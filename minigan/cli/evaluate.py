@@ -2,6 +2,7 @@
 
 from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
+from minigan.console import say_step
 from minigan.evaluation.report import evaluate, format_report
 from minigan.training.run_folder import RunError, RunFiles
 
@@ -24,6 +25,13 @@ def add_arguments(parser):
         metavar="N",
         help="seed of the latents (default 0: the same metrics every time)",
     )
+    arguments.add_look(
+        parser,
+        columns_of="images in a row",
+        default_columns="10 or 14",
+        invert=True,
+        formats=True,
+    )
 
 
 def run(args):
@@ -32,7 +40,15 @@ def run(args):
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
     limit_blas_threads()
     files = RunFiles(args.run)
-    metrics = evaluate(args.run, args.count, seed=args.seed, path=args.data, files=files)
+    metrics = evaluate(
+        args.run,
+        args.count,
+        seed=args.seed,
+        path=args.data,
+        files=files,
+        look=arguments.look_of(args),
+        say=say_step,
+    )
     print(format_report(metrics))
     files.check()
     *figures, last = files.written

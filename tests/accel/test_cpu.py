@@ -6,8 +6,6 @@ import subprocess
 import sys
 
 import pytest
-import threadpoolctl
-from loky.backend import context
 
 from minigan.accel import cpu
 from minigan.accel.cpu import (
@@ -17,6 +15,9 @@ from minigan.accel.cpu import (
     threads_of_resumed_run,
     usable_cores,
 )
+
+threadpoolctl = pytest.importorskip("threadpoolctl")
+context = pytest.importorskip("loky.backend.context")
 
 V1 = "/sys/fs/cgroup/cpu/cpu.cfs_{}_us".format
 QUOTAS = {  # what Docker and Kubernetes mount in a container

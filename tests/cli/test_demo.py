@@ -1,5 +1,6 @@
 """The command line, as a user types it."""
 
+import csv
 import gzip
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from minigan.cli import arguments, train
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import FIELDS, RECIPES, asdict, replace
 from minigan.training import run
+from minigan.training.lock import lock_folder
 
 DEFAULT = RECIPES["default"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
@@ -43,7 +46,10 @@ def test_one_epoch_leaves_a_run_folder(folder):
         "checkpoint-000000000.npz",
         f"checkpoint-{len(IMAGES) // DEFAULT.batch_size:09}.npz",
         "fd.png",
+        "generators",
         "history.csv",
+        "index.html",
+        "log.txt",
         "losses.png",
         "model.npz",
         "progress.gif",
@@ -63,6 +69,58 @@ def test_in_a_pipe_it_prints_plain_lines(folder):
     assert "epoch   1/1   FD" in output and "images/s" in output
     assert "sample run --out digits.png" in output
     assert not any(ord(c) < 32 and c != "\n" for c in output)
+
+
+def test_the_page_and_the_log_know_the_command(folder):
+    log, page = ((folder / "run" / name).read_text() for name in ("log.txt", "index.html"))
+    assert log.splitlines()[0].endswith("  python demo.py --data data --epochs 1 --out run")
+    assert "python demo.py sample run --out samples.png" in page
+
+
+def test_open_shows_the_page_in_a_browser(folder, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(run, "open_in_browser", lambda path: opened.append(path) or "opening it")
+    args = ["--data", folder / "data", "--epochs", 1, "--out", "new", "--open"]
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 0 and "opening it" in result.stdout, result.stderr
+    assert opened == [Path("new/index.html")] and (tmp_path / opened[0]).is_file()
+
+
+def test_samples_of_an_earlier_epoch(folder, tmp_path):
+    args = [folder / "run", "--count", 2, "--out"]
+    assert demo("sample", *args, "a.npy", cwd=tmp_path).returncode == 0
+    assert demo("sample", *args, "b.npy", "--epoch", 1, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    result = demo("sample", *args, "c.npy", "--epoch", 2, cwd=tmp_path)
+    assert result.returncode == 2 and "epoch 2: it has those of 1" in result.stderr
+
+
+def test_runs_are_listed(folder, tmp_path):
+    shutil.copytree(folder / "run", tmp_path / "runs" / "a")
+    shutil.copytree(folder / "run", tmp_path / "runs" / "group" / "b")
+    path = tmp_path / "runs" / "group" / "b" / "settings.json"
+    settings = json.loads(path.read_text())
+    settings["started"], settings["recipe"]["epochs"] = "2099", 12
+    path.write_text(json.dumps(settings))
+    (tmp_path / "runs" / "new" / "samples").mkdir(parents=True)
+    shutil.copy(path, tmp_path / "runs" / "new")
+    (tmp_path / "runs" / "bad").mkdir()
+    (tmp_path / "runs" / "bad" / "settings.json").write_text("{")
+    with lock_folder(tmp_path / "runs" / "new"):
+        result = demo("runs", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    heading, bad, a, b, new, _ = result.stdout.splitlines()
+    assert heading.split()[:4] == ["run", "recipe", "seed", "images"]
+    assert bad.split()[:2] == ["runs/bad", "damaged"]
+    assert a.split()[:6] == ["runs/a", "default", "0", "128", "1/1", "finished"]
+    assert b.split()[:6] == ["runs/group/b", "default", "0", "128", "1/12", "interrupted"]
+    assert new.split()[:6] == ["runs/new", "default", "0", "128", "0/12", "training"]
+    with open(folder / "run" / "history.csv") as file:
+        (row,) = csv.DictReader(file)
+    assert float(a.split()[-1]) == pytest.approx(float(row["fd"]), abs=0.01)
+    for where, words in (("nowhere", "no folder nowhere"), ("runs/a/samples", "holds no runs")):
+        result = demo("runs", where, cwd=tmp_path)
+        assert result.returncode == 2 and words in result.stderr
 
 
 def test_the_default_folder_is_new_each_time(folder, tmp_path):
@@ -101,6 +159,8 @@ def test_evaluate_measures_a_run(folder):
     result = demo("evaluate", "run", "--count", 128, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "chet distance" in result.stdout and "written to run/metrics.json" in result.stdout
+    steps = result.stderr.splitlines()
+    assert steps[0] == "... generating 128 images" and steps[-1] == "... drawing figures"
     assert (folder / "run" / "metrics.json").is_file()
     figures = result.stdout.strip().partition("in the same folder: ")[2].split(", ")
     assert {"neighbours.png", "walk.gif"} < set(figures)
@@ -265,6 +325,7 @@ def test_inspect_writes_into_the_run(folder):
     result = demo("inspect", "run", "--steps", 1, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "written to run: inspect-weights.png" in result.stdout
+    assert "... repeating the first 1 of its training steps" in result.stderr.splitlines()
     assert (folder / "run" / "inspect-discriminator.png").is_file()
 
 
@@ -273,7 +334,7 @@ def test_recipes_are_listed(tmp_path):
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(RECIPES)
-    assert lines[1].startswith("dense            G   550,416  D   533,505  our own")
+    assert lines[2].startswith("dense            G   550,416  D   533,505  our own")
     for line, recipe in zip(lines, RECIPES.values()):
         G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
         counts = [f"{net.theta.size:,}" for net in (G, D)]
@@ -609,6 +670,9 @@ def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monk
     [
         (["sample", "run", "--count", 4], "a.png"),
         (["sample", "run", "--count", 4], "a.npy"),
+        (["sample", "run", "--count", 4], "a.svg"),
+        (["sample", "run", "--count", 4], "a.pdf"),
+        (["diagram", "run"], "a.svg"),
         (["walk", "run", "--frames", 1], "a.gif"),
         (["compare", "run"], "a.png"),
         (["toy", "--steps", 1], "a.gif"),
@@ -740,7 +804,23 @@ BAD_FLAGS = {
         ["walk", "run", "--frames", "999"],
         "4 seeds with 999 frames each are too many",
     ),
-    "a walk into a picture": (["walk", "run", "--out", "a.png"], "--out a.png should end in .gif"),
+    "a walk into a film": (
+        ["walk", "run", "--out", "a.mp4"],
+        "--out a.mp4 should end in .gif, .png, .svg or .pdf",
+    ),
+    "a diagram into a jpeg": (
+        ["diagram", "--out", "a.jpg"],
+        "--out a.jpg should end in .png, .svg or .pdf",
+    ),
+    "a diagram of nothing": (["diagram", "nowhere"], "nowhere has no model.npz"),
+    "a convolution of a recipe": (
+        ["diagram", "--show", "convolution", "--recipe", "dcgan"],
+        "--show convolution draws the same for all networks",
+    ),
+    "zoom 0": (["sample", "run", "--zoom", "0"], "'0' is not an integer from 1 to 10"),
+    "a zoom of thousands": (["evaluate", "run", "--zoom", "5000"], "integer from 1 to 10"),
+    "no columns": (["compare", "run", "--columns", "none"], "'none' is not an integer from 1 to"),
+    "figures in jpeg": (["inspect", "run", "--format", "jpg"], "invalid choice: 'jpg'"),
     "a run that was interrupted too soon": (
         ["--resume", "soon"],
         "soon was interrupted before its first checkpoint: remove it",
@@ -878,14 +958,17 @@ BAD_FLAGS = {
     "evaluate more than memory": (["evaluate", "run", "--count", "999999999"], "more than 4 GB"),
     "sample over a link to nowhere": (["sample", "run", "--out", "link.png"], "link.png exists"),
     "sample 0": (["sample", "run", "--count", "0"], "'0' is not an integer"),
-    "sample to a jpeg": (["sample", "run", "--out", "a.jpg"], "should end in .png or .npy"),
+    "sample to a jpeg": (
+        ["sample", "run", "--out", "a.jpg"],
+        "should end in .png, .svg, .pdf, .npy or /",
+    ),
     "sample over a file": (["sample", "run", "--out", "precious.png"], "precious.png exists"),
     "evaluate nothing": (["evaluate", "nowhere"], "nowhere has no model.npz"),
     "evaluate too few": (["evaluate", "run", "--count", "7"], "--count 7 is too few"),
     "evaluate a corrupt model": (["evaluate", "corrupt"], "model.npz is damaged"),
     "check something": (["check", "this"], "this"),
     "toy of no shape": (["toy", "--shape", "knot"], "--shape: invalid choice: 'knot'"),
-    "toy to a png": (["toy", "--out", "a.png"], "--out a.png should end in .gif"),
+    "toy to a jpeg": (["toy", "--out", "a.jpg"], "should end in .gif, .png, .svg or .pdf"),
     "toy over a file": (
         ["toy", "--out", "precious.gif"],
         "precious.gif exists",
@@ -1110,6 +1193,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--checkpoint-every",
         ],
     )
+    flags = [*flags, "--import"]  # every command has it
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

@@ -40,6 +40,7 @@ DOCUMENTS = [
     "docs/teaching.md",
     "exercises/README.md",
     "exercises/LAB.md",
+    "docs/parallel.md",
 ]
 LINKED = [
     ROOT / "exercises" / "LAB.md",
@@ -56,6 +57,7 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
     "demo.py --resume": ["--epochs", "2"],
     "demo.py sample": [],
     "demo.py walk": [],
+    "demo.py runs": ["."],  # the folder of RUN_DIR
     "demo.py compare": [],
     "demo.py export": [],
     "demo.py check": [],
@@ -68,9 +70,8 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
     "demo.py evaluate": ["--count", "100"],
     "demo.py inspect": ["--steps", "1"],
     "demo.py toy": ["--steps", "3"],
-    "my_gan.py --recipe mine": ["--epochs", "1", "--batch-size", "8", "--data", "digits"],
-    "my_gan.py check": [],
-    "my_gan.py sample": [],
+    "demo.py --resume runs/softsign": [],
+    "my_gan.py": [],
     "docs/reading_time.py": [],
     "-m exercises.mistakes": ["--page", "--out", "gallery"],  # test_mistakes.py trains them
     "-m pytest exercises": ["-p", "no:cacheprovider"],
@@ -81,13 +82,17 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
 READ_ONLY = {  # and why
     "demo.py --backend cupy": "needs a GPU; benchmarks/gpu_check.sh runs it",
     "demo.py --data /usr/share/datasets/fashion-mnist": "needs Debian's package",
+    "demo.py --open": "opens a browser",
     "docs/make_book.py": "test_book.py makes the book",
     "docs/make_slides.py": "test_slides.py makes the slides",
     "exercises/train_digits.py": "needs a solution; test_exercises.py has one",
     "-m exercises.mistakes NAME": "stands for any of them",
     "benchmarks/consumers.py": "installs other packages; test_consumers.py tests it",
+    "benchmarks/gpu_report.py": "needs what a GPU has measured; test_gpu_check.py tests it",
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
+    "benchmarks/live.py": "trains for minutes",
     "benchmarks/long_run.py": "takes half an hour",
+    "benchmarks/parallel.py": "needs MPI, and minutes; test_mpi.py tests the runs",
     "benchmarks/race.py": "needs PyTorch, and ten minutes",
     "benchmarks/recipes.py": "takes an hour and more",
     "benchmarks/losses.py": "takes hours",
@@ -120,6 +125,10 @@ if name == "pip":  # needs a network: only the name of the extra is checked
     if install[1] not in [None, *declared_extras()]:
         refuse(f"setup.cfg has the extras {{declared_extras()}} only")
     sys.exit()
+if name == "jupyter":  # starts a server
+    if words[0] != "lab" or not os.path.exists(words[1]):
+        refuse("no such notebook")
+    sys.exit()
 if line == "-m venv .venv":  # what is installed into it would need a network
     os.makedirs(".venv/bin", exist_ok=True)
     for link in "python", "pip":
@@ -140,6 +149,7 @@ if run is None:
     refuse("unknown command: enter it in OPTIONS, or with a reason in READ_ONLY")
 os.execv(python, [python, *words, *options[run]])
 """
+SCRIPT = r"^```python\n(# (my_\w+\.py)\n.*?)^```$"  # a file that a document prints
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 BASH = pytest.mark.skipif(os.name == "nt", reason="the commands are for bash")
 
@@ -177,18 +187,23 @@ def clone(tmp_path_factory):
     for name in "demo.py", "setup.cfg":
         shutil.copy(ROOT / name, clone)
     usage = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
-    script = re.search(r"^```python\n(import sys\n.*?)^```$", usage, re.MULTILINE | re.DOTALL)[1]
-    (clone / "my_gan.py").write_text(script, encoding="utf-8")
+    for script, name in re.findall(SCRIPT, usage, re.MULTILINE | re.DOTALL):
+        (clone / name).write_text(script, encoding="utf-8")
     (clone / "data").symlink_to(ROOT / "data")
     (clone / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "fake_cupy.py", clone / "tests")  # for benchmarks/step.py
+    for name in "fake_cupy.py", "fake_cuda.py":  # for benchmarks/step.py
+        shutil.copy(ROOT / "tests" / name, clone / "tests")
     (clone / "bin").mkdir()
     runner = RUNNER.format(
         options=OPTIONS, read_only=READ_ONLY, path=os.environ["PATH"], python=sys.executable
     )
-    for name in "python", "python3", "pip":
+    for name in "python", "python3", "pip", "jupyter":
         (clone / "bin" / name).write_text(runner)
         (clone / "bin" / name).chmod(0o755)
+    # of several processes one is enough here; test_mpi.py starts them all
+    launcher = '#!/bin/bash\n[ "$1" = -n ] && [ "$2" -gt 1 ] || exit 2\nshift 2\nexec "$@"\n'
+    (clone / "bin" / "mpiexec").write_text(launcher)
+    (clone / "bin" / "mpiexec").chmod(0o755)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80) % 10
     (clone / "digits").mkdir()
@@ -200,6 +215,7 @@ def clone(tmp_path_factory):
     for i in range(4):
         photo = Image.fromarray(rng.integers(0, 256, (70, 90, 3), dtype=np.uint8))
         photo.save(clone / "holiday-photos" / f"{i}.png")
+    np.save(clone / "my-digits.npy", rng.integers(0, 256, (130, 28, 28), dtype=np.uint8))
     np.savez(clone / "my-images.npz", images=rng.integers(0, 256, (8, 8, 8, 3), dtype=np.uint8))
     result = bash("python demo.py --conditional --out RUN_DIR", clone)
     assert result.returncode == 0, result.stderr
@@ -259,6 +275,29 @@ def test_every_command_of_a_document_runs_on_a_fresh_clone(document, clone, prin
         out = re.search(r"--out (\S+?);? ", command + " ")
         if out and "benchmarks/" not in command:
             assert list(clone.glob(out[1].replace("$s", "*"))), f"{document}: {command}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("document, count", [("README.md", 1), ("docs/usage.md", 2)])
+def test_the_python_of_a_document_runs(document, count, tmp_path, monkeypatch):
+    """On 300 digits, with 200 samples to evaluate."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", read(document), re.MULTILINE | re.DOTALL)
+    blocks = [b for b in blocks if ">>>" not in b and not b.startswith("# my_")]
+    assert len(blocks) == count
+    few = load_images()[:300]
+    monkeypatch.setattr("minigan.datasets.idx.load_images", lambda: few)
+    monkeypatch.setattr(minigan.GAN.evaluate, "__defaults__", (200, 0))
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        names = {}
+        exec(block, names)
+        if "gan" in names:
+            assert names["images"].shape == (100, 28, 28)
+            assert names["gan"].history["epoch"][-1] == (5 if "fit(epochs=2)" in block else 3)
+            assert (tmp_path / "runs" / "python" / "metrics.json").exists()
+            shutil.rmtree("runs")
+        else:
+            assert np.isfinite(float(names["loss_G"]))
 
 
 @BASH
