@@ -37,6 +37,7 @@ DOCUMENTS = [
     "docs/recipe.md",
     "docs/recipes.md",
     "docs/losses.md",
+    "docs/parallel.md",
 ]
 LINKED = [
     ROOT / "README.md",
@@ -78,9 +79,11 @@ READ_ONLY = {  # and why
     "demo.py --open": "opens a browser",
     "docs/make_book.py": "test_book.py makes the book",
     "benchmarks/consumers.py": "installs other packages; test_consumers.py tests it",
+    "benchmarks/gpu_report.py": "needs what a GPU has measured; test_gpu_check.py tests it",
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
     "benchmarks/live.py": "trains for minutes",
     "benchmarks/long_run.py": "takes half an hour",
+    "benchmarks/parallel.py": "needs MPI, and minutes; test_mpi.py tests the runs",
     "benchmarks/race.py": "needs PyTorch, and ten minutes",
     "benchmarks/recipes.py": "takes an hour and more",
     "benchmarks/losses.py": "takes hours",
@@ -179,7 +182,8 @@ def clone(tmp_path_factory):
         (clone / name).write_text(script, encoding="utf-8")
     (clone / "data").symlink_to(ROOT / "data")
     (clone / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "fake_cupy.py", clone / "tests")  # for benchmarks/step.py
+    for name in "fake_cupy.py", "fake_cuda.py":  # for benchmarks/step.py
+        shutil.copy(ROOT / "tests" / name, clone / "tests")
     (clone / "bin").mkdir()
     runner = RUNNER.format(
         options=OPTIONS, read_only=READ_ONLY, path=os.environ["PATH"], python=sys.executable
@@ -187,6 +191,10 @@ def clone(tmp_path_factory):
     for name in "python", "python3", "pip", "jupyter":
         (clone / "bin" / name).write_text(runner)
         (clone / "bin" / name).chmod(0o755)
+    # of several processes one is enough here; test_mpi.py starts them all
+    launcher = '#!/bin/bash\n[ "$1" = -n ] && [ "$2" -gt 1 ] || exit 2\nshift 2\nexec "$@"\n'
+    (clone / "bin" / "mpiexec").write_text(launcher)
+    (clone / "bin" / "mpiexec").chmod(0o755)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (80, 28, 28), dtype=np.uint8), np.arange(80) % 10
     (clone / "digits").mkdir()

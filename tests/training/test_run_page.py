@@ -167,8 +167,8 @@ def test_the_page_has_at_most_5_megabytes_and_60_epochs(tmp_path, epochs, size, 
 
 def test_the_sample_grids_of_a_growing_run_are_encoded_once(tmp_path, monkeypatch):
     page, history = a_page(tmp_path / "a", epochs=150, size=(3, 3))
-    read, plain = [], run_page.read_picture
-    monkeypatch.setattr(run_page, "read_picture", lambda path: read.append(path) or plain(path))
+    read, plain = [], run_page.read_sample_grid
+    monkeypatch.setattr(run_page, "read_sample_grid", lambda path: read.append(path) or plain(path))
     for n in range(1, 151):
         page.render(history[:n], Progress(1, 2, 1, 0.0, 0.0), every=1.0)
     assert len(read) == len(set(read)) == 151
