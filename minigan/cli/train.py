@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from minigan.accel.cpu import threads_of_resumed_run
+from minigan.accel.cpu import is_set_by_user, threads_of_resumed_run
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.cli.arguments import format_value
@@ -230,9 +231,15 @@ def training_options(args: Any) -> TrainingOptions:
     Raises RunError if they contradict each other or the run that is resumed.
     """
     merge_settings(args)
-    options = resume_options(args) if args.resume else new_options(args)
+    group = getattr(args, "group", ONE_PROCESS)
+    options = resume_options(args, group) if args.resume else new_options(args)
+    options.group = group
+    if not (options.threads or is_set_by_user()):
+        options.threads = group.cores
     if args.graph and options.backend != "cupy":
         raise RunError("--graph needs a GPU: add --backend cupy")
+    if args.graph and group.size > 1:
+        raise RunError("--graph records the steps of one process: omit it under mpiexec")
     return options
 
 
@@ -305,12 +312,12 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     return recipe
 
 
-def resume_options(args: Any) -> TrainingOptions:
+def resume_options(args: Any, group: ProcessGroup = ONE_PROCESS) -> TrainingOptions:
     """The options of a resumed run; only its epochs, data path, backend and threads may
     change.
     """
     folder = args.resume
-    settings, checkpoint, complaints = load_run(folder)
+    settings, checkpoint, complaints = group.from_first(lambda: load_run(folder))
     for complaint in complaints:
         print(f"note: {complaint}")
     recipe = read_recipe(settings)
@@ -345,7 +352,9 @@ def resume_options(args: Any) -> TrainingOptions:
             load_backend(backend)
         except BackendError as error:
             raise RunError(f"{error}; or add --backend numpy to go on without a GPU") from None
-    data = args.data or recorded_path(folder, settings)  # it may have been moved
+    # it may have been moved
+    data = args.data or group.from_first(lambda: recorded_path(folder, settings))
+    same = settings.get("processes", 1) == group.size
     settings |= {
         "recipe": asdict(recipe),
         "format": FORMAT,
@@ -361,7 +370,7 @@ def resume_options(args: Any) -> TrainingOptions:
         **read_options(settings),
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
-        threads=args.threads or threads_of_resumed_run(settings.get("threads", 0)),
+        threads=args.threads or (threads_of_resumed_run(settings.get("threads", 0)) if same else 0),
         graph=args.graph,
         epochs_given=bool(args.epochs),
         settings=settings,

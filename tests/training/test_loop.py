@@ -328,7 +328,7 @@ BAD_MODELS = {
     ),
     "networks of another kind": (
         dict(settings=settings_with(networks="resnet")),
-        "networks is 'resnet'",
+        "was trained with networks 'resnet', which are not minigan's: add --import FILE.py",
     ),
     "convolutions on odd images": (
         dict(settings=settings_with(networks="dcgan", widths_G=[4, 3], widths_D=[3, 4])),
