@@ -4,6 +4,7 @@ python benchmarks/gpu_report.py                     rewrite the measured part of
 python benchmarks/gpu_report.py FILE.json FOLDER    the same from another file, in FOLDER/gpu.md
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -128,7 +129,9 @@ def speed_up(times: dict[str, float]) -> str | None:
 def profile(rows: list[dict]) -> list[str]:
     """Where the microseconds of a step go, and what single calls cost."""
     rows = [row for row in rows if row["status"] == "ok"]
-    phases, calls = ([r for r in rows if key in r] for key in ("host_us", "returns_us"))
+    phases, calls, outside = (
+        [r for r in rows if key in r] for key in ("host_us", "returns_us", "outside_s")
+    )
     parts = []
     for row in phases:
         parts.append(
@@ -157,6 +160,11 @@ def profile(rows: list[dict]) -> list[str]:
                 [[f"`{row['key']}`", row["returns_us"], row["us"]] for row in calls],
             )
         )
+    if outside:
+        parts.append("\n### Outside the steps\n")
+        parts.append(
+            table(["what", "seconds"], [[row["key"], row["outside_s"]] for row in outside])
+        )
     return parts
 
 
@@ -181,12 +189,19 @@ def plot(times: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     FigureCanvasAgg(figure).print_png(path)
 
 
-def main(args: list[str]) -> None:
+def main(argv: list[str]) -> None:
     """Rewrite the measured part of docs/gpu.md, or write FOLDER/gpu.md."""
-    source = Path(args[0]) if args else ROOT / "benchmarks" / "gpu.json"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", metavar="FILE.json", nargs="?", type=Path, default=ROOT / "benchmarks/gpu.json")
+    add("folder", metavar="FOLDER", nargs="?", type=Path, default=ROOT / "docs")
+    args = parser.parse_args(argv)
+    source, folder = args.source, args.folder
     if not source.exists():
         sys.exit(f"{source} does not exist: bash benchmarks/gpu_check.sh writes it, on a GPU")
-    data, folder = json.loads(source.read_text()), Path(args[1]) if args else ROOT / "docs"
+    data = json.loads(source.read_text())
     found = report(data, folder / "gpu.png")
     path = folder / "gpu.md"
     before, after = "", ""

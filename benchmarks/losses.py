@@ -31,6 +31,7 @@ from minigan.accel.cpu import disable_malloc_trim
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
+from minigan.figures.plots import distinct_colours, new_figure, save_figure, set_log_scale
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, replace
 from minigan.training.state import TrainingState
@@ -101,66 +102,74 @@ def train_row(name, seed, epochs, *, images, evaluator):
 
 def plot_functions(path):
     """The loss of each network over D's logit a, and its derivative."""
-    from matplotlib.figure import Figure
-
-    figure, a = Figure(figsize=(11, 6), layout="constrained"), np.linspace(-4, 4, 801)
-    axes = figure.subplots(2, 3, sharex=True)
-    single = {name: loss for name, loss in GAN_LOSSES.items() if not loss.paired}
-    for width, (name, loss) in zip(
-        (5, 3.5, 2.5, 2.5, 1), single.items()
-    ):  # thinner and thinner, so that identical curves are visible
-        for column, pair in zip(
-            axes.T,
-            (
-                loss.discriminator_loss(a, 1.0),
-                loss.discriminator_loss(a, 0.0),
-                loss.generator_loss(a),
-            ),
-        ):
-            for ax, values in zip(column, pair):
-                ax.plot(a, values, label=name, linewidth=width)
-    for column, title in zip(axes.T, ("D, real image", "D, fake", "G, fake")):
-        column[0].set(title=title, ylim=(-4, 8))
-        column[1].set(xlabel="a, D's logit: to the right, more real", ylim=(-2.2, 2.2))
-    axes[0, 0].set_ylabel("loss")
-    axes[1, 0].set_ylabel("derivative")
-    axes[0, 2].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=80)
+    with new_figure(11, 6.6) as figure:
+        a, axes = np.linspace(-4, 4, 801), figure.subplots(2, 3, sharex=True)
+        single = {name: loss for name, loss in GAN_LOSSES.items() if not loss.paired}
+        for width, (name, loss) in zip(
+            (5, 3.5, 2.5, 2.5, 1), single.items()
+        ):  # thinner and thinner, so that identical curves are visible
+            for column, pair in zip(
+                axes.T,
+                (
+                    loss.discriminator_loss(a, 1.0),
+                    loss.discriminator_loss(a, 0.0),
+                    loss.generator_loss(a),
+                ),
+            ):
+                for ax, values in zip(column, pair):
+                    ax.plot(a, values, label=name, linewidth=width)
+        for column, title in zip(axes.T, ("D, real image", "D, fake", "G, fake")):
+            column[0].set(title=title, ylim=(-4, 8))
+            column[1].set(xlabel="a, D's logit: to the right, more real", ylim=(-2.2, 2.2))
+        axes[0, 0].set_ylabel("loss")
+        axes[1, 0].set_ylabel("derivative with respect to a")
+        figure.suptitle("Five losses and their derivatives")
+        figure.legend(
+            *axes[0, 0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=len(single),
+            frameon=False,
+        )
+        save_figure(figure, path)
 
 
 def plot_curves(rows, epochs, path):
-    """FD over epochs of each row's seed 0, and the gradient norm of G with each plain loss."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    distance, norm = figure.subplots(1, 2)
-    for name in ROWS:
-        if row := rows.get((name, 0, epochs)):
-            style = "--" if "r1" in name else ":" if "," in name else "-"
-            color = f"C{list(GAN_LOSSES).index(name.partition(',')[0])}"
-            distance.plot(
-                range(1, len(row["history"]) + 1),
-                row["history"],
-                style,
-                marker=".",
-                label=name,
-                color=color,
+    """FD over epochs of each row's seed 0, in three groups, and the gradient norm of G with each
+    plain loss.
+    """
+    groups = {
+        "FD without a penalty": [name for name in ROWS if name in GAN_LOSSES],
+        "FD with R1 of weight 10": [name for name in ROWS if name.endswith(", r1")],
+        "FD with other penalties": [
+            name for name in ROWS if name not in GAN_LOSSES and not name.endswith(", r1")
+        ],
+    }
+    with new_figure(12, 9) as figure:
+        panels = figure.subplots(2, 2).ravel()
+        limits = [
+            fd for name in ROWS if (row := rows.get((name, 0, epochs))) for fd in row["history"]
+        ]
+        for axes, (title, names) in zip(panels, groups.items()):
+            for name, colour in zip(names, distinct_colours(len(names))):
+                if row := rows.get((name, 0, epochs)):
+                    steps = range(1, len(row["history"]) + 1)
+                    axes.plot(steps, row["history"], marker=".", label=name, color=colour)
+            axes.set(title=title, xlabel="epoch", ylabel="Fréchet distance, 0 is best")
+            set_log_scale(axes)
+            axes.set_ylim(0.9 * min(limits), 1.1 * max(limits))
+        norm, names = panels[3], groups["FD without a penalty"]
+        for name, colour in zip(names, distinct_colours(len(names))):
+            if row := rows.get((name, 0, epochs)):
+                steps = EVERY * np.arange(1, len(row["lengths"]) + 1)
+                norm.plot(steps, row["lengths"], label=name, linewidth=0.7, color=colour)
+        norm.set(title="Gradient norm of G without a penalty", xlabel="step", yscale="log")
+        norm.set_ylabel("gradient norm of G")
+        for axes in panels:
+            axes.grid(alpha=0.2)
+            axes.legend(
+                loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8
             )
-            if name in GAN_LOSSES:
-                norm.plot(
-                    EVERY * np.arange(1, len(row["lengths"]) + 1),
-                    row["lengths"],
-                    label=name,
-                    linewidth=0.7,
-                )
-    distance.set(
-        xlabel="epoch", ylabel="Fréchet distance of 2,000 samples, 0 is best", yscale="log"
-    )
-    norm.set(xlabel="step", ylabel="gradient norm of G", yscale="log")
-    for axes in distance, norm:
-        axes.grid(alpha=0.2)
-        axes.legend(frameon=False, fontsize=7)
-    figure.savefig(path, dpi=80)
+        save_figure(figure, path)
 
 
 def write_page(epochs):

@@ -34,6 +34,13 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.metrics import frechet_distance, moments
 from minigan.evaluation.report import make_evaluator
+from minigan.figures.plots import (
+    distinct_colours,
+    label_heights,
+    new_figure,
+    save_figure,
+    set_log_scale,
+)
 from minigan.gan.latents import sample_latents
 from minigan.gan.recipes import RECIPES
 from minigan.training.state import TrainingState
@@ -92,33 +99,28 @@ def ratio(results):
 
 def plot(results, real, path):
     """Plot FD over seconds; `real` is the FD of real images."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for name, points in results.items():
-        axes.plot(
-            [p[0] for p in points], [p[2] for p in points], marker="o", markersize=3, label=name
+    with new_figure(8, 4.5) as figure:
+        axes, labels = figure.add_subplot(), [(real, f"{real:.2f} real images", "dimgrey")]
+        for (name, points), colour in zip(results.items(), distinct_colours(len(results))):
+            axes.plot(
+                [p[0] for p in points],
+                [p[2] for p in points],
+                marker="o",
+                markersize=3,
+                color=colour,
+            )
+            labels.append((points[-1][2], f"{points[-1][2]:.2f} {name}", colour))
+        axes.axhline(real, color="grey", linewidth=1, linestyle="--")
+        axes.set(
+            title="The quality of the digits during training",
+            xlabel="seconds of training",
+            ylabel="Fréchet distance of 10,000 samples, 0 is best",
+            xlim=(0, None),
         )
-    axes.axhline(real, color="grey", linewidth=1, linestyle="--")
-    axes.annotate(
-        "real images",
-        (0, real),
-        xytext=(4, 4),
-        textcoords="offset points",
-        color="grey",
-        fontsize=9,
-    )
-    axes.set(
-        xlabel="seconds of training",
-        ylabel="Fréchet distance of 10,000 samples, 0 is best",
-        yscale="log",
-        xlim=(0, None),
-    )
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.2, which="both")
-    FigureCanvasAgg(figure).print_png(path)
+        set_log_scale(axes)
+        label_heights(axes, labels)
+        axes.grid(alpha=0.2)
+        save_figure(figure, path)
 
 
 if __name__ == "__main__":

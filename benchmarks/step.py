@@ -67,6 +67,7 @@ from minigan.accel.cpu import disable_malloc_trim
 from minigan.accel.device_layers import DeviceNetwork
 from minigan.backend import BackendError, load_backend
 from minigan.datasets.idx import load_images
+from minigan.figures.plots import new_figure, save_figure
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import RECIPES, Recipe, replace
 from minigan.nn.conv import Conv2d, ConvTranspose2d
@@ -236,7 +237,7 @@ def compare(
     if runners["minigan"].fused or isinstance(runners["minigan"].D, DeviceNetwork):
         runners["unfused"] = TrainingState(recipe, images, xp=xp, fused=False)
     if graph:
-        recorded, reason = record_steps(recipe, images, xp)
+        recorded, reason = record_steps(recipe, images, xp=xp)
         print(reason or "both steps are recorded", file=sys.stderr)
         runners |= recorded
     if torch:
@@ -273,12 +274,12 @@ def compare(
 
 
 def record_steps(
-    recipe: Recipe, images: np.ndarray, xp: Any, **options: Any
+    recipe: Recipe, images: np.ndarray, **options: Any
 ) -> tuple[dict[str, TrainingState], str]:
-    """({"recorded": a GAN with both steps recorded as CUDA graphs}, ""), or ({}, the reason why
-    they cannot be recorded); `options` are those of GAN.
+    """({"recorded": a TrainingState with both steps recorded as CUDA graphs}, ""), or ({}, the
+    reason why they cannot be recorded); `options` are those of TrainingState.
     """
-    gan = TrainingState(recipe, images, **dict(xp=xp) | options)
+    gan = TrainingState(recipe, images, **options)
     gan.train_step()
     reason = gan.record()
     return ({}, reason) if reason else ({"recorded": gan}, "")
@@ -427,20 +428,15 @@ def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 20
 
 def plot_growth(images: np.ndarray, path: Path, threads: int) -> None:
     """Plot step and gemm time over the width of all hidden layers, and over the batch size."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     dense = RECIPES["dense"]
     widths = {
         n: replace(dense, widths_G=(n, n), widths_D=(n, n)) for n in (64, 128, 256, 512, 1024, 2048)
     }
     batches = {n: replace(dense, batch_size=n) for n in (8, 16, *BATCHES)}
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, label, recipes in zip(
-        panels,
-        ("width of the hidden layers (batch 128)", "batch size (widths of the recipe dense)"),
-        (widths, batches),
+    measured = {}
+    for label, recipes in (
+        ("width of the hidden layers (batch 128)", widths),
+        ("batch size (widths of the recipe dense)", batches),
     ):
         ms = {"minigan": [], "gemm": []}
         for value, recipe in recipes.items():
@@ -454,15 +450,31 @@ def plot_growth(images: np.ndarray, path: Path, threads: int) -> None:
                 f" {ms['gemm'][-1]:7.2f} ms",
                 flush=True,
             )
-        ticks = list(recipes)
-        axes.loglog(ticks, ms["minigan"], "o-", markersize=4, label="step")
-        axes.loglog(ticks, ms["gemm"], "o--", markersize=4, label="its matrix products alone")
-        axes.set(xlabel=label, xticks=ticks, xticklabels=ticks)
-        axes.minorticks_off()
-        axes.grid(alpha=0.2)
-    panels[0].set_ylabel("ms per step")
-    panels[0].legend(frameon=False)
-    FigureCanvasAgg(figure).print_png(path)
+        measured[label] = {"sizes": list(recipes), **ms}
+    draw_growth(measured, path)
+
+
+def draw_growth(measured: dict[str, dict[str, list]], path: Path) -> None:
+    """Plot what plot_growth has measured: {label of the x axis: sizes and milliseconds}."""
+    with new_figure(9, 4.4) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, (label, ms) in zip(panels, measured.items()):
+            axes.loglog(ms["sizes"], ms["minigan"], "o-", markersize=4, label="step")
+            axes.loglog(
+                ms["sizes"], ms["gemm"], "o--", markersize=4, label="its matrix products alone"
+            )
+            axes.set(xlabel=label, xticks=ms["sizes"], xticklabels=ms["sizes"])
+            axes.minorticks_off()
+            axes.grid(alpha=0.2)
+        panels[0].set_ylabel("milliseconds per step")
+        figure.suptitle("How long a training step of dense takes")
+        figure.legend(
+            *panels[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=2,
+            frameon=False,
+        )
+        save_figure(figure, path)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -24,7 +24,9 @@ DOCS = Path(__file__).resolve().parent
 FRONT = "__init__"  # the module whose docstring is the title page
 FIGURES = {  # chapter: its figures, in docs/
     FRONT: ["digits.png"],
+    "nn/conv": ["convolution.svg"],
     "gan/losses": ["losses.png"],
+    "gan/steps": ["diagram.svg"],
     "gan/recipes": ["recipes/*.png"],
     "accel/cpu": ["growth.png"],
     "training/loop": ["race.png"],
@@ -564,7 +566,7 @@ def unused_figures(book: Book) -> list[str]:
     return [
         figure
         for figure in sorted(book.captions)
-        if figure.endswith((".png", ".gif"))
+        if figure.endswith((".png", ".gif", ".svg"))
         and not any(f"]({figure})" in document for document in book.markdown.values())
         and not any(Path(figure).match(pattern) for pattern in shown)
     ]

@@ -71,6 +71,7 @@ What trains, measures and shows
     training/run_data         the data of a run, also after it has moved
     training/pretrained       a generator for samples without a run
     training/sampling         new images from a trained run
+    training/own_networks     a G, a D and a loss of your own instead of a recipe's
     training/state            everything that changes during training
     training/checkpoint       resuming after a power cut
     training/lock             two runs never share a folder
@@ -78,7 +79,9 @@ What trains, measures and shows
     training/run_page         a page that shows a run in a browser as it goes on
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop
-    figures/plots             every figure
+    figures/plots             the figures of a run, and what all figures have in common
+    figures/sheets            images with words around them
+    figures/diagram           a GAN and its gradients, a convolution and its transpose
     figures/html_page         pages that hold their own data and style
     figures/toys              a GAN on a line, beside the optimal discriminator
     figures/dirac             the smallest GAN, and why it needs a gradient penalty

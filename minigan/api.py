@@ -64,12 +64,18 @@ from minigan.datasets.raw import RawData
 from minigan.evaluation.compare import read_history
 from minigan.evaluation.report import evaluate, make_evaluator
 from minigan.gan.losses import GAN_LOSSES, AdversarialLoss
-from minigan.gan.models import ARCHITECTURES, Architecture, own_architecture
-from minigan.gan.recipes import FIELDS, RECIPES, Recipe, asdict, change_recipe, replace
-from minigan.nn.activations import Sigmoid
+from minigan.gan.models import ARCHITECTURES, Architecture
+from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe
 from minigan.nn.sequential import Sequential
 from minigan.training.checkpoint import load_run
 from minigan.training.loop import train
+from minigan.training.own_networks import (
+    BUILT_IN_LOSSES,
+    describe_difference,
+    own_architecture,
+    own_loss,
+    recipe_of_networks,
+)
 from minigan.training.run import TrainingOptions
 from minigan.training.run_data import read_options, recorded_path
 from minigan.training.run_folder import (
@@ -79,8 +85,6 @@ from minigan.training.run_folder import (
     read_settings,
 )
 from minigan.training.sampling import load_networks, sample_images
-
-BUILT_IN_LOSSES = frozenset(GAN_LOSSES)
 
 
 class GAN:
@@ -353,59 +357,6 @@ def find_recipe(recipe: str | Recipe) -> Recipe:
     return RECIPES[recipe]
 
 
-def recipe_of_networks(
-    base: Recipe, networks: str, architecture: Architecture, *, clusters: int, name: str
-) -> Recipe:
-    """The settings of a recipe that do not concern the networks, for networks of one's own."""
-    fixed = architecture.fixed
-    assert fixed is not None
-    if not fixed.n_classes and clusters:
-        raise ValueError(
-            f"clusters={clusters} needs networks that take labels, and these take none"
-        )
-    G, _ = architecture.make(base, fixed.image_shape, fixed.n_classes, None)
-    activations = [layer for layer in G.layers if layer.is_activation]
-    unused: dict[str, Any] = {field: FIELDS[field].default for field in architecture.unused}
-    return replace(
-        base,
-        name=name,
-        source="networks of its own",
-        networks=networks,
-        latent_dim=fixed.latent_dim,
-        widths_G=(),
-        widths_D=(),
-        conditional=fixed.n_classes > 0 and not clusters,
-        pixel_min=0.0 if activations and isinstance(activations[-1], Sigmoid) else -1.0,
-        dtype=str(G.theta.dtype),
-        **unused,
-    )
-
-
-def own_loss(loss: AdversarialLoss) -> tuple[str, AdversarialLoss]:
-    """(name, loss) of a loss of one's own; it has the name of the discriminator's function.
-
-    Raises ValueError if it has no name of its own, or does not return what a loss returns.
-    """
-    name = loss.discriminator_loss.__name__.replace("_", "-")
-    if name == "<lambda>" or name in BUILT_IN_LOSSES:
-        raise ValueError(
-            f"a loss has the name of D's function, and {name!r} cannot be used: give that function"
-            " another name, such as def my_loss(a, t)"
-        )
-    a = np.zeros((3, 1), "float32")
-    for what, pair in (
-        ("discriminator_loss(a, t)", loss.discriminator_loss(a, np.ones_like(a))),
-        ("generator_loss(a)", loss.generator_loss(a)),
-    ):
-        shapes = [np.shape(array) for array in pair]
-        if shapes != [a.shape] * 2:
-            raise ValueError(
-                f"{what} of the loss {name} must return the loss of each logit and its derivative,"
-                f" both of the shape of a, (N, 1); for N = 3 it returns the shapes {shapes}"
-            )
-    return name, loss
-
-
 def is_mnist(images: Any, labels: Any) -> bool:
     """Whether these are the images of MNIST in data/, in their order, and its labels if given."""
     images = np.asarray(images)
@@ -436,19 +387,6 @@ def read_only(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def describe_difference(layers: Any, architecture: Architecture) -> str:
-    """The first layer that differs between `layers` of settings.json and networks, in words."""
-    assert architecture.fixed is not None
-    layers = layers if isinstance(layers, dict) else {}
-    for network, ours in architecture.fixed.layers.items():
-        theirs = layers.get(network) or ["one of a recipe"]
-        for i in range(max(len(ours), len(theirs))):
-            pair = [str(net[i]) if i < len(net) else "nothing" for net in (theirs, ours)]
-            if pair[0] != pair[1]:
-                return f"layer {i} of the {network} was {pair[0]}, and is {pair[1]}"
-    return "a layer has parameters of another shape"
 
 
 @contextmanager

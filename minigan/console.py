@@ -32,8 +32,10 @@ def say(line: object = "") -> None:
 
 def say_step(line: str) -> None:
     """Print what a command does next on standard error, so that its output holds only results."""
-    with suppress(OSError):
-        print(f"... {line}", file=sys.stderr, flush=True)
+    if sys.stderr is None:
+        return
+    with suppress(OSError):  # the terminal has been closed
+        print(f"... {line}", file=sys.stderr)
 
 
 def format_seconds(seconds: float) -> str:
@@ -50,6 +52,11 @@ def is_terminal(stream: Any) -> bool:
     """Whether a stream, such as sys.stderr, is a terminal; it may be None."""
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
+
+
+def shows_progress(stream: Any) -> bool:
+    """Whether a progress bar can be written to a stream: a terminal, or a notebook's output."""
+    return is_terminal(stream) or type(stream).__module__ == "ipykernel.iostream"
 
 
 def discard_output() -> None:

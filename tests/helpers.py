@@ -90,10 +90,12 @@ def train_small(
     resume=False,
     evaluator=make_evaluator,
     fused=True,
+    graph=False,
     path=Path("nowhere"),
 ):
     """Train as demo.py does, on arrays, on any backend, fake CuPy included; returns the status."""
     options = TrainingOptions(recipe, path, folder, seed, checkpoint_every=checkpoint_every)
+    options.graph = graph
     if resume:
         settings, checkpoint, _ = load_run(folder)
         read_recipe(settings)

@@ -271,7 +271,8 @@ def test_floats_need_a_stated_range():
     for values, value_range in (floats, (0, 1)), (floats * 2 - 1, (-1, 1)):
         other = minigan.GAN("dense", **TINY).fit(values, value_range=value_range, verbose=False)
         np.testing.assert_array_equal(
-            other.sample(3), minigan.GAN("dense", **TINY).fit(IMAGES, verbose=False).sample(3)
+            other.sample(3),
+            minigan.GAN("dense", **TINY).fit(IMAGES, verbose=False).sample(3),
         )
     with pytest.raises(ValueError, match="images are float64, but must be uint8"):
         TrainingState(SMALL, floats)

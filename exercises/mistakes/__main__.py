@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from exercises.mistakes import MISTAKES
@@ -40,7 +41,7 @@ from minigan.datasets.load import load_dataset
 from minigan.datasets.pixels import DataError
 from minigan.evaluation.metrics import Evaluator
 from minigan.evaluation.report import make_evaluator
-from minigan.figures.plots import save_grid
+from minigan.figures.plots import new_figure, save_grid
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 SEED = 0
@@ -180,34 +181,36 @@ def with_means(row: dict[str, Any]) -> dict[str, Any]:
 
 def plot_mistake(mistake: ModuleType, rows: list[dict[str, Any]], path: Path) -> None:
     """Write the figure: healthy left, broken right; samples at the top and the symptom below."""
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    top, bottom = figure.subplots(2, 2, height_ratios=(1, 0.8))
-    for axes, side, row in zip(top, SIDES, rows):
-        if row["stopped"]:
-            text = f"no samples:\nNaN at step {row['stopped']}"
-            axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=13)
-            axes.set(title=side)
-        else:
-            samples = Image.open(io.BytesIO(base64.b64decode(row["samples"])))
-            axes.imshow(samples, cmap="gray", vmin=0, vmax=255)
-            axes.set(title=f"{side}: FD {row['fd']:.1f}")
-        axes.set(xticks=[], yticks=[])
-    if hasattr(mistake, "plot_panels"):
-        mistake.plot_panels(bottom, rows)
-    else:
-        bottom[1].sharey(bottom[0])
-        for axes, row in zip(bottom, rows):
-            for name in mistake.curves:
-                values = row["curves"][name]
-                axes.plot(np.arange(len(values)) * EVERY, values, label=name)
-            axes.set(xlabel="step", yscale=getattr(mistake, "yscale", "linear"))
-            axes.legend(frameon=False)
-            axes.grid(alpha=0.2)
     file = io.BytesIO()
-    figure.savefig(file, dpi=80)
+    with new_figure(9, 6.6) as figure:
+        figure.suptitle(inspect.getdoc(mistake).partition("\n")[0])
+        top, bottom = figure.subplots(2, 2, height_ratios=(1, 0.8))
+        for axes, side, row in zip(top, SIDES, rows):
+            if row["stopped"]:
+                text = f"no samples:\nNaN at step {row['stopped']}"
+                axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=13)
+                axes.set(title=side)
+            else:
+                samples = Image.open(io.BytesIO(base64.b64decode(row["samples"])))
+                axes.imshow(samples, cmap="gray", vmin=0, vmax=255)
+                axes.set(title=f"{side}: FD {row['fd']:.1f}")
+            axes.set(xticks=[], yticks=[])
+        if hasattr(mistake, "plot_panels"):
+            mistake.plot_panels(bottom, rows)
+        else:
+            bottom[1].sharey(bottom[0])
+            for axes, row in zip(bottom, rows):
+                for name in mistake.curves:
+                    values = row["curves"][name]
+                    axes.plot(np.arange(len(values)) * EVERY, values, label=name)
+                axes.set(xlabel="step", yscale=getattr(mistake, "yscale", "linear"))
+        for axes in bottom:  # below the axes, where no curve can cross the words
+            axes.grid(alpha=0.2)
+            axes.legend(
+                loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=9
+            )
+        figure.set_dpi(80)
+        figure.canvas.print_png(file)
     # 64 colours reduce the size to a third; the figures are part of the book
     Image.open(file).convert("RGB").quantize(64).save(path)
 

@@ -79,14 +79,14 @@ def plot_panels(axes_pair, rows):
         )
     axes_pair[1].sharey(axes_pair[0])
     for axes, lines in zip(axes_pair, results):
-        for style, (name, (loss, da)) in zip(("-", "--"), lines.items()):
-            axes.plot(a, loss / 10, f"C0{style}", label=f"loss / 10, {name}")
-            axes.plot(a, da, f"C1{style}", label=f"derivative, {name}")
+        for i, (name, (loss, da)) in enumerate(lines.items()):
+            axes.plot(
+                a, loss / 10, f"C{2 * i}{'-' if i == 0 else '--'}", label=f"loss / 10, {name}"
+            )
+            axes.plot(a, da, f"C{2 * i + 1}{'-' if i == 0 else '--'}", label=f"derivative, {name}")
             if (undefined := a[np.isnan(da)]).size:
-                axes.axvspan(undefined[0], undefined[-1], color="C3", alpha=0.15, label="NaN")
+                axes.axvspan(undefined[0], undefined[-1], color="grey", alpha=0.25, label="NaN")
         axes.set(xlabel="a, D's logit; the target is 1")
-        axes.legend(frameon=False, fontsize=8)
-        axes.grid(alpha=0.2)
 
 
 def symptom(healthy, broken):

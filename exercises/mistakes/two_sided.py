@@ -114,8 +114,6 @@ def plot_panels(axes_pair, rows):
             xlim=(-4, 5),
             ylim=(-12, 5),
         )
-        axes.legend(frameon=False, loc="lower left", fontsize=8)
-        axes.grid(alpha=0.2)
 
 
 def symptom(healthy, broken):

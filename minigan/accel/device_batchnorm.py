@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.accel.device_kernels import DeviceKernel, int32
+from minigan.accel.device_kernels import DeviceKernel, has_kernels, int32
 from minigan.backend import Array, get_array_module
 from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.layer import check_dy
@@ -155,7 +155,9 @@ class DeviceBatchNorm2d(BatchNorm2d):
 
     def forward(self, x, *, train=False, rng=None):
         gamma = self.gamma
-        usual = x.ndim > 1 and x.shape[-1] == len(gamma) and x.dtype == gamma.dtype
+        usual = (
+            has_kernels(x) and x.ndim > 1 and x.shape[-1] == len(gamma) and x.dtype == gamma.dtype
+        )
         R = x.size // len(gamma)
         if not (train and usual and R > 1 and self.is_whole()):
             return super().forward(x, train=train, rng=rng)
@@ -171,7 +173,7 @@ class DeviceBatchNorm2d(BatchNorm2d):
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         centred, sd, R, shape = cache
         check_dy(self, dy, shape)
-        if not (R and self.is_whole()):
+        if not (R and self.is_whole() and has_kernels(dy)):
             return super().backward(dy, cache, need_dx=need_dx, need_dparams=need_dparams)
         xp = get_array_module(dy)
         dy = xp.ascontiguousarray(dy)

@@ -7,13 +7,14 @@ The idea
     up. There is one thread for each number of the result.
 
 im2col
-    Number i of rows (N height width, k l C + 1) is in row i / (k l C + 1). Its column and its row
-    say which pixel it is a copy of: with / rounding down and % the remainder,
+    Thread number i writes number i of rows (N height width, k l C + 1). With / rounding down and %
+    for the remainder, its row is i / (k l C + 1), and its column is the remainder. They say which
+    pixel the number is a copy of, the pixel in row a and column j of window (v, u) of image n:
 
-        c = column % C       j = column / C % l         i = column / C / l
+        c = column % C       j = column / C % l         a = column / C / l
         u = row % width      v = row / width % height   n = row / width / height
 
-        rows[row, column] = x[n, s v + i - p, t u + j - q, c]        0 outside of the image
+        rows[row, column] = x[n, s v + a - p, t u + j - q, c]        0 outside of the image
 
     The padding is therefore not stored. As in fused_layers.py, the last column holds ones, so that
     the bias is the last row of the matrix: rows @ [W; b] is the whole forward, and rowsᵀ @ dy is
@@ -21,11 +22,11 @@ im2col
 
 col2im
     A pixel collects its copies instead of each copy being added to its pixel, because two threads
-    must not add to the same number. Pixel Y = y + p of the padded image is in row i of window v if
-    Y = s v + i. Hence i is Y % s, or that plus a multiple of s, and below k; then v = (Y - i) / s,
+    must not add to the same number. Row Y = y + p of the padded image is row a of window v if
+    Y = s v + a. Hence a is Y % s, or that plus a multiple of s, and below k; then v = (Y - a) / s,
     which must be one of the positions 0 to height - 1. The same holds across:
 
-        dx[n, y, x, c] = sum over these i and j of  drows[(n, v, u), (i, j, c)]
+        dx[n, y, x, c] = sum over these a and j of  drows[(n, v, u), (a, j, c)]
 
     For each pixel the copies are added in the same order as in nn/im2col.py. In a transposed
     convolution the bias b[c] is added to the sum.
@@ -34,6 +35,7 @@ Shapes
     As in nn/im2col.py and nn/conv.py. The layers here compute the same as those in nn/conv.py, and
     have the same caches.
 
+>>> import numpy as np
 >>> from minigan.nn.im2col import im2col
 >>> x = np.arange(12.0).reshape(1, 3, 4, 1)
 >>> geometry = (2, 2), (1, 2), (0, 0), (2, 2)
@@ -43,7 +45,7 @@ Shapes
 
 import math
 
-from minigan.accel.device_kernels import DeviceKernel, int32, ones
+from minigan.accel.device_kernels import DeviceKernel, has_kernels, int32, ones
 from minigan.backend import Array, get_array_module
 from minigan.nn.conv import Conv2d, ConvTranspose2d, check_image
 from minigan.nn.im2col import Geometry
@@ -120,7 +122,7 @@ def device_col2im(
 
 class DeviceConv2d(Conv2d):
     """Conv2d on a device. W_b and dW_b are [W; b] and [dW; db], (k l C + 1, F): views that
-    device_layers.py sets.
+    device_layers.py sets. A network that has been moved back to NumPy computes as in nn/conv.py.
     """
 
     splittable = False
@@ -130,14 +132,16 @@ class DeviceConv2d(Conv2d):
     def forward(self, x, *, train=False, rng=None):
         check_image(self, x, self.in_channels)
         geometry = self.geometry(x.shape)
-        if min(geometry[3]) < 1:
-            return super().forward(x)  # which says what is wrong
+        if min(geometry[3]) < 1 or not has_kernels(x):  # super() says what is wrong
+            return super().forward(x)
         y = device_im2col(x, geometry, with_ones=True) @ self.W_b
         return y.reshape(len(x), *geometry[3], self.out_channels), x
 
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         x, geometry = cache, self.geometry(cache.shape)
         check_dy(self, dy, (len(x), *geometry[3], self.out_channels))
+        if not has_kernels(x):
+            return super().backward(dy, cache, need_dx=need_dx, need_dparams=need_dparams)
         dy = dy.reshape(-1, self.out_channels)
         if need_dparams:
             rows = device_im2col(x, geometry, with_ones=True)
@@ -149,6 +153,8 @@ class DeviceConv2d(Conv2d):
     def double_backward(self, ddx, dy, cache):
         x = cache
         check_ddx(self, ddx, x.shape)
+        if not has_kernels(x):
+            return super().double_backward(ddx, dy, cache)
         rows = device_im2col(ddx, self.geometry(x.shape), with_ones=False)
         dy_rows = dy.reshape(-1, self.out_channels)
         get_array_module(x).matmul(rows.T, dy_rows, out=self.dW_b[:-1])
@@ -163,6 +169,8 @@ class DeviceConvTranspose2d(ConvTranspose2d):
 
     def forward(self, x, *, train=False, rng=None):
         check_image(self, x, self.in_channels)
+        if not has_kernels(x):
+            return super().forward(x)
         shape = self.output_shape(x.shape)
         rows = x.reshape(-1, self.in_channels) @ self.W.reshape(-1, self.in_channels).T
         return device_col2im(rows, shape, self.geometry(x.shape), self.b), (x, shape)
@@ -170,6 +178,8 @@ class DeviceConvTranspose2d(ConvTranspose2d):
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
         x, shape = cache
         check_dy(self, dy, shape)
+        if not has_kernels(x):
+            return super().backward(dy, cache, need_dx=need_dx, need_dparams=need_dparams)
         W, dW, x_rows = (a.reshape(-1, self.in_channels) for a in (self.W, self.dW, x))
         rows = device_im2col(dy, self.geometry(x.shape), with_ones=False)
         if need_dparams:

@@ -9,11 +9,13 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from minigan.datasets.names import join_names, split_names
+from minigan.figures.plots import Look
 from minigan.gan.augment import read_augmentations
 from minigan.gan.recipes import (
     FIELDS,
@@ -28,10 +30,14 @@ from minigan.training.run_folder import RunError, write_atomically
 SIGNATURES = {  # how files of these kinds begin
     ".png": b"\x89PNG",
     ".gif": b"GIF8",
+    ".svg": b"<?xml",
+    ".pdf": b"%PDF",
     ".npy": b"\x93NUMPY",
     ".html": b"<!DOCTYPE html>",
     ".py": b"# The generator of a",  # of an export to PyTorch
 }
+PICTURES = (".png", ".svg", ".pdf")  # the kinds of a still picture
+MAX_ZOOM, MAX_COLUMNS = 10, 1000
 NONE = "none"  # an empty text, such as that of a penalty
 
 
@@ -233,6 +239,73 @@ def add_force(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def zoom(text: str) -> int:
+    """An integer from 1 to MAX_ZOOM."""
+    return small_int(text, MAX_ZOOM)
+
+
+def columns(text: str) -> int:
+    """An integer from 1 to MAX_COLUMNS."""
+    return small_int(text, MAX_COLUMNS)
+
+
+def small_int(text: str, largest: int) -> int:
+    """An integer from 1 to `largest`."""
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= largest:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not an integer from 1 to {largest}")
+    return int(text)
+
+
+def add_look(
+    parser: argparse.ArgumentParser,
+    *,
+    columns_of: str = "",
+    default_columns: str = "",
+    invert: bool = False,
+    formats: bool = False,
+) -> None:
+    """Add the options that change how a picture looks, for commands that draw.
+
+    `columns_of` says what --columns counts, if there is this option. With `formats` there is
+    --format, for a command whose pictures have fixed names.
+    """
+    parser.add_argument(
+        "--zoom",
+        type=zoom,
+        default=1,
+        metavar="N",
+        help="draw everything, words included, N times as large (default 1). SVG and PDF are sharp"
+        " at any size",
+    )
+    if columns_of:
+        parser.add_argument(
+            "--columns",
+            type=columns,
+            default=0,
+            metavar="N",
+            help=f"{columns_of} (default: {default_columns})",
+        )
+    if invert:
+        parser.add_argument(
+            "--invert",
+            action="store_true",
+            help="black on white, for grey images (default: white on black)",
+        )
+    if formats:
+        parser.add_argument(
+            "--format",
+            choices=[kind.strip(".") for kind in PICTURES],
+            default="png",
+            help="of the pictures, except animations (default png)",
+        )
+
+
+def look_of(args: argparse.Namespace, file: Path | None = None) -> Look:
+    """The options of add_look; the kind of picture is that of the file, or --format."""
+    kind = file.suffix.lower().strip(".") if file else args.format
+    return Look(args.zoom, getattr(args, "columns", 0), getattr(args, "invert", False), kind)
+
+
 def default_out(folder: Path | None, name: str, *others: str) -> Path:
     """Where a command writes without --out: the next free name in the folder of a run.
 
@@ -258,7 +331,7 @@ def check_out(file: Path, *suffixes: str, force: bool = False) -> None:
     Raises RunError.
     """
     if file.suffix.lower() not in suffixes:
-        raise RunError(f"--out {file} should end in {' or '.join(suffixes)}")
+        raise RunError(f"--out {file} should end in {join_suffixes(suffixes)}")
     if not file.exists() and not file.is_symlink():
         return
     if not force:
@@ -271,6 +344,12 @@ def check_out(file: Path, *suffixes: str, force: bool = False) -> None:
             f"--force does not replace {file}, which is {reason}: choose another --out; nothing was"
             " overwritten"
         )
+
+
+def join_suffixes(suffixes: Sequence[str]) -> str:
+    """The suffixes as a list in words: .png, .svg or .pdf."""
+    *first, last = suffixes
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def reason_to_keep(file: Path) -> str:

@@ -25,6 +25,13 @@ def add_arguments(parser):
         metavar="N",
         help="seed of the latents (default 0: the same metrics every time)",
     )
+    arguments.add_look(
+        parser,
+        columns_of="images in a row",
+        default_columns="10 or 14",
+        invert=True,
+        formats=True,
+    )
 
 
 def run(args):
@@ -34,7 +41,13 @@ def run(args):
     limit_blas_threads()
     files = RunFiles(args.run)
     metrics = evaluate(
-        args.run, args.count, seed=args.seed, path=args.data, files=files, say=say_step
+        args.run,
+        args.count,
+        seed=args.seed,
+        path=args.data,
+        files=files,
+        look=arguments.look_of(args),
+        say=say_step,
     )
     print(format_report(metrics))
     files.check()

@@ -17,13 +17,23 @@ def add_arguments(parser):
         metavar="N",
         help="how many of the first training steps to repeat (default 100; the first change most)",
     )
+    arguments.add_look(
+        parser, columns_of="units in a row of the weights", default_columns="8", formats=True
+    )
 
 
 def run(args):
     """Save the figures and print the table of dead units."""
     limit_blas_threads()
     files = RunFiles(args.run)
-    counts = inspect_layers(args.run, args.steps, path=args.data, files=files, say=say_step)
+    counts = inspect_layers(
+        args.run,
+        args.steps,
+        path=args.data,
+        files=files,
+        look=arguments.look_of(args),
+        say=say_step,
+    )
     print(format_layer_stats(counts))
     files.check()
     print(f"written to {args.run}: {', '.join(files.written)}")

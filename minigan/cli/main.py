@@ -27,6 +27,7 @@ from minigan.cli import (
     check,
     compare,
     data,
+    diagram,
     evaluate,
     export,
     inspect,
@@ -47,6 +48,7 @@ COMMANDS = {
     "recipes": recipes,
     "runs": runs,
     "summary": summary,
+    "diagram": diagram,
     "sample": sample,
     "walk": walk,
     "evaluate": evaluate,
@@ -106,8 +108,8 @@ def describe_error(error: Exception) -> object:
         return f"{error}: pip install {(error.name or '').partition('.')[0]}"
     if isinstance(error, MemoryError):  # CuPy's OutOfMemoryError is a subclass
         return (
-            "out of memory: choose a smaller --count, --batch-size or --latent-dim, smaller widths"
-            " of the networks, or smaller images"
+            "out of memory: choose a smaller --count, --zoom, --batch-size or --latent-dim, smaller"
+            " widths of the networks, or smaller images"
         )
     if isinstance(error, BrokenPipeError):  # the reader of the output has ended, as with `| head`
         return error

@@ -1,22 +1,28 @@
 """Generate new images with a trained run, or without one with a pretrained generator."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
 
 from minigan.cli import arguments
 from minigan.cli.arguments import (
+    PICTURES,
     add_force,
+    add_look,
     check_out,
     check_out_folder,
     default_out,
     is_folder,
+    look_of,
     write_out,
 )
-from minigan.figures.plots import save_grid, save_picture, to_bytes
+from minigan.figures.plots import Look, save_picture, to_bytes
+from minigan.figures.sheets import Sheet, arrange_images, class_rows, save_sheet
 from minigan.training.pretrained import load_training_command
-from minigan.training.sampling import sample_images
+from minigan.training.run_folder import class_names, load_model
+from minigan.training.sampling import check_invert, sample_images
 
 
 def add_arguments(parser):
@@ -47,7 +53,7 @@ def add_arguments(parser):
         "--out",
         type=arguments.file_or_folder,
         metavar="FILE",
-        help="FILE.png: a grid; FILE.npy: a float32 array (N, height, width), or"
+        help="FILE.png, .svg or .pdf: a grid; FILE.npy: a float32 array (N, height, width), or"
         " (N, height, width, 3) in colour, in [0, 1]; FOLDER/: one picture per file, 000000.png and"
         " so on, as other programs take them (default: RUN_DIR/samples.png, or the next free name)",
     )
@@ -59,6 +65,12 @@ def add_arguments(parser):
         help="seed of the latents (default 0: the same images every time). Image k of a seed is the"
         " same for any --count, but --conditional runs without --digit sort the images by class",
     )
+    add(
+        "--plain",
+        action="store_true",
+        help="only the images, without the title and the labels of the rows",
+    )
+    add_look(parser, columns_of="images in a row", default_columns="as many as rows", invert=True)
     arguments.add_epoch(parser)
     add_force(parser)
 
@@ -70,17 +82,22 @@ def run(args):
     if folder:
         check_out_folder(out)
     else:
-        check_out(out, ".png", ".npy", "/", force=args.force)
+        check_out(out, *PICTURES, ".npy", "/", force=args.force)
     images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit, epoch=args.epoch)
+    check_invert(args.invert, images.shape[1:])
     if folder:
         out.mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(images):
             content = io.BytesIO()
-            save_picture(to_bytes(image), content, zoom=1)
+            image = 1 - image if args.invert else image
+            save_picture(to_bytes(image), content, zoom=args.zoom)
             write_out(out / f"{i:06}.png", content)
     else:
         content = io.BytesIO()
-        np.save(content, images) if out.suffix.lower() == ".npy" else save_grid(images, content)
+        if out.suffix.lower() == ".npy":
+            np.save(content, images)
+        else:
+            save_sheet(make_sheet(args, images, look_of(args, out)), content, look_of(args, out))
         write_out(out, content)
     if args.run is None:
         print(
@@ -89,3 +106,21 @@ def run(args):
         )
     print(f"{args.count} new images in {out}")
     return 0
+
+
+def make_sheet(args, images: np.ndarray, look: Look) -> Sheet:
+    """The images in a grid, with a title, and with labels if they are sorted by class."""
+    count = len(images)
+    columns = look.columns or math.ceil(math.sqrt(count))
+    grid = arrange_images(images, columns=columns, look=look)
+    if args.plain:
+        return Sheet(grid)
+    names = class_names(load_model(args.run)[0]) if args.run and args.digit is None else []
+    of_class = "" if args.digit is None else f" of class {args.digit}"
+    same = names and count == columns * len(names)
+    return Sheet(
+        grid,
+        f"{count:,} generated image{'s' if count > 1 else ''}{of_class}, seed {args.seed}",
+        class_rows(names, count, columns),
+        caption="each column has the same latents" if same else "",
+    )

@@ -1,6 +1,7 @@
 """Print the layers of both networks, with their output shapes and numbers of parameters."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def add_arguments(parser):
         "--recipe",
         type=arguments.recipe,
         metavar="NAME",
-        help="the recipe whose networks are printed if there is no RUN_DIR (default: default)",
+        help="the recipe whose networks are shown if there is no RUN_DIR (default: default)",
     )
     add(
         "--set",
@@ -51,6 +52,22 @@ def add_arguments(parser):
 
 def run(args):
     """Print a table for each network."""
+    _, G, D, example = networks_of(args)
+    print_network("generator", G, example.z, example.labels)
+    print_network("discriminator", D, example.image, example.labels)
+    return 0
+
+
+class Example(NamedTuple):
+    """Inputs of both networks; one example is enough to learn the shapes."""
+
+    z: np.ndarray  # (1, Z)
+    image: np.ndarray  # (1, H, W[, 3])
+    labels: np.ndarray | None  # (1, C)
+
+
+def networks_of(args) -> tuple[Recipe, Sequential, Sequential, Example]:
+    """(recipe, G, D, Example) of a run or a recipe, without trained weights. Raises RunError."""
     if args.run and (args.recipe or args.set or args.size):
         raise RunError(
             f"{args.run} has its own recipe and image size: omit --recipe, --set and --size, or"
@@ -62,12 +79,9 @@ def run(args):
     else:
         recipe, shape, n_classes = recipe_of(args)
     G, D = make_networks(recipe, shape, n_classes=n_classes, rng=np.random.default_rng(0))
-    # one example is enough to learn the shapes
     labels = np.zeros((1, n_classes), recipe.dtype) if n_classes else None
     z, image = np.zeros((1, recipe.latent_dim), recipe.dtype), np.zeros((1, *shape), recipe.dtype)
-    print_network("generator", G, z, labels)
-    print_network("discriminator", D, image, labels)
-    return 0
+    return recipe, G, D, Example(z, image, labels)
 
 
 def recipe_of(args) -> tuple[Recipe, tuple[int, ...], int]:

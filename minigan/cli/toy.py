@@ -3,7 +3,15 @@
 import io
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, default_out, write_out
+from minigan.cli.arguments import (
+    PICTURES,
+    add_force,
+    add_look,
+    check_out,
+    default_out,
+    look_of,
+    write_out,
+)
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
 from minigan.figures.toys import TOYS
@@ -23,7 +31,8 @@ def add_arguments(parser):
         "--out",
         type=arguments.path,
         metavar="FILE",
-        help="the file for the animation, a GIF (default: toy.gif, or the next free name)",
+        help="FILE.gif: an animation; FILE.png, .svg or .pdf: its last frame (default: toy.gif, or"
+        " the next free name)",
     )
     add(
         "--seed",
@@ -40,18 +49,19 @@ def add_arguments(parser):
         f" {', '.join(f'{toy.steps} for the {name}' for name, toy in TOYS.items())},"
         f" {STEPS} for dirac)",
     )
+    add_look(parser)
     add_force(parser)
 
 
 def run(args):
     """Train on the toy and write the animation."""
     out = args.out or default_out(None, "toy.gif")
-    check_out(out, ".gif", force=args.force)
-    content = io.BytesIO()
+    check_out(out, ".gif", *PICTURES, force=args.force)
+    content, look = io.BytesIO(), look_of(args, out)
     if args.shape == "dirac":
-        animate_dirac(steps=args.steps, file=content)
+        animate_dirac(steps=args.steps, file=content, look=look)
     else:
-        animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content)
+        animate_toy(args.shape, steps=args.steps, seed=args.seed, file=content, look=look)
     write_out(out, content)
-    print(f"animation in {out}")
+    print(f"{'animation' if look.kind == 'gif' else 'picture'} in {out}")
     return 0

@@ -5,10 +5,26 @@ import io
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, default_out, write_out
-from minigan.figures.plots import make_grid, save_walk
-from minigan.training.run_folder import RunError
-from minigan.training.sampling import walk_images
+from minigan.cli.arguments import (
+    PICTURES,
+    add_force,
+    add_look,
+    check_out,
+    default_out,
+    look_of,
+    write_out,
+)
+from minigan.figures.plots import Look
+from minigan.figures.sheets import (
+    Sheet,
+    arrange_images,
+    class_rows,
+    labelled_rows,
+    save_sheet,
+    save_walk,
+)
+from minigan.training.run_folder import RunError, class_names, load_model
+from minigan.training.sampling import check_invert, walk_images
 
 MAX_FRAMES = 2000
 
@@ -47,8 +63,15 @@ def add_arguments(parser):
         "--out",
         type=arguments.path,
         metavar="FILE",
-        help="the file for the animation, a GIF (default: RUN_DIR/latent-walk.gif, or the next free"
-        " name)",
+        help="FILE.gif: an animation; FILE.png, .svg or .pdf: its frames beside each other, a row"
+        " from each image to the next (default: RUN_DIR/latent-walk.gif, or"
+        " the next free name)",
+    )
+    add_look(
+        parser,
+        columns_of="images in a row: classes of an animation, frames of a picture",
+        default_columns="up to 10 classes, all frames",
+        invert=True,
     )
     arguments.add_epoch(parser)
     add_force(parser)
@@ -57,7 +80,7 @@ def add_arguments(parser):
 def run(args):
     """Generate the images and write the animation."""
     out = args.out or default_out(args.run, "latent-walk.gif")
-    check_out(out, ".gif", force=args.force)
+    check_out(out, ".gif", *PICTURES, force=args.force)
     if len(args.seeds) * args.frames > MAX_FRAMES:
         raise RunError(
             f"{len(args.seeds)} seeds with {args.frames} frames each are too many for an animation:"
@@ -67,11 +90,50 @@ def run(args):
         walk_images(args.run, args.seeds, args.frames, digit=args.digit, epoch=args.epoch),
         io.BytesIO(),
     )
-    save_walk(
-        np.stack([make_grid(columns, columns=min(len(columns), 10)) for columns in images]) / 255,
-        content,
-        zoom=4,
-    )
+    check_invert(args.invert, images.shape[2:])
+    names = class_names(load_model(args.run)[0])
+    names = [args.digit] if args.digit is not None else names
+    look = look_of(args, out)
+    if look.kind == "gif":
+        save_animated_walk(args, images, names, content, look)
+    else:
+        save_sheet(frames_in_rows(args, images, names, look), content, look)
     write_out(out, content)
     print(f"{len(images)} frames from seed to seed in {out}")
     return 0
+
+
+def ways(seeds: list[int]) -> list[str]:
+    """A name for the way from each seed to the next, and from the last to the first."""
+    return [f"seed {a} to {b}" for a, b in zip(seeds, [*seeds[1:], seeds[0]])]
+
+
+def save_animated_walk(
+    args, images: np.ndarray, names: list[str], content: io.BytesIO, look: Look
+) -> None:
+    """Write a GIF of images (frames, classes, H, W[, 3]), with the names of the classes."""
+    n = images.shape[1]
+    columns = min(n, look.columns or 10)
+    grids = [arrange_images(frame, columns=columns, look=look) for frame in images]
+    save_walk(
+        np.stack(grids),
+        content,
+        titles=[way for way in ways(args.seeds) for _ in range(args.frames)],
+        headings=names if n == columns else [],
+        rows=[] if n == columns else class_rows(names, n, columns),
+        zoom=8 if n == 1 else 4,
+        look=look,
+    )
+
+
+def frames_in_rows(args, images: np.ndarray, names: list[str], look: Look) -> Sheet:
+    """A sheet of images (frames, classes, H, W[, 3]), with a row for each way and class."""
+    groups = []
+    for i, way in enumerate(ways(args.seeds)):
+        part = images[i * args.frames : (i + 1) * args.frames]
+        for k in range(images.shape[1]):
+            groups.append((f"{names[k]}: {way}" if names else way, part[:, k]))
+    columns = min(look.columns or args.frames, args.frames)
+    rows, labels = labelled_rows(groups, columns, alternate=False)
+    grid = arrange_images(rows, columns=columns, look=look)
+    return Sheet(grid, "From one generated image to the next", labels)

@@ -25,8 +25,18 @@ import math
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from minigan.figures.plots import format_number, new_figure, set_log_scale
+from minigan.figures.plots import (
+    DEFAULT_LOOK,
+    Look,
+    distinct_colours,
+    escape_label,
+    format_number,
+    new_figure,
+    save_figure,
+    set_log_scale,
+)
 from minigan.gan.losses import GAN_LOSSES
+from minigan.training.run_data import in_folder
 from minigan.training.run_folder import RunError
 
 PAIR_COLUMNS = GAN_LOSSES["relativistic"].score_names  # of runs with a loss on pairs
@@ -75,8 +85,11 @@ def read_run(folder: Path) -> dict[str, Any]:
         run["history"] = read_history(path)
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
-        data = str(folder / settings.get("data", ""))  # a relative path begins at the run folder
-        run["data"] = data, *(settings.get(name) for name in ("classes", "size", "n_images"))
+        data = settings.get("data")  # two runs may each have a file of this name in their folder
+        run["data"] = (
+            data and str(in_folder(folder, data)),
+            *(settings.get(name) for name in ("classes", "size", "n_images")),
+        )
         run["fingerprint"] = settings.get("fingerprint")
         run["image_fingerprint"] = settings.get("image_fingerprint")
         run["digits"] = settings.get("digits")
@@ -164,22 +177,36 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
     return "\n".join(lines)
 
 
-def save_curves_of_runs(runs: dict[str, dict[str, Any]], path: Path | BinaryIO) -> None:
-    """Save the figure of plot_comparison as a PNG file."""
-    with new_figure(13, 4) as figure:
-        plot_comparison(figure, runs)
-        figure.canvas.print_png(path)
+def save_curves_of_runs(
+    runs: dict[str, dict[str, Any]], path: Path | BinaryIO, *, look: Look = DEFAULT_LOOK
+) -> None:
+    """Save the figure of plot_comparison; its panels are in rows of look.columns."""
+    columns = min(look.columns or 3, 3)
+    rows = -(-3 // columns)
+    legend_rows = -(-len(runs) // legend_columns(runs, columns))
+    with new_figure(1 + 4.2 * columns, 3.8 * rows + 0.25 * legend_rows) as figure:
+        plot_comparison(figure, runs, columns=columns)
+        save_figure(figure, path, look)
 
 
-def plot_comparison(figure: Any, runs: dict[str, dict[str, Any]]) -> None:
+def legend_columns(runs: dict[str, dict[str, Any]], columns: int) -> int:
+    """How many names of runs fit below `columns` panels."""
+    longest = max(len(name) for name in runs)
+    return max(1, min(len(runs), 48 * columns // (longest + 6)))
+
+
+def plot_comparison(figure: Any, runs: dict[str, dict[str, Any]], *, columns: int = 3) -> None:
     """Plot FD against seconds, and losses and scores against epochs; one colour per run.
 
     For a loss on pairs, the share of pairs that D ranks correctly is in the place of the scores.
     """
-    distance, losses, scores = figure.subplots(1, 3)
-    for i, (name, run) in enumerate(runs.items()):
-        history, style = run["history"], {"color": f"C{i % 10}", "marker": "o", "markersize": 2.5}
-        distance.plot(history["elapsed"], history["fd"], label=name, **style)
+    panels = figure.subplots(-(-3 // columns), columns, squeeze=False).ravel()
+    for unused in panels[3:]:
+        unused.set_axis_off()
+    distance, losses, scores = panels[:3]
+    for (name, run), colour in zip(runs.items(), distinct_colours(len(runs))):
+        history, style = run["history"], {"color": colour, "marker": "o", "markersize": 2.5}
+        distance.plot(history["elapsed"], history["fd"], label=escape_label(name), **style)
         pairs = [(losses, "loss_D", "loss_G")]
         if "ordered" in history:
             scores.plot(history["epoch"], history["ordered"], linestyle=":", **style)
@@ -189,15 +216,20 @@ def plot_comparison(figure: Any, runs: dict[str, dict[str, Any]]) -> None:
             axes.plot(history["epoch"], history[solid], **style)
             axes.plot(history["epoch"], history[dashed], linestyle="--", **style)
     distance.set(xlabel="seconds of training", xlim=(0, None))
-    distance.set(ylabel="Fréchet distance (0 is best)")
+    distance.set(ylabel="Fréchet distance, 0 is best", title="Quality of the images")
     set_log_scale(distance)
-    losses.set(xlabel="epoch", ylabel="losses: D solid, G dashed")
+    losses.set(xlabel="epoch", ylabel="losses: D solid, G dashed", title="Losses")
     ylabel = "D(x) solid, D(G(z)) dashed"
     if any("ordered" in run["history"] for run in runs.values()):
         ylabel += "\nor share of D(x) > D(G(z)), dotted"
-    scores.set(xlabel="epoch", ylabel=ylabel)
+    scores.set(xlabel="epoch", ylabel=ylabel, title="Outputs of the discriminator")
     for axes in losses, scores:
         axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in distance, losses, scores:
         axes.grid(alpha=0.2)
-    distance.legend(frameon=False)
+    figure.legend(
+        *distance.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=legend_columns(runs, columns),
+        frameon=False,
+    )

@@ -53,7 +53,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from minigan.datasets.pixels import scale
-from minigan.figures.plots import new_figure, save_weights
+from minigan.figures.plots import DEFAULT_LOOK, Look, new_figure, save_figure, save_weights
 from minigan.gan.latents import sample_latents
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import Recipe
@@ -97,6 +97,7 @@ def inspect_layers(
     *,
     path: Path | None = None,
     files: RunFiles | None = None,
+    look: Look = DEFAULT_LOOK,
     say: Callable[[str], Any] = str,
 ) -> dict[str, list[UnitCounts]]:
     """Write the PICTURES into the folder of a run; `path` is the new place of its data, if any.
@@ -122,7 +123,7 @@ def inspect_layers(
     n = recipe.batch_size
     batch = {"real": real[:n], "z": z[:n], "labels": None if labels is None else labels[:n]}
 
-    say(f"repeating the first {steps:,} training steps")
+    say(f"repeating the first {steps:,} of its training steps")
     samples = {}  # {when: {network: [LayerSample, ...]}}
     with np.errstate(all="ignore"):
         for step in range(steps + 1):
@@ -135,12 +136,15 @@ def inspect_layers(
         net.theta[...], net.buffers[...] = vectors[name], vectors[name + "_state"]
     samples["at the end"] = sample_layers(G, D, recipe, **batch)
     say("drawing weights, outputs and gradients")
-    files.save("inspect-weights.png", lambda file: save_weight_images(G, D, shape, file))
+    files.save(
+        f"inspect-weights.{look.kind}",
+        lambda file: save_weight_images(G, D, shape, file, look=look),
+    )
     for name in "generator", "discriminator":
         of_network = {when: layers[name] for when, layers in samples.items()}
         files.save(
-            f"inspect-{name}.png",
-            functools.partial(save_histograms, of_network, name),
+            f"inspect-{name}.{look.kind}",
+            functools.partial(save_histograms, of_network, name, look=look),
         )
     if given is None:
         files.check()
@@ -305,7 +309,12 @@ def largest_kernels(kernels: np.ndarray) -> np.ndarray:
 
 
 def save_weight_images(
-    G: Sequential, D: Sequential, shape: tuple[int, ...], path: Path | BinaryIO
+    G: Sequential,
+    D: Sequential,
+    shape: tuple[int, ...],
+    path: Path | BinaryIO,
+    *,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Save inspect-weights.png, with D's first layer and G's last layer."""
     first = next(layer for layer in D.layers if "W" in layer.param_names)
@@ -314,32 +323,38 @@ def save_weight_images(
     save_weights(
         [
             (
-                f"the discriminator's first layer: what its units detect\n{first!r},"
+                f"The discriminator's first layer: what its units detect\n{first!r},"
                 f" {len(detected)} with the largest weights",
                 detected,
-                "red: bright pixels increase the output; blue: they decrease it",
+                ("bright pixels\ndecrease the output", "bright pixels\nincrease the output"),
             ),
             (
-                f"the generator's last layer: what its inputs add to the image\n{last!r},"
+                f"The generator's last layer: what its inputs add to the image\n{last!r},"
                 f" {len(added)} with the largest weights",
                 added,
-                "red: makes these pixels brighter; blue: makes them darker",
+                ("makes these\npixels darker", "makes these\npixels brighter"),
             ),
         ],
         path,
+        look=look,
     )
 
 
 def save_histograms(
-    samples: dict[str, list[LayerSample]], name: str, path: Path | BinaryIO
+    samples: dict[str, list[LayerSample]],
+    name: str,
+    path: Path | BinaryIO,
+    *,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Save inspect-generator.png or inspect-discriminator.png, from {when: samples of the layers}.
 
     There is a row for each layer and a colour for each time; the last time is red.
     """
     layers = [sample.layer for sample in next(iter(samples.values()))]
-    with new_figure(10, 1 + 1.6 * len(layers)) as figure:
+    with new_figure(10, 1.3 + 1.7 * len(layers)) as figure:
         from matplotlib import colormaps
+        from matplotlib.ticker import MaxNLocator
 
         colours = [
             colormaps["viridis_r"](0.1 + 0.9 * i / (len(samples) - 1))
@@ -352,16 +367,21 @@ def save_histograms(
             for axes, numbers in (left, outputs), (right, powers):
                 bins = np.histogram_bin_edges(np.concatenate(list(numbers.values())), 60)
                 for (when, values), colour in zip(numbers.items(), colours):
-                    shares = np.histogram(values, bins)[0] / max(1, len(values))
+                    shares = 100 * np.histogram(values, bins)[0] / max(1, len(values))
                     axes.stairs(shares, bins, label=when, color=colour, linewidth=1.3)
-                axes.set(yscale="log", ylim=(1e-4, 1.5), ylabel="share")
+                axes.set(yscale="log", ylim=(1e-2, 150), ylabel="share")
+                axes.set_yticks([0.01, 1, 100], labels=["0.01 %", "1 %", "100 %"])
             left.set_title(f"{layers[row]}: outputs", fontsize=9)
-            right.set_title("log10 |dW|", fontsize=9)
+            right.set_title(f"{layers[row]}: gradients dW", fontsize=9)
+            right.xaxis.set_major_locator(MaxNLocator(integer=True))
+            right.xaxis.set_major_formatter("$10^{{{x:.0f}}}$")
+        left.set_xlabel("value of an output")
+        right.set_xlabel("|dW|, absolute value of a gradient")
         figure.legend(
             *left.get_legend_handles_labels(),
             loc="outside lower center",
             ncols=len(samples),
             frameon=False,
         )
-        figure.suptitle(f"{name}, layer by layer", fontsize=11)
-        figure.canvas.print_png(path)
+        figure.suptitle(f"The {name}, layer by layer, during training", fontsize=11)
+        save_figure(figure, path, look)

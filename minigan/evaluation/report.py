@@ -11,7 +11,7 @@ The idea
 
         classes.png         the share of each digit
         real-and-fake.png   real images above, generated images below
-        neighbours.png      generated images, and below each the training image that is closest to
+        neighbours.png      generated images, and below each the training image that is nearest to
                             it in pixels, then in features; if the generator had memorised training
                             images, they would be equal (Goodfellow et al. 2014, figure 2)
         memorisation.png    the distances of generated images to their nearest training images,
@@ -19,6 +19,8 @@ The idea
                             test images
         walk.png, walk.gif  interpolations between generated images
         gradient.png        the gradient that G receives from D (see `pixel_gradient`)
+
+    All except the animation can also be SVG or PDF.
 
     For digits there is `read`, the share of the images that a second classifier can read (see
     legibility.py). It was trained on the training images, so here "real" means the test images.
@@ -49,6 +51,15 @@ from minigan.evaluation.memorisation import (
 )
 from minigan.evaluation.metrics import Evaluator, nearest_neighbours
 from minigan.figures import plots
+from minigan.figures.plots import DEFAULT_LOOK, Look
+from minigan.figures.sheets import (
+    Sheet,
+    arrange_images,
+    labelled_rows,
+    save_gradient,
+    save_sheet,
+    save_walk,
+)
 from minigan.gan.latents import (
     interpolate_latents,
     latent_grid,
@@ -60,8 +71,9 @@ from minigan.gan.steps import with_labels
 from minigan.nn.losses import bce_with_logits
 from minigan.nn.sequential import Sequential
 from minigan.training.run_data import load_run_data
-from minigan.training.run_folder import RunFiles, class_count, class_names
+from minigan.training.run_folder import RunFiles, class_count, class_names, image_shape
 from minigan.training.sampling import (
+    check_invert,
     conditional_latents,
     generate,
     latents_and_labels,
@@ -115,6 +127,7 @@ def evaluate(
     seed: int = 0,
     path: Path | None = None,
     files: RunFiles | None = None,
+    look: Look = DEFAULT_LOOK,
     say: Callable[[str], Any] = str,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
@@ -127,6 +140,7 @@ def evaluate(
     files = files or RunFiles(folder)
     settings, recipe, G, D = load_networks(folder)
     classes = settings.get("classes", "")
+    check_invert(look.invert, image_shape(settings))
     data = load_run_data(folder, settings, path)
     evaluator = make_evaluator(data, settings["digits"])
     if min(len(data.images), len(evaluator.images)) < 10:
@@ -181,7 +195,7 @@ def evaluate(
     if data.test is not None:
         say(f"searching {len(real):,} training images for copies")
         parts = {"run": generated, "noise": noise}
-        compared = compare_with_training(parts, real, evaluator.images, files=files)
+        compared = compare_with_training(parts, real, evaluator.images, files=files, look=look)
         for part in "run", "real", "noise":
             metrics[part] |= compared.pop(part)
         metrics |= compared
@@ -190,8 +204,11 @@ def evaluate(
     shares = evaluator.shares
     if shares is not None:
         classes = metrics["run"]["classes"]
-        files.save("classes.png", lambda file: plots.save_classes(classes, shares, file))
-    save_comparison(generated, real, evaluator, files, rng=rng)
+        files.save(
+            f"classes.{look.kind}",
+            lambda file: plots.save_classes(classes, shares, file, look=look),
+        )
+    save_comparison(generated, real, evaluator, files, look=look, rng=rng)
 
     z = sample_latents(recipe, rng, 14)
     labels = None if labels is None else labels[:14]
@@ -201,14 +218,23 @@ def evaluate(
     if labels is not None:  # corners of one class, or of any clusters
         chosen = labels[[0] * 4 if recipe.conditional else slice(4)]
         corners = one_hot(chosen, n_classes, recipe.dtype)
-    between = interpolate_latents(latent_grid, z[:4], corners, 10)
-    grid = generate(G, between, recipe.pixel_min)
-    files.save("walk.png", lambda file: plots.save_grid(grid, file))
-    between = interpolate_latents(latent_walk, z[:4], corners, 20)
+    side = max(2, look.columns or 10)
+    between = interpolate_latents(latent_grid, z[:4], corners, side)
+    save_walk_grid(generate(G, between, recipe.pixel_min), side, files, look=look)
+    frames = 20
+    between = interpolate_latents(latent_walk, z[:4], corners, frames)
     walk = generate(G, between, recipe.pixel_min)
-    files.save("walk.gif", lambda file: plots.save_walk(walk, file))
+    titles = [f"image {1 + i // frames} to {1 + (1 + i // frames) % 4}" for i in range(len(walk))]
+    files.save(
+        "walk.gif",
+        lambda file: save_walk(
+            1 - walk if look.invert else walk, file, titles=titles, zoom=8, look=look
+        ),
+    )
     images, gradient = generate(G, latents, recipe.pixel_min), pixel_gradient(G, D, latents)
-    files.save("gradient.png", lambda file: plots.save_gradient(images, gradient, file))
+    files.save(
+        f"gradient.{look.kind}", lambda file: save_gradient(images, gradient, file, look=look)
+    )
     text = json.dumps(metrics, indent=2) + "\n"
     files.save("metrics.json", lambda file: file.write(text.encode()))
     if given is None:
@@ -217,7 +243,12 @@ def evaluate(
 
 
 def compare_with_training(
-    parts: dict[str, np.ndarray], training: np.ndarray, held_out: np.ndarray, *, files: RunFiles
+    parts: dict[str, np.ndarray],
+    training: np.ndarray,
+    held_out: np.ndarray,
+    *,
+    files: RunFiles,
+    look: Look = DEFAULT_LOOK,
 ) -> dict[str, Any]:
     """The metrics of memorisation.py, and its figure, which is saved in `files`.
 
@@ -236,8 +267,8 @@ def compare_with_training(
         results[part] = memorisation(images, training, held_out)
     distances = results["run"].distances
     files.save(
-        "memorisation.png",
-        lambda file: plots.save_memorisation(distances, held_out_distances, file),
+        f"memorisation.{look.kind}",
+        lambda file: plots.save_memorisation(distances, held_out_distances, file, look=look),
     )
     metrics: dict[str, Any] = {
         "quantiles": list(QUANTILES),
@@ -277,17 +308,63 @@ def save_comparison(
     evaluator: Evaluator,
     files: RunFiles,
     *,
+    look: Look = DEFAULT_LOOK,
     rng: np.random.Generator,
 ) -> None:
     """Save real-and-fake.png and neighbours.png, from images (N, H, W[, 3]), in [0, 1] or bytes."""
     chosen = as_floats(real[rng.choice(len(real), 20, replace=len(real) < 20)])
-    pairs = plots.stack_rows(chosen[:10], chosen[10:], generated[:10], generated[10:20])
-    files.save("real-and-fake.png", lambda file: plots.save_picture(pairs, file))
+    save_rows(
+        "real-and-fake",
+        "Real images, and generated ones",
+        [("real", chosen), ("generated", generated[:20])],
+        columns=10,
+        alternate=False,
+        files=files,
+        look=look,
+    )
     some = generated[:14]
     by_pixels = nearest_neighbours(some.reshape(14, -1), real.reshape(len(real), -1))
     by_features = nearest_neighbours(evaluator.features(some), evaluator.features(real))
-    neighbours = plots.stack_rows(some, as_floats(real[by_pixels]), as_floats(real[by_features]))
-    files.save("neighbours.png", lambda file: plots.save_picture(neighbours, file))
+    save_rows(
+        "neighbours",
+        "Generated images, and the training images nearest to them",
+        [
+            ("generated", some),
+            ("nearest in pixels", as_floats(real[by_pixels])),
+            ("nearest in features", as_floats(real[by_features])),
+        ],
+        columns=14,
+        alternate=True,
+        files=files,
+        look=look,
+    )
+
+
+def save_rows(
+    name: str,
+    title: str,
+    groups: list[tuple[str, np.ndarray]],
+    *,
+    columns: int,
+    alternate: bool,
+    files: RunFiles,
+    look: Look,
+) -> None:
+    """Save a sheet with rows of images in [0, 1]; see labelled_rows for the groups."""
+    columns = min(look.columns or columns, len(groups[0][1]))
+    images, labels = labelled_rows(groups, columns, alternate=alternate)
+    sheet = Sheet(arrange_images(images, columns=columns, look=look), title, labels, zoom=3)
+    files.save(f"{name}.{look.kind}", lambda file: save_sheet(sheet, file, look))
+
+
+def save_walk_grid(images: np.ndarray, side: int, files: RunFiles, *, look: Look) -> None:
+    """Save walk.png: side x side images, (side * side, H, W[, 3]) in [0, 1]."""
+    sheet = Sheet(
+        arrange_images(images, columns=side, look=look),
+        "From four generated images to each other",
+        caption="corners: four random latents; between them, latents in equal steps",
+    )
+    files.save(f"walk.{look.kind}", lambda file: save_sheet(sheet, file, look))
 
 
 def pixel_gradient(G: Sequential, D: Sequential, latents: Any) -> np.ndarray:

@@ -1,13 +1,16 @@
-"""Plots: every figure that a run writes.
+"""Plots: the figures that a run writes, and what all figures have in common.
 
 The idea
     A grid of images generated from the same latents after every epoch shows progress better than
-    any number, and together the grids form an animation. The plots of losses and scores have
-    reference lines at the values that belong to a discriminator that cannot distinguish real images
-    from fakes. Such a discriminator outputs `real_label` / 2 for every image, which is 1/2 unless
-    the labels of real images are smoothed (see gan/steps.py). With a loss on pairs (see
+    any number, and together the grids form an animation (see sheets.py). The plots of losses and
+    scores have reference lines at the values that belong to a discriminator that cannot distinguish
+    real images from fakes. Such a discriminator outputs `real_label` / 2 for every image, which is
+    1/2 unless the labels of real images are smoothed (see gan/steps.py). With a loss on pairs (see
     gan/losses.py) single outputs mean nothing, and the mean difference d of the logits of a real
     image and a fake is plotted instead, with the share of pairs with d above 0.
+
+    A figure can be put on a slide as it is. It has a title, its words are outside of the axes,
+    where no curve can cross them, and no two curves have the same colour.
 
 Shapes
     Images (N, H, W), or (N, H, W, 3) in colour, from 0 (black) to 1 (white). A picture is a single
@@ -17,11 +20,14 @@ Shapes
 (62, 92)
 """
 
+import colorsys
 import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import textwrap
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -31,17 +37,32 @@ from PIL import Image
 from minigan.gan.losses import GAN_LOSSES
 
 MARGIN = 2  # pixels between the images of a grid
+DPI = 100  # pixels per inch of a figure
+LINE_HEIGHT = 0.055  # of a label beside the axes, as a share of their height
 NAMES_OF_LOSSES = {1.386294: "2 log 2", 0.693147: "log 2", -0.693147: "-log 2"}
 
 
 class Curves(NamedTuple):
     """Which columns of a history a figure shows: {name: label}, its reference lines, {height:
-    label}, and the label of its y axis. A label of a line is "value: what has this value".
+    label}, the label of its y axis, and its title. A line's label is "value: what has this value".
     """
 
     columns: dict[str, str]
     lines: dict[float, str]
     ylabel: str
+    title: str = ""
+
+
+class Look(NamedTuple):
+    """How a picture is drawn: the options of the commands that draw."""
+
+    zoom: int = 1  # how many times as large as usual, words included
+    columns: int = 0  # images in a row; 0: as many as usual
+    invert: bool = False  # whether images are black on white
+    kind: str = "png"  # or svg, pdf
+
+
+DEFAULT_LOOK = Look()
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
@@ -61,11 +82,6 @@ def make_grid(images: np.ndarray, *, columns: int | None = None, background: int
         top, left = i // columns * height + MARGIN, i % columns * width + MARGIN
         picture[top : top + height - MARGIN, left : left + width - MARGIN] = image
     return picture
-
-
-def stack_rows(*rows: np.ndarray) -> np.ndarray:
-    """Stack rows of images, each (n, H, W[, 3]) in [0, 1], in one picture."""
-    return make_grid(np.concatenate(rows), columns=len(rows[0]))
 
 
 def enlarge(picture: np.ndarray, zoom: int) -> np.ndarray:
@@ -90,37 +106,85 @@ def to_gif_frame(picture: Image.Image) -> Image.Image:
     return picture.copy()
 
 
-def save_animation(paths: Iterable[Path], path: Path, *, seconds: float = 0.4) -> None:
-    """Save a sequence of picture files as a GIF that pauses at the last one."""
-    frames = []
-    for p in paths:
-        with Image.open(p) as picture:
-            frames.append(to_gif_frame(picture))
-    durations = [int(1000 * seconds)] * (len(frames) - 1) + [2500]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
-
-
-def save_walk(images: np.ndarray, path: Path | BinaryIO, *, zoom: int = 5) -> None:
-    """Save a sequence of images (N, H, W[, 3]) as a GIF that loops without a pause."""
-    frames = [to_gif_frame(Image.fromarray(enlarge(image, zoom))) for image in to_bytes(images)]
-    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=80, loop=0)
+def save_frames(frames: list[np.ndarray], file: Path | BinaryIO, durations: list[int]) -> None:
+    """Save pictures as a GIF that loops; `durations` are those of the frames in milliseconds."""
+    images = [to_gif_frame(Image.fromarray(frame)) for frame in frames]
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
 @contextlib.contextmanager
 def new_figure(width: float, height: float) -> Iterator[Any]:
     """A context with a matplotlib figure of that size in inches, drawn in matplotlib's own style.
 
-    figure.canvas.print_png(path) writes it. Figures are always made and written within the context,
-    because a user's settings (a font that is missing, LaTeX) would otherwise apply to them.
+    save_figure writes it. Figures are always made and written within the context, because a user's
+    settings (a font that is missing, LaTeX) would otherwise apply to them. Letters that the font
+    does not have, in the name of a run or a class, become boxes without a warning.
     """
     matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.style.context("default"):
+    with matplotlib.style.context("default"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        # the same figure always gives the same SVG, and a PDF has fonts that programs can edit
+        matplotlib.rcParams.update({"svg.hashsalt": "minigan", "pdf.fonttype": 42})
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)  # becomes figure.canvas
         yield figure
+
+
+def save_figure(figure: Any, file: Path | BinaryIO, look: Look = DEFAULT_LOOK) -> None:
+    """Write a figure, made by new_figure, as PNG, SVG or PDF, without a date."""
+    if look.kind == "png":
+        figure.set_dpi(DPI * look.zoom)
+        figure.canvas.print_png(file)
+    else:
+        date = {"svg": "Date", "pdf": "CreationDate"}[look.kind]
+        figure.savefig(file, format=look.kind, metadata={date: None})
+
+
+def distinct_colours(n: int) -> list[Any]:
+    """n different colours: the usual ten and their lighter versions, or n hues if n > 20."""
+    from matplotlib import colormaps
+
+    if n <= 20:
+        pairs = [colormaps["tab20"](i) for i in range(20)]
+        return [*pairs[0::2], *pairs[1::2]][:n]
+    return [
+        colorsys.hsv_to_rgb(i / n, (1, 0.55)[i % 2], (0.9, 0.75, 0.55)[i % 3]) for i in range(n)
+    ]
+
+
+def escape_label(text: str) -> str:
+    """A text for a label: matplotlib reads a formula between dollars, and hides a leading _."""
+    return ("\u200b" if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def label_heights(axes: Any, labels: list[tuple[float, str, str]]) -> None:
+    """Write labels, (height in the data, text, colour), to the right of the axes, where no curve
+    can cross them. Labels that would overlap are moved apart. The limits of the axes become final.
+    """
+    axes.set_ylim(axes.get_ylim())
+    to_share = axes.transData + axes.transAxes.inverted()
+    heights = [float(to_share.transform((axes.get_xlim()[0], label[0]))[1]) for label in labels]
+    order = sorted(range(len(labels)), key=heights.__getitem__)
+    sizes = [LINE_HEIGHT * (1 + text.count("\n")) for _, text, _ in labels]
+    for _ in range(100):
+        for low, high in zip(order, order[1:]):
+            overlap = heights[low] + (sizes[low] + sizes[high]) / 2 - heights[high]
+            if overlap > 0:
+                heights[low] -= overlap / 2
+                heights[high] += overlap / 2
+    for height, (_, text, colour) in zip(heights, labels):
+        axes.annotate(
+            text,
+            (1.015, height),
+            xycoords="axes fraction",
+            va="center",
+            color=colour,
+            fontsize=9,
+            annotation_clip=False,
+        )
 
 
 def import_matplotlib() -> Any:
@@ -158,42 +222,42 @@ def draw_test_figure() -> None:
 
 def save_curves(
     history: list[dict],
-    path: Path,
+    path: Path | BinaryIO,
     *,
     columns: dict[str, str],
     lines: dict[float, str],
     ylabel: str,
+    title: str = "",
     yscale: str = "linear",
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Plot columns of a history against epochs.
 
     `columns` maps the names of the columns to labels, and `lines` maps the heights of horizontal
-    reference lines to labels.
+    reference lines to labels, which are written beside the axes, like the last value of a single
+    curve.
     """
     with new_figure(7, 4) as figure:
         axes = figure.add_subplot()
         epochs = [row["epoch"] for row in history]
         for name, label in columns.items():
             axes.plot(epochs, [row[name] for row in history], marker="o", markersize=3, label=label)
-        for height, label in lines.items():
-            axes.axhline(height, color="grey", linewidth=1, linestyle="--")
-            axes.annotate(
-                label,
-                (1, height),
-                xycoords=("axes fraction", "data"),
-                xytext=(-4, 3),
-                textcoords="offset points",
-                ha="right",
-                color="grey",
-                fontsize=9,
-            )
-        axes.set(xlabel="epoch", ylabel=ylabel)
+        axes.set(title=title, xlabel="epoch", ylabel=ylabel)
         if yscale == "log":
             set_log_scale(axes)
+        labels = []
+        for height, label in lines.items():
+            axes.axhline(height, color="grey", linewidth=1, linestyle="--")
+            labels.append((height, textwrap.fill(label, 18), "dimgrey"))
+        if len(columns) == 1 and history:
+            last = history[-1][next(iter(columns))]
+            labels.append((last, f"{last:.3g}\nat the end", "C0"))
+        label_heights(axes, labels)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False)
+        if len(columns) > 1:
+            figure.legend(loc="outside lower center", ncols=len(columns), frameon=False)
         axes.grid(alpha=0.2)
-        figure.canvas.print_png(path)
+        save_figure(figure, path, look)
 
 
 def set_log_scale(axes: Any) -> None:
@@ -206,23 +270,29 @@ def set_log_scale(axes: Any) -> None:
     axes.yaxis.set_minor_formatter("")
 
 
-def save_fd(history: list[dict], path: Path) -> None:
+def save_fd(history: list[dict], path: Path | BinaryIO, *, real: float | None = None) -> None:
     """Save fd.png: the Fréchet distance between generated and real images.
 
-    See evaluation/metrics.py for its definition.
+    `real` is that of as many real images, if it is known. See evaluation/metrics.py for its
+    definition.
     """
     save_curves(
         history,
         path,
-        columns={"fd": "generated and real images"},
-        lines={},
-        ylabel="Fréchet distance (0 is best)",
+        title="How far are generated images from real ones?",
+        columns={"fd": "generated images"},
+        lines={real: f"{real:.3g} real images"} if real and real > 0 else {},
+        ylabel="Fréchet distance, 0 is best",
         yscale="log",
     )
 
 
 def save_losses(
-    history: list[dict], path: Path, *, real_label: float = 1.0, loss: str = "non-saturating"
+    history: list[dict],
+    path: Path | BinaryIO,
+    *,
+    real_label: float = 1.0,
+    loss: str = "non-saturating",
 ) -> None:
     """Save losses.png: the losses, with their values if D cannot distinguish real from fake."""
     save_curves(history, path, **loss_curves(real_label, loss)._asdict())
@@ -243,7 +313,10 @@ def loss_curves(real_label: float, loss: str) -> Curves:
     if known:  # otherwise D may output any constant, and the loss of G depends on that
         lines[loss_G] = f"{format_loss(loss_G)}: G, if D cannot distinguish"
     return Curves(
-        {"loss_D": "discriminator", "loss_G": "generator"}, lines, "loss, mean over the epoch"
+        {"loss_D": "discriminator", "loss_G": "generator"},
+        lines,
+        "loss, mean over the epoch",
+        "The losses of both networks",
     )
 
 
@@ -262,7 +335,11 @@ def format_number(value: float, digits: int) -> str:
 
 
 def save_scores(
-    history: list[dict], path: Path, *, real_label: float = 1.0, loss: str = "non-saturating"
+    history: list[dict],
+    path: Path | BinaryIO,
+    *,
+    real_label: float = 1.0,
+    loss: str = "non-saturating",
 ) -> None:
     """Save scores.png: the mean output of the discriminator for real images and for fakes, or for a
     loss on pairs the mean difference of the two logits, and the share of positive differences.
@@ -280,28 +357,47 @@ def score_curves(real_label: float, loss: str) -> Curves:
                 0.5: "1/2: the share, if D cannot distinguish",
             },
             "pairs of a real image and a fake",
+            "How well does D distinguish real images from fakes?",
         )
     p = real_label / 2
     return Curves(
         {"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
         {p: f"{'1/2' if p == 0.5 else p}: both, if D cannot distinguish"},
-        "mean output of D",
+        "mean output of D (1: real, 0: fake)",
+        "How real do images look to the discriminator?",
     )
 
 
-def save_classes(generated: np.ndarray | list, real: np.ndarray, path: Path | BinaryIO) -> None:
+def save_classes(
+    generated: np.ndarray | list,
+    real: np.ndarray,
+    path: Path | BinaryIO,
+    *,
+    look: Look = DEFAULT_LOOK,
+) -> None:
     """Save classes.png: the share of each digit, (10,), among generated and among test images."""
     digits = np.arange(10)
-    with new_figure(7, 3.5) as figure:
+    with new_figure(7, 3.8) as figure:
         axes = figure.add_subplot()
-        axes.bar(digits - 0.2, generated, 0.4, label="generated images")
-        axes.bar(digits + 0.2, real, 0.4, label="real test images", color="lightgrey")
-        axes.set(xlabel="digit, as classified", ylabel="share of the images", xticks=digits)
-        axes.legend(frameon=False)
-        figure.canvas.print_png(path)
+        axes.bar(digits - 0.2, 100 * np.array(generated), 0.4, label="generated images")
+        axes.bar(
+            digits + 0.2, 100 * np.array(real), 0.4, label="real test images", color="lightgrey"
+        )
+        axes.set(title="How often does each digit occur?", xlabel="digit, as classified")
+        axes.set(ylabel="share of the images", xticks=digits)
+        axes.yaxis.set_major_formatter("{x:g} %")
+        axes.margins(x=0.02)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        save_figure(figure, path, look)
 
 
-def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path | BinaryIO) -> None:
+def save_memorisation(
+    generated: np.ndarray,
+    held_out: np.ndarray,
+    path: Path | BinaryIO,
+    *,
+    look: Look = DEFAULT_LOOK,
+) -> None:
     """Save memorisation.png: how far generated and held-out images are from the training images.
 
     Both arrays, (N,) and (M,), hold distances to the nearest training image. Below the histograms
@@ -326,7 +422,8 @@ def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path | 
             label = f"{name}, median {median:.2f}"
             above.plot([], [], color=colour, linewidth=8, alpha=0.4, label=label)
         figure.suptitle("Distance to the nearest training image")
-        above.set(ylabel="% of the images")
+        above.set_ylabel("share of the images")
+        above.yaxis.set_major_formatter("{x:g} %")
         below.set(yticks=[0, 1], yticklabels=["held-out", "generated"], ylim=(-0.6, 1.6))
         below.set(xlim=(0, None))
         below.set_xlabel(
@@ -334,7 +431,7 @@ def save_memorisation(generated: np.ndarray, held_out: np.ndarray, path: Path | 
             "(bars: quantiles at 5, 25, 50, 75 and 95 %)"
         )
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
-        figure.canvas.print_png(path)
+        save_figure(figure, path, look)
 
 
 def red_and_blue(values: np.ndarray) -> np.ndarray:
@@ -353,35 +450,42 @@ def red_and_blue(values: np.ndarray) -> np.ndarray:
     return colour
 
 
-def save_gradient(images: np.ndarray, gradient: np.ndarray, path: Path | BinaryIO) -> None:
-    """Save gradient.png: generated images above `gradient`, both (N, H, W[, 3]).
-
-    To look more real to D, red pixels should be brighter and blue pixels darker. For images in
-    colour, the plotted colour is the change itself, and grey means no change.
-    """
-    if images.ndim == 3:
-        images = images[..., None].repeat(3, -1)
-    both = np.concatenate([images, red_and_blue(gradient)])
-    save_picture(make_grid(both, columns=len(images), background=90), path)
-
-
-def save_weights(panels: list[tuple[str, np.ndarray, str]], path: Path | BinaryIO) -> None:
+def save_weights(
+    panels: list[tuple[str, np.ndarray, tuple[str, str]]],
+    path: Path | BinaryIO,
+    *,
+    look: Look = DEFAULT_LOOK,
+) -> None:
     """Save inspect-weights.png: the weights of some units as images, eight in a row.
 
-    A panel is (title, weights (units, H, W), caption).
+    A panel is (title, weights (units, H, W), what blue and red mean).
     """
-    with new_figure(11, 6.4) as figure:
-        for axes, (title, weights, caption) in zip(figure.subplots(1, len(panels)), panels):
-            n, height, width = weights.shape
-            missing, margins = -n % 8, (max(1, height // 14), max(1, width // 14))
-            tiles = np.pad(
-                red_and_blue(weights), ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=1
-            )
-            tiles = np.pad(
-                tiles, ((0, 0), (0, margins[0]), (0, margins[1]), (0, 0)), constant_values=0.6
-            )
-            _, height, width, _ = tiles.shape
-            rows = tiles.reshape(-1, 8, height, width, 3).swapaxes(1, 2)
-            axes.imshow(rows.reshape(-1, 8 * width, 3))
-            axes.set(title=title, xlabel=caption, xticks=[], yticks=[])
-        figure.canvas.print_png(path)
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap
+
+    columns = look.columns or 8
+    colours = red_and_blue(np.linspace(-1, 1, 201).reshape(1, 1, -1))[0, 0]
+    scale = ScalarMappable(cmap=ListedColormap(colours))
+    scale.set_clim(-1, 1)
+    tiles = [arrange_weights(weights, columns) for _, weights, _ in panels]
+    tallest = max(height / width for height, width, _ in (picture.shape for picture in tiles))
+    with new_figure(11, 1.6 + 5.2 * tallest) as figure:
+        for axes, (title, _, meaning), picture in zip(
+            figure.subplots(1, len(panels)), panels, tiles
+        ):
+            axes.imshow(picture)
+            axes.set(title=title, xticks=[], yticks=[])
+            bar = figure.colorbar(scale, ax=axes, orientation="horizontal", shrink=0.8, aspect=40)
+            bar.set_ticks([-1, 0, 1], labels=[meaning[0], "0", meaning[1]])
+        save_figure(figure, path, look)
+
+
+def arrange_weights(weights: np.ndarray, columns: int) -> np.ndarray:
+    """Weights (units, H, W) in red and blue, in rows with grey lines between them."""
+    n, height, width = weights.shape
+    missing, margins = -n % columns, (max(1, height // 14), max(1, width // 14))
+    tiles = np.pad(red_and_blue(weights), ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=1)
+    tiles = np.pad(tiles, ((0, 0), (0, margins[0]), (0, margins[1]), (0, 0)), constant_values=0.6)
+    _, height, width, _ = tiles.shape
+    rows = tiles.reshape(-1, columns, height, width, 3).swapaxes(1, 2)
+    return rows.reshape(-1, columns * width, 3)

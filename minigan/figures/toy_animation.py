@@ -28,7 +28,7 @@ from PIL import Image
 
 from minigan.console import say
 from minigan.figures import dirac
-from minigan.figures.plots import new_figure
+from minigan.figures.plots import DPI, Look, new_figure, save_figure
 from minigan.figures.toys import (
     BIN_CENTRES,
     TOY_FRAMES,
@@ -46,33 +46,46 @@ from minigan.figures.toys import (
 from minigan.nn.sequential import Sequential
 
 GIF_COLOURS = 96  # fewer colours make a smaller file, but paler reds
+GIF = Look(kind="gif")
 PRINT_EVERY = 4  # frames between two rows of the table
 PLANE_SIDE = 81  # points along each side at which D is evaluated
 
 
-def animate_toy(name: str, *, steps: int | None = None, seed: int = 0, file: BinaryIO) -> None:
-    """Train on the toy of that name, write the GIF to an open file, and print a table."""
+def animate_toy(
+    name: str, *, steps: int | None = None, seed: int = 0, file: BinaryIO, look: Look = GIF
+) -> None:
+    """Train on the toy of that name, write the GIF to an open file, and print a table.
+
+    If look.kind is not "gif", the file is a picture of the end.
+    """
     toy, frames = TOYS[name], []
     rng = np.random.default_rng([seed, 1])  # the samples shown are not those used for training
     with new_figure(6, 4.5) as figure:
+        figure.set_dpi(DPI * look.zoom)
         plot = LinePlot(figure, rng=rng) if name == "line" else PlanePlot(figure, toy, rng=rng)
         say(plot.head)
         for i, (step, G, D) in enumerate(train_toy(toy, steps or toy.steps, seed=seed)):
             row = plot.update(step, G, D)
+            if i % PRINT_EVERY == 0:
+                say(row)
+            if look.kind != "gif":
+                continue
             figure.canvas.draw()
             frames.append(np.array(figure.canvas.buffer_rgba())[..., :3])
             if i == 1:
                 figure.set_layout_engine("none")  # the layout is final, and computing it is slow
-            if i % PRINT_EVERY == 0:
-                say(row)
-    save_toy_gif(frames, file)
+        save_toy(figure, frames, file, look)
 
 
-def animate_dirac(*, steps: int | None = None, file: BinaryIO) -> None:
-    """Write the GIF of the Dirac-GAN's trajectories to an open file, and print its eigenvalues."""
+def animate_dirac(*, steps: int | None = None, file: BinaryIO, look: Look = GIF) -> None:
+    """Write the GIF of the Dirac-GAN's trajectories to an open file, and print its eigenvalues.
+
+    If look.kind is not "gif", the file is a picture of the end.
+    """
     steps, frames, drawn = steps or dirac.STEPS, [], []
     say("penalty     steps         eigenvalues of a step       modulus   distance at the end")
     with new_figure(9, 3.7) as figure:
+        figure.set_dpi(DPI * look.zoom)
         for axes, kind in zip(figure.subplots(1, 3), dirac.DYNAMICS):
             largest = 0.0
             for i, (name, k) in enumerate(dirac.PENALTY_COUNTS.items()):
@@ -95,9 +108,18 @@ def animate_dirac(*, steps: int | None = None, file: BinaryIO) -> None:
         for i in range(TOY_FRAMES + 1):
             for curve, points in drawn:
                 curve.set_data(*points[: 1 + steps * i // TOY_FRAMES].T)
-            figure.canvas.draw()
-            frames.append(np.array(figure.canvas.buffer_rgba())[..., :3])
-    save_toy_gif(frames, file)
+            if look.kind == "gif":
+                figure.canvas.draw()
+                frames.append(np.array(figure.canvas.buffer_rgba())[..., :3])
+        save_toy(figure, frames, file, look)
+
+
+def save_toy(figure: Any, frames: list[np.ndarray], file: BinaryIO, look: Look) -> None:
+    """Write the frames as a GIF, or the figure as it is at the end as a picture."""
+    if look.kind == "gif":
+        save_toy_gif(frames, file)
+    else:
+        save_figure(figure, file, look)
 
 
 def save_toy_gif(frames: list[np.ndarray], file: BinaryIO) -> None:

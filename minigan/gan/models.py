@@ -41,15 +41,10 @@ pytorch-mlp 283920 267009
 dcgan 350241 36641
 """
 
-import copy
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from minigan.nn.activations import LeakyReLU, Sigmoid, Tanh
 from minigan.nn.batchnorm import BatchNorm2d
@@ -389,81 +384,6 @@ class FixedSize(NamedTuple):
     image_shape: ImageShape  # (H, W), or (H, W, 3)
     n_classes: int  # C, of the labels that both networks take; 0 if they take none
     layers: dict[str, list[str]]  # how their layers print, {"generator": ..., "discriminator": ...}
-
-
-def own_architecture(G: Sequential, D: Sequential, latent_dim: int = 0) -> tuple[str, Architecture]:
-    """(name, Architecture) of networks that were made by hand, to be entered in ARCHITECTURES.
-
-    The architecture makes copies of them as they are now, with their weights. Its name depends on
-    the layers, but not on the weights. `latent_dim` is Z, which is needed only if it cannot be told
-    from G's first layers. Raises ValueError if G, D and Z do not fit together.
-    """
-    for name, net in ("G", G), ("D", D):
-        if not isinstance(net, Sequential):
-            raise ValueError(f"{name} is a {type(net).__name__}: make it a Sequential([...])")
-    G, D = copy.deepcopy(G).to(np), copy.deepcopy(D).to(np)
-    C = count_classes(G)
-    if count_classes(D) != C:
-        raise ValueError(
-            f"G takes labels of {C} classes, and D of {count_classes(D)}: both networks need a"
-            " layer that takes them, such as ConcatLabels, or neither"
-        )
-    if G.theta.dtype != D.theta.dtype:
-        raise ValueError(f"G has weights of {G.theta.dtype}, but D of {D.theta.dtype}")
-    Z, dtype = latent_dim or find_latent_dim(G), G.theta.dtype
-    labels, z = np.zeros((2, C), dtype), np.zeros((2, Z), dtype)
-    images = try_forward("G", G, z, labels, f"z of shape (2, {Z})")
-    if images.shape[:1] != (2,) or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
-        raise ValueError(
-            f"G returns {images.shape[1:]} for each z, but an image is (height, width), or"
-            " (height, width, 3) in colour: end G with a layer such as Reshape(28, 28)"
-        )
-    logits = try_forward("D", D, images, labels, f"G's images of shape {images.shape}")
-    if logits.shape != (2, 1):
-        raise ValueError(
-            f"D returns {logits.shape[1:]} for each image, but a logit is a single number, (1,):"
-            " end D with a layer such as Dense(256, 1)"
-        )
-    both = {"generator": G, "discriminator": D}
-    layers = {name: [repr(layer) for layer in net.layers] for name, net in both.items()}
-    shapes = [
-        [getattr(layer, name).shape for name in (*layer.param_names, *layer.buffer_names)]
-        for layer in (*G.layers, *D.layers)
-    ]
-    digest = hashlib.sha256(json.dumps([layers, shapes]).encode()).hexdigest()
-    return f"own-{digest[:8]}", Architecture(
-        lambda r, shape, n_classes, rng: (copy.deepcopy(G), copy.deepcopy(D)),
-        (0, 0),
-        unused=("negative_slope_G", "negative_slope_D", "dropout", "init", "init_D"),
-        fixed=FixedSize(Z, images.shape[1:], C, layers),
-    )
-
-
-def count_classes(net: Sequential) -> int:
-    """C, the number of classes whose labels a network takes; 0 if it takes none."""
-    return next((layer.n_classes for layer in net.layers if layer.takes_labels), 0)
-
-
-def find_latent_dim(G: Sequential) -> int:
-    """Z, the length of the latents that G takes, from its first layers. Raises ValueError."""
-    for layer in G.layers:
-        if isinstance(layer, Reshape):
-            return math.prod(layer.shape)
-        if isinstance(layer, Dense):
-            return layer.W.shape[0] - count_classes(G)
-        if not isinstance(layer, ConcatLabels):
-            break
-    raise ValueError("the length of z cannot be told from G's first layer: give it as latent_dim")
-
-
-def try_forward(name: str, net: Sequential, x: Any, labels: Any, what: str) -> Any:
-    """The output of G or D, of that name, for x (2, ...) with labels (2, C), which are left out if
-    C is 0. Raises ValueError if the network does not take x; `what` says what x is.
-    """
-    try:
-        return net.forward((x, labels) if labels.shape[1] else x)[0]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} does not take {what}: {error}") from None
 
 
 ARCHITECTURES = {

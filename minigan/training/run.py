@@ -18,6 +18,9 @@ The idea
     saves it without ending the run. A resumed run takes exactly the steps that it would have taken
     without the interruption. The first checkpoint is written before the first step.
 
+    What is printed is also kept in log.txt. A page, index.html, shows the run in a browser, and the
+    figures are plotted again from time to time (run_page.py).
+
     If several processes share the run, all of them call the same methods at the same steps. Only
     the first one evaluates, and touches the folder and the terminal. Whatever depends on a clock or
     on a signal is agreed on before each step.
@@ -50,12 +53,12 @@ from tqdm import tqdm
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import Array, asnumpy, describe_device, first_line
-from minigan.console import format_seconds, is_terminal, say
+from minigan.console import format_seconds, say, shows_progress
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.datasets.raw import RawData
-from minigan.figures import plots
+from minigan.figures import plots, sheets
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
@@ -442,7 +445,7 @@ class Run:
         gan, steps = self.gan, self.gan.steps_per_epoch
         self.epoch_started = time.perf_counter() - self.epoch_seconds
         self.epoch_seconds, first = 0.0, gan.t - (epoch - 1) * steps
-        show = self.group.leads and is_terminal(sys.stderr)
+        show = self.group.leads and shows_progress(sys.stderr)
         for i in tqdm(
             range(first, steps),
             f"epoch {epoch}/{self.recipe.epochs}{self.format_left()}",
@@ -495,7 +498,7 @@ class Run:
         self.pending += losses
         if self.graph_is_due:
             self.graph_is_due = False
-            say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
+            self.say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
 
     def end_epoch(self, epoch: int) -> None:
         """Report a complete epoch: evaluate and save its samples, and print a line about it.
@@ -509,8 +512,6 @@ class Run:
         if not self.group.from_first(lambda: self.report_is_due(epoch)):
             self.epoch_seconds = seconds
             return
-        if self.group.leads:
-            self.explain_fd()
         report_started = time.perf_counter()
         self.fetch_losses()
         self.check_weights()
@@ -523,6 +524,7 @@ class Run:
         self.save()
         self.save_generator(epoch)
         diagnosis = self.diagnosis(len(self.history) - 1)
+        self.explain_fd()
         self.say(format_epoch(self.history[-1], recipe.epochs, diagnosis, loss=recipe.loss))
         if len(self.history) > FREE_REPORTS:
             self.report_seconds += time.perf_counter() - report_started
@@ -756,9 +758,12 @@ class Run:
         grid = 4 * GRID_SIZE * math.prod(self.shape[:2])  # pixels, enlarged twice
         every_nth = 1 + len(history) // max(1, min(MAX_FRAMES, MAX_FRAME_PIXELS // grid))
         shown = [*epochs[:-1:every_nth], epochs[-1]]
-        plots.save_animation(
+        names = class_names(self.settings)
+        sheets.save_animation(
             [folder / "samples" / f"epoch-{epoch:04}.png" for epoch in shown],
             folder / "progress.gif",
+            titles=[f"epoch {epoch} of {recipe.epochs}" for epoch in shown],
+            rows=sheets.class_rows(names, GRID_SIZE, math.isqrt(GRID_SIZE)),
         )
         if history:
             plots.save_losses(
@@ -767,7 +772,7 @@ class Run:
             plots.save_scores(
                 history, folder / "scores.png", real_label=recipe.real_label, loss=recipe.loss
             )
-            plots.save_fd(history, folder / "fd.png")
+            plots.save_fd(history, folder / "fd.png", real=self.real.get("fd"))
 
     def announce(self) -> None:
         """Print which data is used and where the results are saved, with notes and hints."""

@@ -41,9 +41,15 @@ def recorded_path(folder: Path, settings: dict[str, Any]) -> Path:
         return SHIPPED
     try:
         path = json.loads((Path(folder) / "settings.json").read_text())["data"]
-        return Path(folder) / path  # which is `path` itself unless that is relative
+        return in_folder(folder, path)
     except (OSError, ValueError, KeyError, TypeError):
-        return Path(folder) / settings["data"]
+        return in_folder(folder, settings["data"])
+
+
+def in_folder(folder: Path, path: str) -> Path:
+    """The path of a run's data, which may be in the run folder, as format_path writes it."""
+    inside = Path(folder) / path  # which is `path` itself if that is absolute
+    return inside if inside.exists() else Path(path)
 
 
 def format_path(folder: Path, data: Path) -> str:

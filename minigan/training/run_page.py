@@ -127,8 +127,9 @@ class RunPage:
         self.command, self.imports = command, imports
         self.describe, self.real = describe, real
         self.diagnoses: dict[int, str] = {}  # {position of a row: its diagnosis}
-        self.frames: dict[int, bytes] = {}  # {epoch: JPEG} of the samples that the page shows
-        self.newest: tuple[int, bytes] = (-1, b"")  # (epoch, JPEG of better quality)
+        # {epoch: its sample grid}, and (epoch, its sample grid in better quality)
+        self.frames: dict[int, dict[str, Any]] = {}
+        self.newest: tuple[int, dict[str, Any]] = (-1, {})
         self.started = time.perf_counter()
         self.page = Repeated()
         self.figures = Repeated(first_guess=FIRST_GUESS)
@@ -182,7 +183,7 @@ class RunPage:
             "left": round(progress.left, 1) if math.isfinite(progress.left) else None,
             "written": round(1000 * time.time()),
             "reload": round(min(60.0, max(PAGE_SECONDS, every))),
-            "stale": STALE_SECONDS,
+            "stale": max(STALE_SECONDS, 3 * every),
             "diagnosis": self.diagnoses[rows[-1]] if rows else "",
             "epochs": [row["epoch"] for row in shown],
             "history": {name: [five_digits(row.get(name)) for row in shown] for name in names},
@@ -191,7 +192,7 @@ class RunPage:
             "charts": chart_settings(loss, real_label, self.real),
             "real": {name: five_digits(value) for name, value in self.real.items()},
             "settings": describe_settings(self.settings),
-            "commands": self.next_commands(progress.state),
+            "commands": self.next_commands(progress.state, trained=bool(history)),
         }
         return fill_page(PAGE_TEMPLATE.read_text(encoding="utf-8"), model).encode()
 
@@ -204,7 +205,9 @@ class RunPage:
         return [i for i, row in enumerate(history) if i in points or row["epoch"] in frames]
 
     def select_frames(self, history: list[dict]) -> list[dict[str, Any]]:
-        """[{"epoch": its number, "src": a data URL}, ...] of the sample grids on the page."""
+        """[{"epoch": its number, ...}, ...] of the sample grids on the page, as encode_picture
+        returns them.
+        """
         epochs = every_kth([0, *(row["epoch"] for row in history)], MAX_PAGE_FRAMES)
         planned = min(MAX_PAGE_FRAMES, self.settings["recipe"]["epochs"] + 1)
         room = MAX_PAGE_BYTES * 3 // 4  # base64 needs four characters for three bytes
@@ -216,7 +219,7 @@ class RunPage:
             if epoch in self.frames and not newest:
                 continue
             try:
-                picture = read_picture(self.folder / "samples" / f"epoch-{epoch:04}.png")
+                picture = read_sample_grid(self.folder / "samples" / f"epoch-{epoch:04}.png")
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 continue  # it was removed or damaged
             if epoch not in self.frames:
@@ -224,17 +227,13 @@ class RunPage:
             if newest:
                 self.newest = epoch, encode_picture(picture, max(each, for_newest))
         return [
-            {"epoch": epoch, "src": to_data_url(self.frames[epoch])}
-            for epoch in epochs[:-1]
-            if epoch in self.frames
-        ] + [
-            {"epoch": epoch, "src": to_data_url(self.newest[1])}
-            for epoch in epochs[-1:]
-            if epoch == self.newest[0]
-        ]
+            {"epoch": epoch, **self.frames[epoch]} for epoch in epochs[:-1] if epoch in self.frames
+        ] + [{"epoch": epoch, **self.newest[1]} for epoch in epochs[-1:] if epoch == self.newest[0]]
 
-    def next_commands(self, state: str) -> list[list[str]]:
-        """[[command, what it does], ...]: how to go on."""
+    def next_commands(self, state: str, *, trained: bool) -> list[list[str]]:
+        """[[command, what it does], ...]: how to go on. Before the first report there is nothing to
+        sample from.
+        """
         if not self.command:
             return [
                 ["gan.fit(epochs=5)", "trains for five more epochs, or continues after Ctrl-C"],
@@ -261,6 +260,8 @@ class RunPage:
             [f"inspect {name}", "shows what each layer does"],
             [f"export {name} --to html", "writes a page that generates images in a browser"],
         ]
+        if not trained:
+            return [[f"{self.command} {resume[0]}", resume[1]]]
         first = 1 if state == "done" else 0  # of a run that is not done, resuming comes first
         return [
             [f"{self.command} {text}", meaning]
@@ -303,7 +304,7 @@ def five_digits(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_sample_grid(path: Path) -> Image.Image:
     """Read a picture, at its original size if every pixel was enlarged to a square of 2 x 2."""
     with Image.open(path) as opened:
         picture = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
@@ -317,24 +318,22 @@ def read_picture(path: Path) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def encode_picture(picture: Image.Image, size: int) -> bytes:
-    """The picture as a JPEG of at most `size` bytes, with the best of QUALITIES for which this is
-    possible, or else reduced to half its height and width until it is.
+def encode_picture(picture: Image.Image, size: int) -> dict[str, Any]:
+    """{"src": a data URL, "width": ..., "height": ...} of the picture as a JPEG of at most `size`
+    bytes, with the best of QUALITIES for which this is possible, or else reduced to half its height
+    and width until it is.
     """
     while True:
         for quality in QUALITIES:
             content = io.BytesIO()
             picture.save(content, "JPEG", quality=quality, subsampling=0)
             if content.tell() <= size or max(picture.size) < 32:
-                return content.getvalue()
+                text = base64.b64encode(content.getvalue()).decode()
+                width, height = picture.size
+                return {"src": f"data:image/jpeg;base64,{text}", "width": width, "height": height}
             if content.tell() > 4 * size:  # no quality reduces it that much
                 break
         picture = picture.reduce(2)
-
-
-def to_data_url(jpeg: bytes) -> str:
-    """A JPEG as the address of an image."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def chart_settings(loss: str, real_label: float, real: dict[str, float]) -> list[dict[str, Any]]:

@@ -181,6 +181,14 @@ def find_class(folder: Path | None, settings: dict, name: str) -> int:
     return names.index(name)
 
 
+def check_invert(invert: bool, shape: tuple[int, ...]) -> None:
+    """Refuse to exchange black and white in images in colour, (H, W, 3). Raises RunError."""
+    if invert and len(shape) == 3:
+        raise RunError(
+            "--invert makes grey images black on white, but these are in colour: omit it"
+        )
+
+
 def sample_images(
     folder: Path | None,
     count: int,

@@ -222,6 +222,18 @@ def test_a_copy_has_views_of_its_own():
     assert (copied.forward(x)[0].get() == 0).all()
 
 
+def test_a_network_that_is_moved_back_to_numpy_computes_as_before():
+    conv = [make_conv(kind, CONVS["one pixel"], "float64") for kind in (Conv2d, ConvTranspose2d)]
+    conv[1].in_channels, conv[1].W, conv[1].dW = 5, *2 * [normal((1, 1, 5, 5), "float64", 8)]
+    host, net = both([conv[0], BatchNorm2d(5, dtype="float64"), conv[1]], fake_cupy)
+    compare(host, net.to(np), normal((4, 3, 5, 2), "float64"), np, "float64")
+    host, net = both(conv[:1], fake_cupy)
+    for each in host, net.to(np):
+        dx, dys = each.input_gradient(*each.forward(np.ones((4, 3, 5, 2))))
+        each.double_backward(dx, dys, each.forward(np.ones((4, 3, 5, 2)))[1])
+    close(net.dtheta, host.dtheta, "float64")
+
+
 def test_networks_that_nothing_would_change_are_left_alone():
     conv = [make_conv(Conv2d, CONVS["4 x 4, stride 2"], "float32")]
     for net in (

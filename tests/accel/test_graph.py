@@ -9,7 +9,7 @@ import fake_cupy
 import numpy as np
 import pytest
 from helpers import SMALL_IMAGES as IMAGES
-from helpers import small
+from helpers import arrays, demo, small, train_small
 from test_fused_steps import FUSED, HostDraws
 
 from minigan.accel import graph
@@ -94,11 +94,9 @@ class Stream:
 
 @pytest.fixture(autouse=True)
 def cuda(monkeypatch):
-    device = types.SimpleNamespace(get_cublas_handle=lambda: 99)
-    cuda = types.SimpleNamespace(
-        Stream=Stream, device=device, Device=lambda: types.SimpleNamespace(synchronize=lambda: None)
-    )
-    monkeypatch.setattr(fake_cupy, "cuda", cuda, raising=False)
+    changed = dict(Stream=Stream, device=types.SimpleNamespace(get_cublas_handle=lambda: 99))
+    cuda = types.SimpleNamespace(**vars(fake_cupy.cuda) | changed)
+    monkeypatch.setattr(fake_cupy, "cuda", cuda)
     yield cuda
     fake_cupy.recording = None
 
@@ -142,6 +140,36 @@ def test_launches_of_a_recorded_step():
     # images 1, noise 2, random bits 3, two recordings, two optimizers, sums 1
     assert counts[1] == 11
     assert counts[0] == 9 + sum(len(recording.kernels) for recording in gan.fused.recorded[0])
+
+
+def test_a_run_with_graphs_is_the_same_run(monkeypatch, tmp_path, capsys):
+    """Up to rounding, and it says what became of --graph."""
+    monkeypatch.setattr(graph, "find_library", CuBLAS)
+    recipe = replace(small("dense"), dropout=0.0, epochs=2, ema_decay=0.0)
+    train_small(tmp_path / "plain", recipe, xp=fake_cupy)
+    assert "CUDA graphs" not in capsys.readouterr().out
+    train_small(tmp_path / "graph", recipe, xp=fake_cupy, graph=True)
+    printed = capsys.readouterr().out
+    assert printed.count("CUDA graphs: both steps are recorded and checked") == 1
+    ours, theirs = (arrays(tmp_path / name) for name in ("graph", "plain"))
+    np.testing.assert_allclose(ours["generator"], theirs["generator"], rtol=1e-3, atol=1e-5)
+    train_small(tmp_path / "conv", small("dcgan"), IMAGES[:, :4, :4], xp=fake_cupy, graph=True)
+    assert "CUDA graphs: not recorded: only fully connected" in capsys.readouterr().out
+
+
+def test_graph_without_a_gpu_is_refused(tmp_path):
+    result = demo("--graph", cwd=tmp_path)
+    assert result.returncode == 2 and "--graph needs a GPU: add --backend cupy" in result.stderr
+    assert result.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_step_of_zeros_proves_nothing(monkeypatch):
+    gan = trained_gan("dense")
+    monkeypatch.setattr(gan.fused, "discriminator_gradient", lambda: None)
+    monkeypatch.setattr(gan.fused, "generator_gradient", lambda: None)
+    for vector in gan.G.dtheta, gan.D.dtheta, gan.fused.sums:
+        vector[...] = 0
+    assert "computes zeros" in graph.record(gan.fused, CuBLAS())
 
 
 FAILURES = {

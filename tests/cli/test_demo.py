@@ -159,6 +159,8 @@ def test_evaluate_measures_a_run(folder):
     result = demo("evaluate", "run", "--count", 128, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "chet distance" in result.stdout and "written to run/metrics.json" in result.stdout
+    steps = result.stderr.splitlines()
+    assert steps[0] == "... generating 128 images" and steps[-1] == "... drawing figures"
     assert (folder / "run" / "metrics.json").is_file()
     figures = result.stdout.strip().partition("in the same folder: ")[2].split(", ")
     assert {"neighbours.png", "walk.gif"} < set(figures)
@@ -323,6 +325,7 @@ def test_inspect_writes_into_the_run(folder):
     result = demo("inspect", "run", "--steps", 1, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "written to run: inspect-weights.png" in result.stdout
+    assert "... repeating the first 1 of its training steps" in result.stderr.splitlines()
     assert (folder / "run" / "inspect-discriminator.png").is_file()
 
 
@@ -331,7 +334,7 @@ def test_recipes_are_listed(tmp_path):
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(RECIPES)
-    assert lines[1].startswith("dense            G   550,416  D   533,505  our own")
+    assert lines[2].startswith("dense            G   550,416  D   533,505  our own")
     for line, recipe in zip(lines, RECIPES.values()):
         G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
         counts = [f"{net.theta.size:,}" for net in (G, D)]
@@ -667,6 +670,9 @@ def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monk
     [
         (["sample", "run", "--count", 4], "a.png"),
         (["sample", "run", "--count", 4], "a.npy"),
+        (["sample", "run", "--count", 4], "a.svg"),
+        (["sample", "run", "--count", 4], "a.pdf"),
+        (["diagram", "run"], "a.svg"),
         (["walk", "run", "--frames", 1], "a.gif"),
         (["compare", "run"], "a.png"),
         (["toy", "--steps", 1], "a.gif"),
@@ -798,7 +804,23 @@ BAD_FLAGS = {
         ["walk", "run", "--frames", "999"],
         "4 seeds with 999 frames each are too many",
     ),
-    "a walk into a picture": (["walk", "run", "--out", "a.png"], "--out a.png should end in .gif"),
+    "a walk into a film": (
+        ["walk", "run", "--out", "a.mp4"],
+        "--out a.mp4 should end in .gif, .png, .svg or .pdf",
+    ),
+    "a diagram into a jpeg": (
+        ["diagram", "--out", "a.jpg"],
+        "--out a.jpg should end in .png, .svg or .pdf",
+    ),
+    "a diagram of nothing": (["diagram", "nowhere"], "nowhere has no model.npz"),
+    "a convolution of a recipe": (
+        ["diagram", "--show", "convolution", "--recipe", "dcgan"],
+        "--show convolution draws the same for all networks",
+    ),
+    "zoom 0": (["sample", "run", "--zoom", "0"], "'0' is not an integer from 1 to 10"),
+    "a zoom of thousands": (["evaluate", "run", "--zoom", "5000"], "integer from 1 to 10"),
+    "no columns": (["compare", "run", "--columns", "none"], "'none' is not an integer from 1 to"),
+    "figures in jpeg": (["inspect", "run", "--format", "jpg"], "invalid choice: 'jpg'"),
     "a run that was interrupted too soon": (
         ["--resume", "soon"],
         "soon was interrupted before its first checkpoint: remove it",
@@ -936,14 +958,17 @@ BAD_FLAGS = {
     "evaluate more than memory": (["evaluate", "run", "--count", "999999999"], "more than 4 GB"),
     "sample over a link to nowhere": (["sample", "run", "--out", "link.png"], "link.png exists"),
     "sample 0": (["sample", "run", "--count", "0"], "'0' is not an integer"),
-    "sample to a jpeg": (["sample", "run", "--out", "a.jpg"], "should end in .png or .npy"),
+    "sample to a jpeg": (
+        ["sample", "run", "--out", "a.jpg"],
+        "should end in .png, .svg, .pdf, .npy or /",
+    ),
     "sample over a file": (["sample", "run", "--out", "precious.png"], "precious.png exists"),
     "evaluate nothing": (["evaluate", "nowhere"], "nowhere has no model.npz"),
     "evaluate too few": (["evaluate", "run", "--count", "7"], "--count 7 is too few"),
     "evaluate a corrupt model": (["evaluate", "corrupt"], "model.npz is damaged"),
     "check something": (["check", "this"], "this"),
     "toy of no shape": (["toy", "--shape", "knot"], "--shape: invalid choice: 'knot'"),
-    "toy to a png": (["toy", "--out", "a.png"], "--out a.png should end in .gif"),
+    "toy to a jpeg": (["toy", "--out", "a.jpg"], "should end in .gif, .png, .svg or .pdf"),
     "toy over a file": (
         ["toy", "--out", "precious.gif"],
         "precious.gif exists",
@@ -1168,6 +1193,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--checkpoint-every",
         ],
     )
+    flags = [*flags, "--import"]  # every command has it
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

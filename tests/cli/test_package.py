@@ -187,6 +187,20 @@ def can_build_wheels():
 
 @pytest.mark.long
 @pytest.mark.skipif(not can_build_wheels(), reason="needs pip, and setuptools with wheel")
+def test_an_installed_clone_is_found_from_the_folder_above(sources, tmp_path):
+    """There, a clone called minigan has the name of the package."""
+    shutil.copytree(sources, tmp_path / "minigan")
+    options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check"]
+    install = ["install", "-e", "minigan", "--no-build-isolation", *options, "--target", "site"]
+    result = python("-m", "pip", *install, cwd=tmp_path, PYTHONPATH="")
+    assert result.returncode == 0, result.stderr
+    code = "import site; site.addsitedir('site'); import minigan; print(minigan.__file__)"
+    result = python("-c", code, cwd=tmp_path, PYTHONPATH="")
+    assert result.stdout.strip() == str(tmp_path / "minigan" / "minigan" / "__init__.py"), result
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not can_build_wheels(), reason="needs pip, and setuptools with wheel")
 def test_the_wheel_is_complete_and_trains_where_it_is_installed(sources, tmp_path):
     options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check"]
     build = ["wheel", ".", "--no-build-isolation", *options, "-w", tmp_path / "wheels"]

@@ -10,11 +10,14 @@ from PIL import Image
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset
 from minigan.evaluation.report import evaluate, make_evaluator
+from minigan.figures.plots import Look
+from minigan.figures.sheets import Sheet, lay_out
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import RECIPES, replace
 from minigan.training.loop import train
 from minigan.training.run import TrainingOptions
 from minigan.training.run_folder import (
+    RunError,
     image_shape,
     load_model,
     make_settings,
@@ -63,6 +66,8 @@ def test_a_run_in_colour_generates_images_in_colour(coloured):
     with Image.open(coloured / "progress.gif") as animation:
         animation.seek(3)
         frame = np.asarray(animation.convert("RGB")).astype(int)
+    [(_, left, top)] = lay_out(Sheet(pixels, "epoch 3 of 3", zoom=1)).pictures
+    frame = frame[top : top + pixels.shape[0], left : left + pixels.shape[1]]
     assert abs(frame - pixels).mean() < 8  # a GIF has 256 colours
 
 
@@ -73,6 +78,11 @@ def test_a_run_in_colour_is_measured_in_colour(coloured):
         with Image.open(coloured / name) as picture:
             pixels = np.asarray(picture.convert("RGB")).astype(int)
         assert abs(pixels[..., 0] - pixels[..., 2]).max() > 20, name
+
+
+def test_images_in_colour_are_not_inverted(coloured):
+    with pytest.raises(RunError, match="--invert makes grey images black on white, but these are"):
+        evaluate(coloured, count=100, look=Look(invert=True))
 
 
 def test_settings_of_earlier_runs_are_grey(tmp_path):

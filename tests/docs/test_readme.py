@@ -53,6 +53,7 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
     "demo.py --resume": ["--epochs", "2"],
     "demo.py sample": [],
     "demo.py walk": [],
+    "demo.py runs": ["."],  # the folder of RUN_DIR
     "demo.py compare": [],
     "demo.py export": [],
     "demo.py check": [],
@@ -75,9 +76,12 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
 READ_ONLY = {  # and why
     "demo.py --backend cupy": "needs a GPU; benchmarks/gpu_check.sh runs it",
     "demo.py --data /usr/share/datasets/fashion-mnist": "needs Debian's package",
+    "demo.py --open": "opens a browser",
     "docs/make_book.py": "test_book.py makes the book",
     "benchmarks/consumers.py": "installs other packages; test_consumers.py tests it",
+    "benchmarks/gpu_report.py": "needs what a GPU has measured; test_gpu_check.py tests it",
     "benchmarks/metrics_peers.py": "needs other packages; test_metrics_peers.py tests it",
+    "benchmarks/live.py": "trains for minutes",
     "benchmarks/long_run.py": "takes half an hour",
     "benchmarks/parallel.py": "needs MPI, and minutes; test_mpi.py tests the runs",
     "benchmarks/race.py": "needs PyTorch, and ten minutes",
@@ -111,6 +115,10 @@ if name == "pip":  # needs a network: only the name of the extra is checked
     install = install or refuse("no such install")
     if install[1] not in [None, *declared_extras()]:
         refuse(f"setup.cfg has the extras {{declared_extras()}} only")
+    sys.exit()
+if name == "jupyter":  # starts a server
+    if words[0] != "lab" or not os.path.exists(words[1]):
+        refuse("no such notebook")
     sys.exit()
 if line == "-m venv .venv":  # what is installed into it would need a network
     os.makedirs(".venv/bin", exist_ok=True)
@@ -174,12 +182,13 @@ def clone(tmp_path_factory):
         (clone / name).write_text(script, encoding="utf-8")
     (clone / "data").symlink_to(ROOT / "data")
     (clone / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "fake_cupy.py", clone / "tests")  # for benchmarks/step.py
+    for name in "fake_cupy.py", "fake_cuda.py":  # for benchmarks/step.py
+        shutil.copy(ROOT / "tests" / name, clone / "tests")
     (clone / "bin").mkdir()
     runner = RUNNER.format(
         options=OPTIONS, read_only=READ_ONLY, path=os.environ["PATH"], python=sys.executable
     )
-    for name in "python", "python3", "pip":
+    for name in "python", "python3", "pip", "jupyter":
         (clone / "bin" / name).write_text(runner)
         (clone / "bin" / name).chmod(0o755)
     # of several processes one is enough here; test_mpi.py starts them all
@@ -251,7 +260,7 @@ def test_every_command_of_a_document_runs_on_a_fresh_clone(document, clone, prin
         expected = 1 if command == "python -m pytest exercises" else 0  # none is solved yet
         report = f"{document}: {command}\n{result.stdout}{result.stderr}"
         assert result.returncode == expected, report
-        assert not expected or "0 of 8 solved" in result.stdout, report
+        assert not expected or "0 of 9 solved" in result.stdout, report
         printed[command] = result.stdout
         out = re.search(r"--out (\S+?);? ", command + " ")
         if out and "benchmarks/" not in command:

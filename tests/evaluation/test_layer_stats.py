@@ -75,9 +75,9 @@ def test_the_repeated_steps_are_those_of_the_run(name, tmp_path, monkeypatch):
     before = files(run)
     save_histograms = layer_stats.save_histograms
 
-    def keep(samples, network, path):
+    def keep(samples, network, path, **options):
         shown[network] = samples
-        save_histograms(samples, network, path)
+        save_histograms(samples, network, path, **options)
 
     monkeypatch.setattr(layer_stats, "save_histograms", keep)
     steps = recipe.steps_per_epoch or len(IMAGES) // recipe.batch_size

@@ -15,7 +15,8 @@ from minigan.evaluation import report
 from minigan.evaluation.legibility import load_conv_classifier, share_read
 from minigan.evaluation.memorisation import quantiles
 from minigan.evaluation.report import evaluate, format_report, make_evaluator, pixel_gradient
-from minigan.figures.plots import make_grid
+from minigan.figures.plots import Look, make_grid
+from minigan.figures.sheets import Sheet, draw_sheet
 from minigan.gan.models import make_discriminator, make_generator
 from minigan.gan.recipes import replace
 from minigan.nn.gradcheck import central_difference
@@ -214,9 +215,27 @@ def test_neighbours_are_below_the_images_they_are_closest_to(own, monkeypatch):
     monkeypatch.setattr(report, "generate", lambda G, z, pixel_min: memorised[: len(z)])
     evaluate(own, count=100)
     with Image.open(own / "neighbours.png") as picture:
-        pixels = np.asarray(picture)[::3, ::3]
+        pixels = np.asarray(picture)
     expected = make_grid(np.concatenate([memorised[:14]] * 3), columns=14)
-    np.testing.assert_array_equal(pixels, expected)
+    words = "Generated images, and the training images nearest to them"
+    rows = ["generated", "nearest in pixels", "nearest in features"]
+    np.testing.assert_array_equal(pixels, draw_sheet(Sheet(expected, words, rows, zoom=3)))
+
+
+def test_the_pictures_can_be_pdf_black_on_white_and_in_other_rows(own):
+    before = {path.name for path in own.iterdir()}
+    look = Look(columns=4, invert=True, kind="pdf")
+    evaluate(own, count=100, look=look)
+    new = {path.name for path in own.iterdir()} - before - {"metrics.json", "walk.gif"}
+    assert {"neighbours.pdf", "real-and-fake.pdf", "walk.pdf", "gradient.pdf"} <= new
+    assert all((own / name).read_bytes().startswith(b"%PDF") for name in new)
+    evaluate(own, count=100, look=look._replace(kind="png"))
+    with Image.open(own / "real-and-fake.png") as picture:
+        pixels = np.asarray(picture)
+    height, width = make_grid(np.zeros((40, *IMAGES.shape[1:])), columns=4).shape
+    assert pixels.shape[0] > 3 * height and 3 * width < pixels.shape[1] < 3 * width + 200
+    with Image.open(own / "walk.gif") as animation:
+        assert np.asarray(animation.convert("L"))[-20:, 10:20].mean() > 127
 
 
 @pytest.mark.parametrize("copied", [True, False])
@@ -231,7 +250,9 @@ def test_a_generator_that_copies_is_found(copied, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "generate", lambda G, z, pixel_min: generated[: len(z)])
     shown, save = [], report.plots.save_memorisation
     monkeypatch.setattr(
-        report.plots, "save_memorisation", lambda *args: (shown.append(args), save(*args))
+        report.plots,
+        "save_memorisation",
+        lambda *args, **look: (shown.append(args), save(*args, **look)),
     )
     result = evaluate(run, count=300)
     assert quantiles(shown[0][0]) == result["run"]["distances"]

@@ -35,9 +35,6 @@ def test_a_grid_shows_every_image_in_its_place():
     assert picture[7:10, 6:8].max() == 255 and picture[7:10, 10:12].max() == 0
     assert plots.make_grid(images, columns=5).shape == (7, 22)
     assert plots.make_grid(images, background=90)[:2].tolist() == [[90] * 14] * 2
-    np.testing.assert_array_equal(
-        plots.stack_rows(images[:2], images[2:4]), plots.make_grid(images[:4], columns=2)
-    )
 
 
 def test_a_grid_in_colour():
@@ -63,35 +60,6 @@ def test_red_is_above_0_and_blue_below():
     assert colour.tolist() == [[[[1, 0, 0], [0, 0, 1], [1, 1, 1], [1, 0.5, 0.5]]]]
     assert plots.red_and_blue(np.array([[[[2.0, -2.0, 0.0]]]])).tolist() == [[[[1.0, 0.0, 0.5]]]]
     assert np.isfinite(plots.red_and_blue(np.zeros((1, 2, 2)))).all()
-
-
-def test_the_gradient_is_below_its_image(tmp_path):
-    rng = np.random.default_rng(0)
-    images, gradient = rng.random((3, 4, 5)), rng.standard_normal((3, 4, 5))
-    plots.save_gradient(images, gradient, tmp_path / "gradient.png")
-    with Image.open(tmp_path / "gradient.png") as picture:
-        pixels = np.asarray(picture)[::3, ::3]
-    assert pixels.shape == (2 * 6 + 2, 3 * 7 + 2, 3) and pixels[0].tolist() == [[90] * 3] * 23
-    for i in range(3):
-        columns = slice(2 + 7 * i, 7 + 7 * i)
-        grey = np.rint(255 * images[i])[..., None].repeat(3, -1)
-        np.testing.assert_array_equal(pixels[2:6, columns], grey)
-        expected = np.rint(255 * plots.red_and_blue(gradient[i : i + 1])[0])
-        np.testing.assert_array_equal(pixels[8:12, columns], expected)
-
-
-def test_an_animation_pauses_at_its_last_picture(tmp_path):
-    paths = [tmp_path / f"{i}.png" for i in range(3)]
-    for i, path in enumerate(paths):
-        plots.save_grid(np.full((4, 5, 5), i / 3), path)
-    plots.save_animation(paths, tmp_path / "all.gif")
-    with Image.open(tmp_path / "all.gif") as animation:
-        assert animation.n_frames == 3
-        durations = []
-        for i in range(3):
-            animation.seek(i)
-            durations.append(animation.info["duration"])
-    assert durations == [400, 400, 2500]
 
 
 @pytest.fixture

@@ -328,7 +328,7 @@ BAD_MODELS = {
     ),
     "networks of another kind": (
         dict(settings=settings_with(networks="resnet")),
-        "networks is 'resnet'",
+        "was trained with networks 'resnet', which are not minigan's: add --import FILE.py",
     ),
     "convolutions on odd images": (
         dict(settings=settings_with(networks="dcgan", widths_G=[4, 3], widths_D=[3, 4])),
@@ -525,14 +525,14 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     """Each step takes 0.05 s and each report 2 s."""
-    clock, plain = Clock(), state.GAN.train_step
+    clock, plain = Clock(), state.TrainingState.train_step
 
     class SlowEvaluator:
         def quick(self, images, requested=None):
             return clock.wait(2.0, {"fd": 1 + clock.now, "spread": 1.0})
 
     monkeypatch.setattr(run_module, "time", clock)
-    monkeypatch.setattr(state.GAN, "train_step", lambda gan: clock.wait(0.05, plain(gan)))
+    monkeypatch.setattr(state.TrainingState, "train_step", lambda gan: clock.wait(0.05, plain(gan)))
     clock.evaluator = lambda *given: SlowEvaluator()
     return clock
 
@@ -592,7 +592,7 @@ def test_an_interrupted_run_with_few_reports_ends_with_the_same_weights(
     monkeypatch.setattr(run_module, "FREE_REPORTS", 2)
     recipe = replace(SMALL, epochs=30)
     whole = run(tmp_path / "whole", recipe, evaluator=clock.evaluator)
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     class Stop(BaseException):
         """Power cut."""
@@ -604,7 +604,7 @@ def test_an_interrupted_run_with_few_reports_ends_with_the_same_weights(
 
     options = dict(evaluator=clock.evaluator, checkpoint_every=1e-9)
     with monkeypatch.context() as patched:
-        patched.setattr(state.GAN, "train_step", stop)
+        patched.setattr(state.TrainingState, "train_step", stop)
         with pytest.raises(Stop):
             run(tmp_path / "cut", recipe, **options)
     cut = run(tmp_path / "cut", recipe, resume=True, **options)

@@ -167,8 +167,8 @@ def test_the_page_has_at_most_5_megabytes_and_60_epochs(tmp_path, epochs, size, 
 
 def test_the_sample_grids_of_a_growing_run_are_encoded_once(tmp_path, monkeypatch):
     page, history = a_page(tmp_path / "a", epochs=150, size=(3, 3))
-    read, plain = [], run_page.read_picture
-    monkeypatch.setattr(run_page, "read_picture", lambda path: read.append(path) or plain(path))
+    read, plain = [], run_page.read_sample_grid
+    monkeypatch.setattr(run_page, "read_sample_grid", lambda path: read.append(path) or plain(path))
     for n in range(1, 151):
         page.render(history[:n], Progress(1, 2, 1, 0.0, 0.0), every=1.0)
     assert len(read) == len(set(read)) == 151
@@ -192,14 +192,14 @@ class PowerCut(BaseException):
 
 
 def stop_at(monkeypatch, step, error):
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     def train_step(gan):
         if gan.t == step:
             raise error
         return plain(gan)
 
-    monkeypatch.setattr(state.GAN, "train_step", train_step)
+    monkeypatch.setattr(state.TrainingState, "train_step", train_step)
 
 
 def test_a_killed_run_is_resumed(tmp_path, monkeypatch):
@@ -227,7 +227,7 @@ def test_a_run_that_fails_says_why(tmp_path, monkeypatch):
 
 
 def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     def train_step(gan):
         losses = plain(gan)
@@ -235,7 +235,7 @@ def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
             gan.D.theta[:] = np.nan
         return losses
 
-    monkeypatch.setattr(state.GAN, "train_step", train_step)
+    monkeypatch.setattr(state.TrainingState, "train_step", train_step)
     with pytest.raises(RunError, match="diverged"):
         train_small(tmp_path / "a")
     model = model_of(tmp_path / "a")
@@ -244,7 +244,7 @@ def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run(tmp_path, monkeypatch):
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     def train_step(gan):
         losses = plain(gan)
@@ -252,7 +252,7 @@ def test_an_interrupted_run(tmp_path, monkeypatch):
             run_module.signal.raise_signal(run_module.signal.SIGTERM)
         return losses
 
-    monkeypatch.setattr(state.GAN, "train_step", train_step)
+    monkeypatch.setattr(state.TrainingState, "train_step", train_step)
     assert train_small(tmp_path / "a") == 143
     model = model_of(tmp_path / "a")
     assert (model["state"], model["step"]) == ("interrupted", 6)
@@ -432,9 +432,9 @@ def look(browser):
     for _ in range(20):
         with suppress(Replaced):
             browser.run(OVERLAPS)
-            seen = browser.run(STATE)
+            seen, complaints = browser.run(STATE), browser.complaints()
             break
-    assert browser.complaints() == []
+    assert complaints == []
     assert seen["unnamed"] == 0 and seen["wide"] == [] and seen["overlaps"] == []
     assert seen["overflow"] <= 0
     return seen
@@ -544,8 +544,9 @@ def wait_for(browser, condition, seconds=60):
 def test_a_reload_keeps_what_the_reader_has_chosen(browser, training):
     browser.open(training / "index.html", height=500)
     browser.run('$("theme").value = "dark"; $("theme").onchange()')
-    browser.run('$("epoch").focus(); choose(7); scrollTo(0, 333)')
+    browser.run('$("epoch").focus({preventScroll: true}); choose(7); scrollTo(0, 333)')
     before = look(browser)
+    wait_for(browser, "window.history.state?.scroll[1] === 333")
     assert (before["position"], before["scroll"], before["theme"]) == (7, 333, "dark")
     for how in browser.reload, lambda: wait_for(browser, "window.seen !== 1"):
         browser.run("window.seen = 1")
@@ -576,6 +577,7 @@ def test_the_newest_samples_are_shown_as_they_come(browser, training):
     assert seen["position"] == seen["newest"] == len(model["frames"]) - 1
     write_page(training, dict(state="done"))
     wait_for(browser, "model.state === 'done'")
+    wait_for(browser, "document.readyState === 'complete'")
     browser.run("window.seen = 1; " + SOON)
     assert browser.run("window.seen") == 1  # it no longer reloads itself
 

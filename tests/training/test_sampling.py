@@ -166,7 +166,7 @@ def test_a_refused_folder_leaves_nothing_behind(plain, tmp_path):
         (["nowhere", "--out", "a/"], "nowhere has no model.npz"),
         ([plain, "--digit", "7", "--out", "a/"], "without --conditional"),
         ([plain, "--out", "file/"], "file is a file"),
-        ([plain, "--out", "a"], "--out a should end in .png or .npy or /"),
+        ([plain, "--out", "a"], "--out a should end in .png, .svg, .pdf, .npy or /"),
         ([plain, "--out", ""], "argument --out: it is empty"),
     ):
         result = demo("sample", *args, cwd=tmp_path)
