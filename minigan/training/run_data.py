@@ -17,6 +17,7 @@ from typing import Any
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import DataError, format_shape
+from minigan.datasets.stacked import STACKED_MNIST, full_path
 from minigan.training.run_folder import class_names, fingerprint, image_shape, save_settings
 
 
@@ -50,7 +51,7 @@ def load_run_data(folder: Path, settings: dict[str, Any], data: Path | None = No
     Raises DataError if it is missing or not the same. A new place is remembered.
     """
     path = data or recorded_path(folder, settings)
-    if not data and not path.exists() and path != SHIPPED:
+    if not data and not path.exists() and path not in (SHIPPED, STACKED_MNIST):
         raise DataError(
             f"{path}, on which {folder} was trained, does not exist: if it has moved, name its new"
             " place with --data PATH"
@@ -91,7 +92,7 @@ def remember_path(folder: Path, path: Path) -> None:
     """Record in settings.json where the data of a run is now."""
     try:
         settings = json.loads((Path(folder) / "settings.json").read_text())
-        if settings["data"] != str(path.resolve()):
-            save_settings(Path(folder), {**settings, "data": str(path.resolve())})
+        if settings["data"] != full_path(path):
+            save_settings(Path(folder), {**settings, "data": full_path(path)})
     except (OSError, ValueError, KeyError, TypeError):
         print(f"note: {folder} cannot be written, so the place of its data is not remembered")
