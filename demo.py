@@ -5,6 +5,8 @@ python demo.py --data PATH                         train on images of your own
 python demo.py --recipe dcgan                      train with another recipe
 python demo.py recipes                             list the recipes
 python demo.py summary                             list the layers of both networks
+python demo.py --open                              watch the run in a browser
+python demo.py runs                                list the runs
 python demo.py --resume RUN_DIR                    continue a run that was interrupted
 python demo.py sample                              generate digits with a pretrained generator
 python demo.py sample RUN_DIR --out digits.png     generate new images
@@ -35,7 +37,7 @@ try:
     from minigan.cli import main as cli
     from minigan.training.run import Run, load_training_data
     from minigan.training.schedule import make_optimizers
-    from minigan.training.state import GAN, make_initial_networks
+    from minigan.training.state import TrainingState, make_initial_networks
 except ModuleNotFoundError as error:
     print(f"demo.py: {error}: pip install -e . installs what is missing", file=sys.stderr)
     sys.exit(2)
@@ -60,13 +62,14 @@ def train(options, make_evaluator):
 
     # Everything that changes during training: the networks, the optimizers, the moving average of
     # G's weights, and the random states.
-    gan = GAN(
+    gan = TrainingState(
         recipe,
         data.images,
         labels=data.labels,
         networks=(G, D),
         optimizers=optimizers,
         cores=limit_blas_threads(options.threads),
+        group=options.group,
         **start,
     )
 

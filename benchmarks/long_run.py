@@ -24,7 +24,7 @@ from minigan.datasets.load import load_dataset
 from minigan.evaluation.legibility import load_conv_classifier, share_read
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 EVERY, SAMPLES = 5, 10_000  # epochs from one measurement to the next; samples for each
 METRICS = "fd", "kid", "precision", "coverage", "recall"
@@ -44,7 +44,7 @@ def main():
     recipe = replace(RECIPES[args.recipe], epochs=args.epochs, **dict(args.set))
     data = load_dataset(SHIPPED)
     evaluator, second = make_evaluator(data, True), load_conv_classifier()
-    gan, rows, seconds = GAN(recipe, data.images, seed=args.seed), [], 0.0
+    gan, rows, seconds = TrainingState(recipe, data.images, seed=args.seed), [], 0.0
     for epoch in range(1, args.epochs + 1):
         start = time.process_time()
         for _ in range(gan.steps_per_epoch):

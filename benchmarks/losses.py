@@ -35,7 +35,7 @@ from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, FUNCTIONS, CURVES = (
@@ -80,7 +80,7 @@ def read_rows():
 
 def train_row(name, seed, epochs, *, images, evaluator):
     """Train and return the row for losses.jsonl. A run that diverges ends early, with FD null."""
-    gan = GAN(replace(RECIPES["dense"], epochs=epochs, **ROWS[name]), images, seed=seed)
+    gan = TrainingState(replace(RECIPES["dense"], epochs=epochs, **ROWS[name]), images, seed=seed)
     seconds, norms, history = 0.0, [], []
     for _ in range(epochs):
         began = time.process_time()
@@ -121,7 +121,7 @@ def print_cost(images):
         gans = {}
         for row, change in COST_ROWS.items():
             recipe = replace(RECIPES[name], penalty_every=1, penalty_weight=1.0, clusters=0)
-            gans[row] = GAN(replace(recipe, **change), images)
+            gans[row] = TrainingState(replace(recipe, **change), images)
         ms = {row: [] for row in gans}
         for turn in range(TURNS + 1):  # the first only warms up
             for row, gan in gans.items():

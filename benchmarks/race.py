@@ -36,7 +36,7 @@ from minigan.evaluation.metrics import frechet_distance, moments
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.latents import sample_latents
 from minigan.gan.recipes import RECIPES
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 try:
     from peers import Twin
@@ -72,7 +72,7 @@ def race(make, recipe, *, seconds, every, evaluator):
 
 def samples(gan, recipe):
     """10,000 images of a GAN or a Twin."""
-    if isinstance(gan, GAN):
+    if isinstance(gan, TrainingState):
         return gan.sample(10_000, seed=99)
     return gan.generate(sample_latents(recipe, np.random.default_rng(99), 10_000))
 
@@ -147,7 +147,7 @@ if __name__ == "__main__":
         results = {}
         for label in args.only.split(","):
             recipe = RECIPES["dense" if label == TWIN else label]
-            kind = partial(GAN, cores=cores)
+            kind = partial(TrainingState, cores=cores)
             if label == TWIN:
                 if not Twin:
                     continue

@@ -33,7 +33,7 @@ from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
 from minigan.figures.plots import save_grid
 from minigan.gan.recipes import RECIPES
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE, PICTURES = DOCS / "recipes.jsonl", DOCS / "recipes.md", DOCS / "recipes"
@@ -55,7 +55,7 @@ def read_rows():
 
 def train_row(recipe, seed, minutes, *, images, evaluator):
     """Train for at most that many minutes and return the row for recipes.jsonl."""
-    gan, seconds, history = GAN(recipe, images, seed=seed), 0.0, []
+    gan, seconds, history = TrainingState(recipe, images, seed=seed), 0.0, []
     while gan.t < recipe.epochs * gan.steps_per_epoch and seconds < 60 * minutes:
         began = time.process_time()
         for _ in range(min(100, recipe.epochs * gan.steps_per_epoch - gan.t)):

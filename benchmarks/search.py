@@ -26,7 +26,7 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 RESULTS = Path(__file__).parent.parent / "docs" / "recipe.jsonl"
 EPOCHS = 10  # fewer than the recipe's, to save time
@@ -96,7 +96,7 @@ ROWS = {
 }
 
 
-class ChangedGAN(GAN):
+class ChangedGAN(TrainingState):
     """A GAN with scaled real images, and with noise on them that decreases to 0 during training."""
 
     def __init__(self, recipe, images, extras):

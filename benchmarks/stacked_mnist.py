@@ -45,7 +45,7 @@ from minigan.nn.reshape import Reshape
 from minigan.nn.sequential import Sequential
 from minigan.training.checkpoint import load_checkpoint, save_checkpoint
 from minigan.training.run_folder import RunError, write_atomically
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS, PAGE = DOCS / "stacked-mnist.json", DOCS / "modes.md"
@@ -125,7 +125,7 @@ def make_gan(table, recipe, images, *, seed, cores):
     networks = None
     if table == "pacgan":
         networks = small_networks(recipe, np.random.default_rng([seed, 3]))
-    return GAN(recipe, images, seed=seed, networks=networks, cores=cores)
+    return TrainingState(recipe, images, seed=seed, networks=networks, cores=cores)
 
 
 def with_steps(recipe, steps):

@@ -17,7 +17,7 @@
     python benchmarks/step.py --backend cupy
             on a GPU (PyTorch on the same card)
     python benchmarks/step.py --backend cupy --graph
-            on a GPU, also with both steps recorded as CUDA graphs (see graph.py)
+            on a GPU, also with both steps recorded as CUDA graphs (see minigan/accel/graph.py)
 
 In a training step, minigan fetches and scales N real images, samples noise, trains D, trains G, and
 updates the EMA if the recipe has one. The step is compared with
@@ -35,7 +35,7 @@ affects all equally; the first tenth of a second of each turn does not count. Ti
 the turns, and ratios are medians of the ratios within each turn, followed by their first and third
 quartiles. Without PyTorch its columns are empty. The BLAS kernels and the number of threads are
 printed. Launches are the kernels that a step would launch on a GPU, counted on the tests' fake
-CuPy. The number in brackets is for the plain layers, without minigan/accel/fused_steps.py; on a
+CuPy. The number in brackets is for the plain layers, without the kernels of minigan/accel; on a
 GPU, this version is also timed.
 
 To compare two versions of minigan, run this script in the tree of each, with --json, on the same
@@ -62,9 +62,9 @@ except ImportError:  # it may be missing on a machine with a GPU, where it is no
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import fake_cupy
-from graph import record
 
 from minigan.accel.cpu import disable_malloc_trim
+from minigan.accel.device_layers import DeviceNetwork
 from minigan.backend import BackendError, load_backend
 from minigan.datasets.idx import load_images
 from minigan.gan.models import make_networks
@@ -75,7 +75,7 @@ from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.layer import Layer
 from minigan.nn.sequential import Sequential
 from minigan.training import state
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 try:
     import torch
@@ -170,13 +170,18 @@ class Gemm:
 
 
 def time_alternately(
-    runners: dict[str, Any], synchronize: Callable, *, rounds: int = 15, seconds: float = 0.25
+    runners: dict[str, Any],
+    synchronize: Callable,
+    *,
+    rounds: int = 15,
+    seconds: float = 0.25,
+    warm_up: float = 0.1,
 ) -> dict[str, np.ndarray]:
     """{name: seconds per training step, in each round}: each runner for `seconds`, then the next.
 
-    Before each measurement, the runner runs for a tenth of a second that is not counted, because
-    for that long the threads of the previous runner may still wait for work on a core that this one
-    needs.
+    Before each measurement, the runner runs for `warm_up` seconds that are not counted, because for
+    a tenth of a second the threads of the previous runner may still wait for work on a core that
+    this one needs.
     """
     counts, times = {}, {name: [] for name in runners}
     for name, runner in runners.items():
@@ -193,7 +198,7 @@ def time_alternately(
         first = i % len(names)
         for name in names[first:] + names[:first]:
             began = time.perf_counter()
-            while time.perf_counter() - began < 0.1:
+            while time.perf_counter() - began < warm_up:
                 runners[name].train_step()
                 synchronize()
             began = time.perf_counter()
@@ -222,13 +227,18 @@ def compare(
     graph: bool = False,
 ) -> dict[str, Any]:
     """Everything measured about one recipe."""
-    runners = {"minigan": GAN(recipe, images, xp=xp, cores=threads or 1), "gemm": Gemm(recipe, xp)}
+    runners = {
+        "minigan": TrainingState(recipe, images, xp=xp, cores=threads or 1),
+        "gemm": Gemm(recipe, xp),
+    }
     if runners["minigan"].parallel:
-        runners["serial"] = GAN(recipe, images, xp=xp)
-    if runners["minigan"].fused:
-        runners["unfused"] = GAN(recipe, images, xp=xp, fused=False)
+        runners["serial"] = TrainingState(recipe, images, xp=xp)
+    if runners["minigan"].fused or isinstance(runners["minigan"].D, DeviceNetwork):
+        runners["unfused"] = TrainingState(recipe, images, xp=xp, fused=False)
     if graph:
-        runners |= record_steps(recipe, images, xp)
+        recorded, reason = record_steps(recipe, images, xp=xp)
+        print(reason or "both steps are recorded", file=sys.stderr)
+        runners |= recorded
     if torch:
         if threads:
             torch.set_num_threads(threads)
@@ -262,18 +272,16 @@ def compare(
     }
 
 
-def record_steps(recipe: Recipe, images: np.ndarray, xp: Any) -> dict[str, GAN]:
-    """{"recorded": a GAN with both steps recorded as CUDA graphs}.
-
-    If they cannot be recorded, prints the reason and returns {}.
+def record_steps(
+    recipe: Recipe, images: np.ndarray, **options: Any
+) -> tuple[dict[str, TrainingState], str]:
+    """({"recorded": a TrainingState with both steps recorded as CUDA graphs}, ""), or ({}, the
+    reason why they cannot be recorded); `options` are those of TrainingState.
     """
-    gan = GAN(recipe, images, xp=xp)
+    gan = TrainingState(recipe, images, **options)
     gan.train_step()
-    reason = "not recorded: this recipe does not use fused_steps.py"
-    if gan.fused:
-        reason = record(gan.fused)
-    print(reason or "both steps are recorded", file=sys.stderr)
-    return {} if reason else {"recorded": gan}
+    reason = gan.record()
+    return ({}, reason) if reason else ({"recorded": gan}, "")
 
 
 def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) -> int:
@@ -281,7 +289,7 @@ def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) ->
     recipe = replace(
         recipe, batch_size=4, batch_size_G=8 if recipe.batch_size_G else 0, d_warmup_steps=0
     )
-    gan = GAN(recipe, images[:8], xp=fake_cupy, fused=fused)
+    gan = TrainingState(recipe, images[:8], xp=fake_cupy, fused=fused)
     gan.train_step()
     before = fake_cupy.launches
     fake_cupy.launched.clear()
@@ -291,7 +299,7 @@ def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) ->
 
 def list_launches(name: str, images: np.ndarray) -> None:
     """Print the kernels of a training step, most frequent first, without and with fused steps."""
-    for how, fused in ("plain layers", False), ("with fused_steps.py", True):
+    for how, fused in ("plain layers", False), ("with the kernels of accel/", True):
         count = count_launches(RECIPES[name], images, fused=fused)
         kernels = ", ".join(f"{n} {kernel}" for kernel, n in fake_cupy.launched.most_common())
         print(f"{name}, {how}: {count}\n    {kernels}")
@@ -381,7 +389,7 @@ class Profiler:
 
 def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 200) -> None:
     """Print the milliseconds of a training step that each module takes, the largest first."""
-    gan, gemm, profiler = GAN(recipe, images), Gemm(recipe, np), Profiler()
+    gan, gemm, profiler = TrainingState(recipe, images), Gemm(recipe, np), Profiler()
     for kind in {type(layer) for layer in gan.G.layers + gan.D.layers}:
         for method in "forward", "backward", "double_backward":
             if getattr(kind, method) is not getattr(Layer, method):
@@ -389,7 +397,7 @@ def profile(recipe: Recipe, images: np.ndarray, threads: int, *, steps: int = 20
     profiler.wrap(type(gan.optimizer_G), "step", f"optim.py, {type(gan.optimizer_G).__name__}")
     profiler.wrap(ExponentialMovingAverage, "step", "ema.py")
     profiler.wrap(state, "sample_latents", "latents.py")
-    profiler.wrap(GAN, "train_step", "state.py, the batch included")
+    profiler.wrap(TrainingState, "train_step", "state.py, the batch included")
     for name in (
         "discriminator_step",
         "discriminator_step_two_passes",
@@ -436,7 +444,7 @@ def plot_growth(images: np.ndarray, path: Path, threads: int) -> None:
     ):
         ms = {"minigan": [], "gemm": []}
         for value, recipe in recipes.items():
-            runners = {"minigan": GAN(recipe, images), "gemm": Gemm(recipe, np)}
+            runners = {"minigan": TrainingState(recipe, images), "gemm": Gemm(recipe, np)}
             with limit_threads(threads):
                 times = time_alternately(runners, lambda: None, rounds=5)
             for name in ms:

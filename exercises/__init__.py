@@ -1,1 +1,1 @@
-"""Eight exercises: see README.md."""
+"""Nine exercises: see README.md."""

@@ -4,10 +4,30 @@ collect_ignore_glob = [
     "conftest.py",
     "ex*.py",
     "watch_gans.py",
+    "train_digits.py",
+    "make_handout.py",
     "checkers",
     "solutions",
     "mistakes",
 ]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--hint",
+        type=int,
+        choices=[0, 1, 2],
+        default=0,
+        help="for exercise 3: 1 names the step in which the mistake shows, 2 also says what is"
+        " wrong (default 0: only whether it is fixed)",
+    )
+
+
+def picture_of_digits(solved: bool) -> str:
+    """Where the checker of exercise 9 has written its picture; "" unless that is solved."""
+    from exercises.checkers.digits import PICTURE
+
+    return f"{PICTURE} shows digits of your GAN." if solved and PICTURE.is_file() else ""
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -47,3 +67,5 @@ def pytest_terminal_summary(terminalreporter):
         else " Well done!"
     )
     terminalreporter.line(f"{len(files) - len(left)} of {len(files)} solved.{following}")
+    if picture := picture_of_digits(all(files.get("ex9_digits", [False]))):
+        terminalreporter.line(picture)

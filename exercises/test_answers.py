@@ -15,8 +15,10 @@ FOLDER = Path(__file__).parent
 @pytest.mark.parametrize(
     "exercise", EXERCISES, ids=lambda e: f"{e.name}-{e.part}" if e.part else e.name
 )
-def test_answer(exercise, record_property):
+def test_answer(exercise, record_property, pytestconfig):
     record_property("exercise", EXERCISES.index(exercise))
-    sentence = grade(exercise.checker, FOLDER / f"{exercise.name}.py", exercise.part)
+    hints = pytestconfig.getoption("--hint") if exercise.given_away else 2
+    path = FOLDER / f"{exercise.name}.py"
+    sentence = grade(exercise.checker, path, exercise.part, hints=hints)
     if sentence:
         pytest.fail(sentence, pytrace=False)

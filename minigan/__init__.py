@@ -65,19 +65,23 @@ What trains, measures and shows
     datasets/tables           CSV and Parquet
     datasets/load             your own images and their labels, in any supported format
     datasets/stacked          three digits in each image: StackedMNIST
+    datasets/batches          batches for a training loop of your own
     datasets/clusters         groups of similar images, which take the place of labels
     training/schedule         optimizers and learning rates of a recipe
     training/run_folder       what a run leaves behind
     training/run_data         the data of a run, also after it has moved
     training/pretrained       a generator for samples without a run
     training/sampling         new images from a trained run
+    training/own_networks     a G, a D and a loss of your own instead of a recipe's
     training/state            everything that changes during training
     training/checkpoint       resuming after a power cut
     training/lock             two runs never share a folder
     training/diagnosis        what the numbers of an epoch mean, in words
+    training/run_page         a page that shows a run in a browser as it goes on
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop
     figures/plots             every figure
+    figures/html_page         pages that hold their own data and style
     figures/toys              a GAN on a line, beside the optimal discriminator
     figures/dirac             the smallest GAN, and why it needs a gradient penalty
     figures/toy_animation     an animation of the toy GANs as they learn
@@ -95,13 +99,21 @@ What makes training faster, and what exports a generator
 
     accel/cpu                 BLAS threads and memory settings
     accel/data_parallel       a batch split over all cores
+    accel/device_kernels      CUDA code in a few lines: what a kernel is
+    accel/device_conv         im2col and col2im as one kernel each
+    accel/device_batchnorm    batch norm in two kernels each way
+    accel/device_layers       these layers in the place of those in nn
+    accel/process_group       a run shared by several processes: the idea, and the sums
+    accel/mpi                 the processes that mpiexec has started
     accel/fused_layers        Dense, activation and dropout in few kernels of a device
     accel/fused_steps         both training steps in half as many kernels
+    accel/graph               both steps recorded, and launched by two calls
     export/formats            each layer as PyTorch and ONNX know it
     export/html               a web page that generates images
     export/torch              PyTorch
     export/onnx               ONNX
     export/run                the files of an export
+    api                       minigan.GAN: to train, sample and evaluate from Python
     console                   lines that reach the reader wherever a program runs
     moved                     old names, and what replaced them
 
@@ -132,6 +144,7 @@ The letters
     host      the computer; the device is the graphics card that computes, or else the host itself
 """
 
+import importlib
 from typing import Any
 
 from minigan import moved
@@ -146,26 +159,31 @@ __version__ = "0.2.0"
 __all__ = [
     "GAN",
     "Adam",
+    "AdversarialLoss",
     "Dense",
     "Dropout",
     "LeakyReLU",
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "batches",
     "bce_with_logits",
 ]
+LAZY = {  # names that are imported on first use, so that importing the layers stays light
+    "GAN": "minigan.api",
+    "AdversarialLoss": "minigan.gan.losses",
+    "batches": "minigan.datasets.batches",
+}
 
 moved.explain_old_imports()
 
 
 def __getattr__(name: str) -> Any:
-    """GAN is imported on first use, so that importing the layers does not import the training code.
-    The name of an old module raises ImportError with its new name.
+    """The names in LAZY are imported on first use. The name of an old module raises ImportError
+    with its new name.
     """
-    if name == "GAN":
-        from minigan.training.state import GAN
-
-        return GAN
+    if name in LAZY:
+        return getattr(importlib.import_module(LAZY[name]), name)
     if name in moved.MODULES:
         raise ImportError(moved.sentence(name))
     raise AttributeError(f"module 'minigan' has no attribute {name!r}")

@@ -83,6 +83,7 @@ def fused(function: Callable) -> Callable:
             kernels[xp] = xp.fuse(kernel_name=function.__name__)(function)
         return kernels[xp](x, *(x.dtype.type(a) if isinstance(a, float) else a for a in others))
 
+    call.kernels = kernels  # type: ignore[attr-defined]  # by module, for tests
     return call
 
 
@@ -159,6 +160,17 @@ def try_cupy(cupy: Any) -> Any:
             ' pip install "cupy-cuda12x[ctk]" or "cupy-cuda13x[ctk]" installs them'
         ) from None
     return cupy
+
+
+def describe_device(xp: Any) -> str:
+    """What computes with the module xp, in words: "numpy", or "cupy on" a card and its memory."""
+    if not hasattr(xp, "cuda"):
+        return xp.__name__
+    runtime = xp.cuda.runtime
+    properties = runtime.getDeviceProperties(runtime.getDevice())
+    name, memory = properties["name"], properties["totalGlobalMem"] / 2**30
+    name = name.decode() if isinstance(name, bytes) else name
+    return f"{xp.__name__} on {name}, {memory:.0f} GB"
 
 
 def check_cupy_cache() -> None:

@@ -30,10 +30,33 @@ def say(line: object = "") -> None:
             raise
 
 
+def say_step(line: str) -> None:
+    """Print what a command does next on standard error, so that its output holds only results."""
+    if sys.stderr is None:
+        return
+    with suppress(OSError):  # the terminal has been closed
+        print(f"... {line}", file=sys.stderr)
+
+
+def format_seconds(seconds: float) -> str:
+    """A time in words.
+
+    >>> format_seconds(59.6), format_seconds(164), format_seconds(7322)
+    ('1 min 0 s', '2 min 44 s', '2 h 2 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
 def is_terminal(stream: Any) -> bool:
     """Whether a stream, such as sys.stderr, is a terminal; it may be None."""
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
+
+
+def shows_progress(stream: Any) -> bool:
+    """Whether a progress bar can be written to a stream: a terminal, or a notebook's output."""
+    return is_terminal(stream) or type(stream).__module__ == "ipykernel.iostream"
 
 
 def discard_output() -> None:

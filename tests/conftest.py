@@ -1,8 +1,8 @@
 """The order of the tests, their long form, and fixtures.
 
 A test with the argument `xp` runs on NumPy, on the fake CuPy, and on CuPy where there is a GPU; a
-test with `device` runs on the last two. With MINIGAN_REQUIRE_GPU=1 a missing GPU is a failure
-instead of a skip.
+test with `device` runs on the last two. `-m gpu` selects the tests that use a GPU. With
+MINIGAN_REQUIRE_GPU=1 a missing GPU is a failure instead of a skip.
 """
 
 import os
@@ -19,6 +19,7 @@ import pytest  # noqa: E402
 
 from minigan.backend import BackendError, load_backend  # noqa: E402
 
+collect_ignore = ["stand_in"]  # importing it would make the fake CuPy `cupy`
 REQUIRE_GPU = os.environ.get("MINIGAN_REQUIRE_GPU") == "1"
 LONG_FILES = ("docs/answers.md",)  # doctests, which cannot be marked
 ALLOWED_SKIPS = (  # with --no-skips: the beginnings of the reasons why a test may be skipped
@@ -28,6 +29,7 @@ ALLOWED_SKIPS = (  # with --no-skips: the beginnings of the reasons why a test m
     "could not import 'torch'",  # which is not one of minigan's packages
     "could not import 'datasets.arrow_dataset'",  # nor this
     "this Pillow does not write",
+    "network namespaces",
 )
 
 
@@ -154,12 +156,15 @@ def load_module(name):
         pytest.skip(f"no GPU: {error}")
 
 
-@pytest.fixture(params=["numpy", "fake", "cupy"])
+ON_A_GPU = pytest.param("cupy", marks=pytest.mark.gpu)
+
+
+@pytest.fixture(params=["numpy", "fake", ON_A_GPU])
 def xp(request):
     return load_module(request.param)
 
 
-@pytest.fixture(params=["fake", "cupy"])
+@pytest.fixture(params=["fake", ON_A_GPU])
 def device(request):
     return load_module(request.param)
 

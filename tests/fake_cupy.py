@@ -18,7 +18,9 @@ import contextlib
 import sys
 import types
 
+import fake_cuda
 import numpy as np
+from fake_cuda import cuda  # noqa: F401
 
 MISSING = set(
     "errstate seterr geomspace block bmat nditer ndenumerate unstack vecdot matvec vecmat insert"
@@ -35,7 +37,8 @@ NOT_FUSED = set(
     "matmul dot sum mean max min argmax argmin reshape ravel concatenate stack repeat take"
     " __matmul__".split()
 )
-KERNELS = {"integers": 2}  # where it is not one: one generates numbers, one adds the lower bound
+# where it is not one: one generates numbers, one adds the lower bound; one adds, one divides
+KERNELS = {"integers": 2, "mean": 2}
 launches = 0  # how many kernels a device would have launched,
 launched = collections.Counter()  # and how many of each name
 # A list while a stream is captured: fused kernels are appended instead of run; all else fails.
@@ -88,11 +91,15 @@ def _outside(x):
     return x
 
 
+def _kernels(name, args):
+    """How many kernels a function launches."""
+    if name in VIEWS or name == "ascontiguousarray" and args[0]._host.flags.c_contiguous:
+        return 0
+    return len(args[0]) if name == "concatenate" else KERNELS.get(name, 1)
+
+
 def _call(function, name, args, kwargs):
-    _launch(
-        name,
-        0 if name in VIEWS else len(args[0]) if name == "concatenate" else KERNELS.get(name, 1),
-    )
+    _launch(name, _kernels(name, args))
     assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
     if name in NO_WHERE and {"where", "initial"} & set(kwargs):
         raise TypeError(f"cupy.{name} has no where= or initial=")
@@ -313,6 +320,8 @@ def fuse(kernel_name=None):
     return decorate
 
 
+if fake_cuda.COMPILER:
+    RawKernel = fake_cuda.RawKernel
 ndarray = Array
 lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=_as_strided))
 xp = sys.modules[__name__]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from minigan.console import discard_output, is_terminal, say
+from minigan.console import discard_output, is_terminal, say, say_step
 
 
 class OnlyWrite:
@@ -51,3 +51,12 @@ def test_no_output_at_all(monkeypatch):
     say("a line")
     discard_output()
     assert not is_terminal(None)
+
+
+def test_the_next_step_is_said_on_standard_error(monkeypatch, capsys):
+    say_step("counting")
+    assert capsys.readouterr() == ("", "... counting\n")
+    for stream in OnlyWrite(), Broken(errno.EIO), None:
+        monkeypatch.setattr(sys, "stderr", stream)
+        say_step("counting")
+    assert capsys.readouterr().out == ""

@@ -37,7 +37,7 @@ from minigan.nn.reshape import Reshape
 from minigan.nn.sequential import Sequential
 from minigan.training.loop import train
 from minigan.training.sampling import conditional_latents, generate, load_networks
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 8, 12), dtype=np.uint8)
 LABELS = np.arange(60) % 3
@@ -256,7 +256,7 @@ def test_the_page_has_the_layers_forward(trained):
 
 
 def test_data_parallel_training_accepts_the_layer(entered):
-    gan = GAN(TOY, IMAGES, seed=3, cores=2)
+    gan = TrainingState(TOY, IMAGES, seed=3, cores=2)
     assert gan.parallel is not None
     G, D = make_networks(TOY, (8, 12), rng=np.random.default_rng(0))
     z = np.random.default_rng(1).standard_normal((6, TOY.latent_dim), "float32")
@@ -266,14 +266,17 @@ def test_data_parallel_training_accepts_the_layer(entered):
     together = parallel.run(generator_step, G, optimizer, z, loss=TOY_LOSS, rng=None)
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     np.testing.assert_allclose(G.dtheta, dtheta, atol=1e-5 * abs(dtheta).max())
-    one = GAN(TOY, IMAGES, seed=3)
+    one = TrainingState(TOY, IMAGES, seed=3)
     for _ in range(3):
         np.testing.assert_allclose(gan.train_step(), one.train_step(), rtol=1e-4)
 
 
 def test_a_device_computes_the_same(entered):
     recipe = replace(TOY, dtype="float64")
-    host, device = GAN(recipe, IMAGES, seed=3), GAN(recipe, IMAGES, seed=3, xp=fake_cupy)
+    host, device = (
+        TrainingState(recipe, IMAGES, seed=3),
+        TrainingState(recipe, IMAGES, seed=3, xp=fake_cupy),
+    )
     batch_host, batch_device = host.next_batch(), device.next_batch()
     np.testing.assert_array_equal(batch_host.indices, asnumpy(batch_device.indices))
     np.testing.assert_array_equal(

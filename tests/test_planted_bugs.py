@@ -210,13 +210,13 @@ BUGS = {  # name: module, the lines that are appended to it, the tests that must
     "labels of other images": (
         "training/state.py",
         """
-        choose_ = GAN.choose_images
+        choose_ = TrainingState.choose_images
         def choose_images(self):
             batch = choose_(self)
             if batch.labels is None:
                 return batch
             return batch._replace(labels=self.labels[batch.indices - 1])
-        GAN.choose_images = choose_images
+        TrainingState.choose_images = choose_images
         """,
         ["training/test_state.py::test_each_image_comes_with_its_own_label"],
     ),
@@ -511,22 +511,22 @@ BUGS = {  # name: module, the lines that are appended to it, the tests that must
     "a resumed run that forgets Adam": (
         "training/state.py",
         """
-        arrays_ = GAN.arrays
+        arrays_ = TrainingState.arrays
         def arrays(self):
             return {name: a for name, a in arrays_(self).items() if name[-2:] not in (".s", ".q")}
-        GAN.arrays = arrays
+        TrainingState.arrays = arrays
         """,
         ["training/test_checkpoint.py::test_interrupted_after_any_step_it_ends_the_same[5]"],
     ),
     "a resumed run that repeats the same noise": (
         "training/state.py",
         """
-        save_ = GAN.save
+        save_ = TrainingState.save
         def save(self):
             arrays, counts = save_(self)
             counts["streams"][1] = get_rng_state(make_rng(np, seed_of(self.seed, "noise")))
             return arrays, counts
-        GAN.save = save
+        TrainingState.save = save
         """,
         ["training/test_checkpoint.py::test_interrupted_after_any_step_it_ends_the_same[5]"],
     ),

@@ -32,6 +32,7 @@ CIRCLES = [  # inner circles first: no module imports from a later line
     {"minigan.figures", "minigan.accel"},
     {"minigan.training"},
     {"minigan.evaluation", "minigan.export"},
+    {"minigan.api"},
     {"minigan.cli"},
     {"minigan.__main__"},
 ]
@@ -141,10 +142,13 @@ def test_the_layers_are_light():
     assert "numpy" in loaded
 
 
-def test_minigan_gan_is_loaded_on_first_use():
-    from minigan.training.state import GAN
+def test_lazy_names_are_loaded_on_first_use():
+    from minigan.api import GAN
+    from minigan.datasets.batches import batches
 
-    assert minigan.GAN is GAN
+    assert minigan.GAN is GAN and minigan.batches is batches
+    assert set(minigan.LAZY) < set(minigan.__all__)
+    assert all(hasattr(minigan, name) for name in minigan.__all__)
 
 
 # ---- Old names ----

@@ -1,9 +1,19 @@
-"""The eight exercises and their checkers; tools.py has what the checkers share."""
+"""The nine exercises and their checkers; tools.py has what the checkers share."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from exercises.checkers import adam, bce, broken_gans, dropout, gate, own_loss, relu, transposed
+from exercises.checkers import (
+    adam,
+    bce,
+    broken_gans,
+    digits,
+    dropout,
+    gate,
+    own_loss,
+    relu,
+    transposed,
+)
 
 
 class Exercise(NamedTuple):
@@ -11,9 +21,11 @@ class Exercise(NamedTuple):
 
     name: str  # of its file, without .py
     title: str
+    difficulty: str  # easy, medium or hard
     minutes: int
     checker: Callable  # the answer, as a module -> a generator of steps
     part: str = ""
+    given_away: bool = False  # whether the checker's sentences contain the solution
 
 
 def check_part(name: str) -> Callable:
@@ -22,15 +34,24 @@ def check_part(name: str) -> Callable:
 
 
 EXERCISES = [
-    Exercise("ex1_relu", "ReLU", 10, relu.check),
-    Exercise("ex2_gate", "a layer's backward", 30, gate.check),
+    Exercise("ex1_relu", "ReLU", "easy", 10, relu.check),
+    Exercise("ex2_gate", "a layer's backward", "medium", 30, gate.check),
     *(
-        Exercise("ex3_broken_gans", "five broken GANs", 60, check_part(name), name)
+        Exercise(
+            "ex3_broken_gans",
+            "five broken GANs",
+            "medium",
+            60,
+            check_part(name),
+            name,
+            given_away=True,
+        )
         for name in ("gan_1", "gan_2", "gan_3", "gan_4", "gan_5")
     ),
-    Exercise("ex4_bce", "stable cross-entropy", 30, bce.check),
-    Exercise("ex5_adam", "Adam", 30, adam.check),
-    Exercise("ex6_dropout", "inverted dropout", 20, dropout.check),
-    Exercise("ex7_transposed", "transposed convolution", 60, transposed.check),
-    Exercise("ex8_own_loss", "a loss of your own", 60, own_loss.check),
+    Exercise("ex4_bce", "stable cross-entropy", "hard", 30, bce.check),
+    Exercise("ex5_adam", "Adam", "easy", 30, adam.check),
+    Exercise("ex6_dropout", "inverted dropout", "easy", 20, dropout.check),
+    Exercise("ex7_transposed", "transposed convolution", "hard", 60, transposed.check),
+    Exercise("ex8_own_loss", "a loss of your own", "hard", 60, own_loss.check),
+    Exercise("ex9_digits", "a GAN for digits", "medium", 45, digits.check),
 ]

@@ -26,11 +26,12 @@ def demand(right: Any, message: str) -> None:
         raise NotYet(message)
 
 
-def grade(checker: Callable, path: Path, part: str = "") -> str | None:
+def grade(checker: Callable, path: Path, part: str = "", *, hints: int = 2) -> str | None:
     """Grade the answer in a file, or one part of it.
 
     Returns None if it is right. Otherwise returns a sentence that says what is wrong, and what is
-    already right.
+    already right. With fewer `hints` it says less: 1 names the step that fails, and 0 only says
+    that the answer is not right. What Python cannot run is explained in any case.
     """
     steps: list[str] = []
     try:
@@ -45,6 +46,10 @@ def grade(checker: Callable, path: Path, part: str = "") -> str | None:
         return None
     except NotYet as error:
         found = str(error)
+        if hints == 1:
+            found = "the mistake shows here; for what is wrong, add --hint 2"
+        if hints == 0:
+            return f"{path.name}, {part}: the mistake is still there; for a hint, add --hint 1."
     except NotImplementedError as error:  # not written yet: its own words are enough
         found, steps[-1:] = str(error), [""]
     except (Exception, SystemExit) as error:

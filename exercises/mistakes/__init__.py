@@ -3,7 +3,7 @@
     python -m exercises.mistakes          writes docs/mistakes.md and its figures
 
 Each module in this folder is one mistake. Its docstring says what people do, what you see, and why.
-Its code contains the recipe of both runs, and `Broken`, a subclass of GAN
+Its code contains the recipe of both runs, and `Broken`, a subclass of TrainingState
 (minigan/training/state.py) that overrides the one thing that is wrong. (Where the healthy run needs
 something that no recipe has, the module has a `Healthy` of its own.) The correct line follows each
 wrong one:

@@ -1,16 +1,19 @@
 """The gallery of mistakes: each broken run next to a healthy one, with the same seed and images.
 
-    OPENBLAS_NUM_THREADS=1 python -m exercises.mistakes
-            train what is missing, then write docs/mistakes.md (five minutes on one core)
     python -m exercises.mistakes stale_cache beta1
-            only these
-    python -m exercises.mistakes stale_cache --steps 200 --out runs/gallery
-            a short run, elsewhere
-    python -m exercises.mistakes --page
+            train these two, with and without the mistake
+    python -m exercises.mistakes stale_cache --steps 200
+            a short run
+    OPENBLAS_NUM_THREADS=1 python -m exercises.mistakes
+            train all of them (five minutes on one core)
+    OPENBLAS_NUM_THREADS=1 python -m exercises.mistakes --out docs
+            train what is missing in docs/mistakes.jsonl, then write docs/mistakes.md
+    python -m exercises.mistakes --page --out docs
             only write docs/mistakes.md and its figures
 
-Every finished run is stored as a line in mistakes.jsonl, so that an interrupted gallery continues
-where it stopped.
+The pages and figures are written to runs/gallery unless --out names another folder. Every finished
+run is stored there as a line in mistakes.jsonl, so that an interrupted gallery continues where it
+stopped.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import base64
 import inspect
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -26,9 +30,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from exercises.mistakes import MISTAKES
 from minigan.accel.cpu import disable_malloc_trim
+from minigan.console import is_terminal, say
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import load_dataset
 from minigan.datasets.pixels import DataError
@@ -64,7 +70,7 @@ reported as they are, even where the effect is smaller than the mistake's reputa
 command writes the page:
 
 ```sh
-OPENBLAS_NUM_THREADS=1 python -m exercises.mistakes
+OPENBLAS_NUM_THREADS=1 python -m exercises.mistakes --out docs
 ```
 
 """
@@ -105,7 +111,13 @@ def train_side(
 
     history, measured, stopped, started = [], [], None, time.process_time()
     with np.errstate(all="ignore"):
-        for t in range(steps):
+        for t in tqdm(
+            range(steps),
+            f"{module_name(mistake)}, {side}",
+            leave=False,
+            unit=" steps",
+            disable=not is_terminal(sys.stderr),
+        ):
             values = [float(value) for value in gan.train_step()]
             losses, scores = values[:2], values[2:]
             history.append([*losses, *scores, float(np.linalg.norm(gan.G.dtheta))])
@@ -257,6 +269,11 @@ def write_page(out: Path, steps: int) -> None:
             plot_mistake(mistake, pair, out / "mistakes" / f"{module_name(mistake)}.png")
             sections.append(write_section(mistake, pair))
     text = INTRO.format(steps=steps, shown=SHOWN) + "\n\n".join(sections) + "\n"
+    text = re.sub(
+        r"(?<=\]\()(?!https?:|mistakes/)[^)#]+",
+        lambda link: Path(os.path.relpath(DOCS / link[0], out)).as_posix(),
+        text,
+    )
     (out / "mistakes.md").write_text(text, encoding="utf-8")
 
 
@@ -277,7 +294,13 @@ def main(args: list[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(by_name))
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--out", type=Path, default=DOCS, metavar="FOLDER", help="default: docs")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/gallery"),
+        metavar="FOLDER",
+        help="default: runs/gallery",
+    )
     parser.add_argument("--page", action="store_true", help="write the page without training")
     options = parser.parse_args(args)
     if unknown := [name for name in options.names if name not in by_name]:
@@ -296,25 +319,32 @@ def main(args: list[str] | None = None) -> int:
         }
         if missing and not options.page:
             train_missing(missing, results)
+        elif not missing:
+            say("all of these runs are finished, so nothing is trained")
         write_page(options.out, options.steps)
     except (DataError, ValueError) as error:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"cannot write to {options.out}: {error.strerror or error}")
+    say(f"written: {options.out / 'mistakes.md'}, and figures in {options.out / 'mistakes'}")
     return 0
 
 
 def train_missing(missing: dict[tuple[str, str, int], tuple], results: Path) -> None:
     """Train these runs, {key: (mistake, side)}, and append a line to `results` after each."""
     disable_malloc_trim()
+    say(f"training {len(missing)} runs; {results} keeps each as soon as it is finished")
     data = load_dataset(SHIPPED)
     evaluator = make_evaluator(data, True)
-    for (_, _, steps), (mistake, side) in missing.items():
+    for number, ((_, _, steps), (mistake, side)) in enumerate(missing.items(), 1):
         row = train_side(mistake, side, steps, data.images, evaluator=evaluator)
         with open(results, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         outcome = f"NaN at step {row['stopped']}" if row["stopped"] else f"FD {row['fd']:.1f}"
-        print(f"{row['mistake']}, {side}: {outcome}, {row['seconds']:.0f} s", flush=True)
+        say(
+            f"{number} of {len(missing)}: {row['mistake']}, {side}: {outcome},"
+            f" {row['seconds']:.0f} s"
+        )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.dense import Dense
 from minigan.nn.reshape import Reshape
 from minigan.nn.sequential import Sequential
-from minigan.training.state import GAN, make_initial_networks
+from minigan.training.state import TrainingState, make_initial_networks
 
 THREADS = {"eriklindernoren/PyTorch-GAN#116": "is eps=0.8 by design?"}
 RECIPE = replace(
@@ -51,7 +51,7 @@ RECIPE = replace(
 )
 
 
-class Healthy(GAN):
+class Healthy(TrainingState):
     """With batch norm after each hidden layer of G but the first, as in that script, and without an
     EMA.
     """

@@ -30,7 +30,7 @@ Why
 import numpy as np
 
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "soumith/ganhacks#20": "momentum in G's Adam makes it unstable",
@@ -39,10 +39,10 @@ THREADS = {
     "lyeoni/pytorch-mnist-GAN#1": "200 epochs, and nothing like the figure (it has 0.9;"
     " nobody there says that this is the reason)",
 }
-RECIPE, Healthy = RECIPES["dense"], GAN
+RECIPE, Healthy = RECIPES["dense"], TrainingState
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     def __init__(self, recipe, images, **options):
         super().__init__(replace(recipe, beta1=0.9), images, **options)
         # fixed: super().__init__(replace(recipe, beta1=0.0), images, **options)

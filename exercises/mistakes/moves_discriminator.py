@@ -30,7 +30,7 @@ Why
 from minigan.gan.latents import sample_latents
 from minigan.gan.recipes import RECIPES
 from minigan.nn.losses import bce_with_logits
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "soumith/ganhacks#29": "D's loss grows and G's falls to 0, from the beginning; a comment"
@@ -39,10 +39,10 @@ THREADS = {
     "eriklindernoren/Keras-GAN#91": "what `trainable = False` freezes, and when",
     "JoshElkind/from-scratch-NumPy-GAN-alphabet-images-": "its `backward` also updates",
 }
-RECIPE, Healthy = RECIPES["dense"], GAN
+RECIPE, Healthy = RECIPES["dense"], TrainingState
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     def generator_step(self, batch):
         z = sample_latents(self.recipe, self.noise, self.recipe.batch_size)
         fake, cache_G = self.G.forward(z, train=True, rng=self.dropout)

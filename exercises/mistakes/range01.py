@@ -26,7 +26,7 @@ import numpy as np
 from minigan.backend import asnumpy
 from minigan.datasets.pixels import unscale
 from minigan.gan.recipes import RECIPES
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "fchollet/deep-learning-with-python-notebooks#7": "noise, until tanh is replaced by a"
@@ -36,10 +36,10 @@ THREADS = {
     "eriklindernoren/Keras-GAN#103": "a related mistake: right in training, wrong when displayed"
     " (`0.5 * x + 1`); fixed in #118 and #120",
 }
-RECIPE, Healthy = RECIPES["dense"], GAN
+RECIPE, Healthy = RECIPES["dense"], TrainingState
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     black = 0.0
 
     def real_images(self, batch):

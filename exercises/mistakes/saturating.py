@@ -26,7 +26,7 @@ Why
 
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, replace
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "soumith/ganhacks#11": 'what "maximise log D" in trick 2 means, and why',
@@ -41,10 +41,10 @@ RECIPE = replace(
     momentum=(0.5, 0.5, 1),
     d_warmup_steps=300,
 )
-Healthy = GAN
+Healthy = TrainingState
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     def __init__(self, recipe, images, **options):
         super().__init__(recipe, images, **options)
         self.loss = GAN_LOSSES["minimax"]

@@ -29,7 +29,7 @@ import numpy as np
 from minigan.gan.recipes import RECIPES
 from minigan.nn.activations import sigmoid
 from minigan.nn.losses import elementwise_bce
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "ARENA_3.0#369": "NaN: sigmoid, then log(0)",
@@ -38,7 +38,7 @@ THREADS = {
     "osh/KerasGAN#14": "D's loss at 0, G's at 16, \"the maximum, no doubt\", and noise",
     "soumith/ganhacks#36": 'a comment: without the sigmoid "it worked like a charm"',
 }
-RECIPE, Healthy = RECIPES["dense"], GAN
+RECIPE, Healthy = RECIPES["dense"], TrainingState
 
 
 def bce_of_sigmoid(a, t):
@@ -52,7 +52,7 @@ def bce_of_sigmoid(a, t):
 LOSSES = dict(discriminator_loss=bce_of_sigmoid, generator_loss=lambda a: bce_of_sigmoid(a, 1.0))
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     def __init__(self, recipe, images, **options):
         super().__init__(recipe, images, **options)
         self.loss = self.loss._replace(**LOSSES)

@@ -32,17 +32,17 @@ from minigan.gan.latents import sample_latents
 from minigan.gan.recipes import RECIPES
 from minigan.nn.activations import sigmoid
 from minigan.nn.losses import bce_with_logits
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "shinseung428/gan_numpy": "the gradient of real images from the cache of fakes; its README"
     ' advises to "work with one number"',
     "JoshElkind/from-scratch-NumPy-GAN-alphabet-images-": "the same",
 }
-RECIPE, Healthy = RECIPES["dense"], GAN
+RECIPE, Healthy = RECIPES["dense"], TrainingState
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     def discriminator_step(self, batch):
         G, D, rng = self.G, self.D, self.dropout
         real = self.real_images(batch)

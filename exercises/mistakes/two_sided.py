@@ -48,17 +48,17 @@ from minigan.figures.toys import (
 from minigan.gan.recipes import RECIPES, replace
 from minigan.nn.losses import bce_with_logits, elementwise_bce
 from minigan.nn.optim import Adam
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 THREADS = {
     "soumith/ganhacks#10": "should it be one-sided? Closed",
     "soumith/ganhacks#53": "the same, asked again",
     "soumith/ganhacks#41": "quotes Goodfellow's tutorial: why never the fakes",
 }
-RECIPE, Healthy = replace(RECIPES["dense"], real_label=0.9), GAN
+RECIPE, Healthy = replace(RECIPES["dense"], real_label=0.9), TrainingState
 
 
-class Broken(GAN):
+class Broken(TrainingState):
     def __init__(self, recipe, images, **options):
         super().__init__(recipe, images, **options)
         self.loss = self.loss._replace(discriminator_loss=two_sided_loss)

@@ -17,6 +17,7 @@ The idea
 
 import ctypes
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,51 +53,90 @@ def disable_malloc_trim() -> bool:
         return False
 
 
+def blas_libraries() -> list[dict]:
+    """The BLAS libraries that are loaded, as threadpoolctl describes them.
+
+    [] without threadpoolctl: on a machine with a GPU, NumPy's BLAS does not matter.
+    """
+    try:
+        import threadpoolctl
+    except ModuleNotFoundError:
+        return []
+    return [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
+
+
 def blas_threads() -> int:
     """The number of threads of NumPy's matrix products: the number of cores or the value of
     OPENBLAS_NUM_THREADS; 1 if it is unknown.
     """
-    import threadpoolctl  # imported here because a machine with a GPU does not need it
-
-    return max(
-        (
-            lib["num_threads"]
-            for lib in threadpoolctl.threadpool_info()
-            if lib["user_api"] == "blas"
-        ),
-        default=1,
-    )
+    return max((lib["num_threads"] for lib in blas_libraries()), default=1)
 
 
 def usable_cores() -> int:
     """The number of cores that this process may use.
 
     It is limited by its affinity, by the quota of its container (cgroup v1 or v2), by
-    LOKY_MAX_CPU_COUNT, and by a cluster's scheduler, if one has started it.
+    LOKY_MAX_CPU_COUNT, and by a cluster's scheduler, if one has started it. Without loky, quotas
+    and LOKY_MAX_CPU_COUNT are ignored.
     """
-    from loky import cpu_count  # imported here because it takes 0.1 seconds
+    try:
+        from loky import cpu_count  # imported here because it takes 0.1 seconds
+    except ModuleNotFoundError:
+
+        def cpu_count():
+            affinity = getattr(os, "sched_getaffinity", None)
+            return len(affinity(0)) if affinity else os.cpu_count() or 1
 
     granted = [os.environ.get(name, "") for name in GRANTED_CORES]
     return min([cpu_count(), *(int(n) for n in granted if n.isdecimal() and int(n) > 0)])
+
+
+def host_share(processes: list[tuple[int, frozenset[int]]]) -> list[int]:
+    """How many cores each process of a run gets, for all of its processes on one host.
+
+    Each is described by its `usable_cores` and by the numbers of the cores on which it may run. A
+    core that several of them may use is divided among them, and so is what a container or a
+    scheduler grants.
+
+    >>> host_share([(4, frozenset(range(4)))] * 2)         # all on the same four cores
+    [2, 2]
+    >>> host_share([(1, frozenset([i])) for i in (0, 1)])  # each is bound to a core of its own
+    [1, 1]
+    >>> host_share([(2, frozenset(range(8)))] * 2)         # a container that may use two of eight
+    [1, 1]
+    """
+    found = []
+    for usable, mine in processes:
+        part = sum(1 / sum(core in others for _, others in processes) for core in mine)
+        if usable < len(mine) or not mine:  # granted to all of them together
+            part = min(part or usable, usable / len(processes))
+        found.append(max(1, int(part + 1e-9)))
+    return found
 
 
 def limit_blas_threads(threads: int = 0) -> int:
     """Set the threads of NumPy's matrix products to a number, or for 0 limit them to
     `usable_cores`; returns their number.
 
-    If the user has set their number in the environment, it is not limited.
+    If the user has set their number in the environment, it is not limited. A number cannot be set
+    without threadpoolctl: ModuleNotFoundError.
     """
-    import threadpoolctl
-
     if threads:
-        threadpoolctl.threadpool_limits(threads, user_api="blas")
+        set_blas_threads(threads)
         return blas_threads()
     threads = blas_threads()
     if threads > 1 and not is_set_by_user():
         cores = usable_cores()
         if cores < threads:
-            threadpoolctl.threadpool_limits(cores, user_api="blas")
+            set_blas_threads(cores)
     return blas_threads()
+
+
+def set_blas_threads(threads: int) -> None:
+    """Set the number of threads of NumPy's matrix products."""
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(threads, user_api="blas")
 
 
 def is_set_by_user() -> bool:
@@ -118,29 +158,25 @@ def threads_of_resumed_run(recorded: int) -> int:
 @contextmanager
 def preserve_blas_threads() -> Iterator[None]:
     """A context that restores the number of BLAS threads at its end, as a notebook expects."""
-    import threadpoolctl
-
-    threads = blas_threads()
+    threads, known = blas_threads(), blas_libraries()
     try:
         yield
     finally:
-        threadpoolctl.threadpool_limits(threads, user_api="blas")
+        if known:
+            set_blas_threads(threads)
 
 
 def blas_advice() -> str:
     """A sentence on how to make NumPy's matrix products faster on this machine; "" if nothing is to
     be recommended.
     """
-    import threadpoolctl
-
-    libraries = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
+    libraries = blas_libraries()
     if all(lib["num_threads"] == 1 for lib in libraries):
         cores, load = 1, 0.0
     else:
         cores = usable_cores()
         # the load is that of the whole machine, and tells nothing about a part of its cores
-        whole = cores == os.cpu_count() and hasattr(os, "getloadavg")
-        load = os.getloadavg()[0] if whole else 0.0
+        load = cores_used_by_others() if cores == os.cpu_count() else 0.0
     try:
         processor = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -148,12 +184,39 @@ def blas_advice() -> str:
     return choose_blas_advice(libraries, cores=cores, load=load, processor=processor)
 
 
+def cores_used_by_others(seconds: float = 0.3) -> float:
+    """How many cores other processes use, measured while this one waits for some seconds.
+
+    Processes of low priority are not counted, because they yield to this one. It is 0 where the
+    system does not tell (only Linux does). The load average would also count what this process did
+    in the last minute, and what has ended in the meantime.
+    """
+    try:
+        before = read_cpu_times()
+        time.sleep(seconds)
+        busy, total = (after - past for after, past in zip(read_cpu_times(), before))
+    except (OSError, ValueError):
+        return 0.0
+    return (os.cpu_count() or 1) * max(0.0, busy) / total if total > 0 else 0.0
+
+
+def read_cpu_times() -> tuple[float, float]:
+    """(time that other processes have used, all time), of all cores together, in clock ticks."""
+    with open("/proc/stat") as file:  # its first line: cpu, and the times that proc(5) describes
+        user, nice, system, idle, iowait, irq, softirq, steal = map(
+            int, file.readline().split()[1:9]
+        )
+    own = time.process_time() * os.sysconf("SC_CLK_TCK")
+    busy = user + system + irq + softirq + steal
+    return busy - own, busy + nice + idle + iowait
+
+
 def choose_blas_advice(libraries: list[dict], *, cores: int, load: float, processor: str) -> str:
     """The sentence that blas_advice returns for these properties of the machine.
 
     `libraries` are described as by threadpoolctl. `cores` is the number of cores that this process
-    may use, `load` is the number of cores that were busy recently, and `processor` is Linux's
-    description of the processor.
+    may use, `load` is the number of cores that others use, and `processor` is Linux's description
+    of the processor.
     """
     for lib in libraries:
         threads = lib["num_threads"]

@@ -1,7 +1,7 @@
 """Fused steps: both training steps in half as many kernels of a device.
 
 The idea
-    With the plain layers, one training step of keras-mlp-fixed launches 128 kernels. With fused
+    With the plain layers, one training step of keras-mlp-fixed launches 132 kernels. With fused
     layers it launches 60, which saves time, as fused_layers.py explains. Only networks of Dense,
     LeakyReLU, Tanh and Dropout can be fused. All other networks use gan/steps.py, which is the
     reference. tests/accel/test_fused_steps.py checks that the two agree.
@@ -87,6 +87,7 @@ class FusedSteps:
         real_label: float = 1.0,
         pixel_min: float = -1.0,
     ):
+        self.recorded: Any = None  # what graph.py needs as long as its recordings are used
         self.made_from: tuple = (
             (G, D, loss),
             dict(n=n, n_G=n_G, real_label=real_label, pixel_min=pixel_min),

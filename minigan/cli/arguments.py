@@ -3,10 +3,12 @@
 import argparse
 import difflib
 import io
+import itertools
 import math
 import os
 import re
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,17 @@ def add_run_and_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_epoch(parser: argparse.ArgumentParser) -> None:
+    """Add --epoch, for commands that need only the generator of a run."""
+    parser.add_argument(
+        "--epoch",
+        type=positive_int,
+        metavar="N",
+        help="use the generator as it was after epoch N (default: the newest; a run keeps about 20"
+        " of them, in its folder generators/)",
+    )
+
+
 def add_force(parser: argparse.ArgumentParser) -> None:
     """Add --force, for commands that write one file."""
     parser.add_argument(
@@ -218,6 +231,24 @@ def add_force(parser: argparse.ArgumentParser) -> None:
         help="replace the file of --out if it exists and is of the same kind (default: refuse;"
         " folders, links and files of a run are never replaced)",
     )
+
+
+def default_out(folder: Path | None, name: str, *others: str) -> Path:
+    """Where a command writes without --out: the next free name in the folder of a run.
+
+    It is `name`, or with -2, -3, ... after it if it exists, also with one of the suffixes `others`.
+    Without a folder, or if nothing can be written there, it is in the current folder.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder or "."):
+            first = Path(folder or "") / name
+    except OSError:
+        first = Path(name)
+    for number in itertools.count(1):
+        file = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
+        if not any(os.path.lexists(file.with_suffix(s)) for s in (first.suffix, *others)):
+            return file
+    raise AssertionError
 
 
 def check_out(file: Path, *suffixes: str, force: bool = False) -> None:

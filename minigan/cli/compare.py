@@ -1,10 +1,9 @@
 """Compare several runs in one table and one figure; they need not be finished."""
 
 import io
-from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, write_out
+from minigan.cli.arguments import add_force, check_out, default_out, write_out
 from minigan.evaluation.compare import format_comparison, read_run, save_curves_of_runs
 
 
@@ -20,19 +19,20 @@ def add_arguments(parser):
     parser.add_argument(
         "--out",
         type=arguments.path,
-        default=Path("comparison.png"),
         metavar="FILE",
-        help="the file for the figure, a PNG (default comparison.png)",
+        help="the file for the figure, a PNG (default: comparison.png in the first RUN_DIR, or the"
+        " next free name)",
     )
     add_force(parser)
 
 
 def run(args):
     """Print the table and write the figure."""
-    check_out(args.out, ".png", force=args.force)
+    out = args.out or default_out(args.runs[0], "comparison.png")
+    check_out(out, ".png", force=args.force)
     runs, content = {str(folder): read_run(folder) for folder in args.runs}, io.BytesIO()
     save_curves_of_runs(runs, content)
-    write_out(args.out, content)
+    write_out(out, content)
     print(format_comparison(runs, command=args.command))
-    print(f"curves in {args.out}")
+    print(f"curves in {out}")
     return 0

@@ -2,6 +2,7 @@
 
 from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
+from minigan.console import say_step
 from minigan.evaluation.report import evaluate, format_report
 from minigan.training.run_folder import RunError, RunFiles
 
@@ -32,7 +33,9 @@ def run(args):
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
     limit_blas_threads()
     files = RunFiles(args.run)
-    metrics = evaluate(args.run, args.count, seed=args.seed, path=args.data, files=files)
+    metrics = evaluate(
+        args.run, args.count, seed=args.seed, path=args.data, files=files, say=say_step
+    )
     print(format_report(metrics))
     files.check()
     *figures, last = files.written

@@ -1,10 +1,9 @@
 """Export the generator of a trained run for use without minigan."""
 
 import io
-from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, write_out
+from minigan.cli.arguments import add_force, check_out, default_out, write_out
 from minigan.export.run import EXPORT_SUFFIXES, export_run
 
 
@@ -26,15 +25,17 @@ def add_arguments(parser):
         type=arguments.path,
         metavar="FILE",
         help="the file to write, ending in .html, .safetensors or .onnx (default: the name of the"
-        " run, in the current folder)",
+        " run, in its folder)",
     )
     add_force(parser)
 
 
 def run(args):
     """Write the file, or the two files."""
-    out = args.out or Path(args.run.resolve().name + EXPORT_SUFFIXES[args.to])
-    check_out(out, EXPORT_SUFFIXES[args.to], force=args.force)
+    suffix = EXPORT_SUFFIXES[args.to]
+    others = (".py",) if args.to == "torch" else ()
+    out = args.out or default_out(args.run, args.run.resolve().name + suffix, *others)
+    check_out(out, suffix, force=args.force)
     files = export_run(args.run, args.to, out)
     for file in files:
         check_out(file, file.suffix.lower(), force=args.force)

@@ -2,6 +2,7 @@
 
 from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
+from minigan.console import say_step
 from minigan.evaluation.layer_stats import format_layer_stats, inspect_layers
 from minigan.training.run_folder import RunFiles
 
@@ -22,7 +23,7 @@ def run(args):
     """Save the figures and print the table of dead units."""
     limit_blas_threads()
     files = RunFiles(args.run)
-    counts = inspect_layers(args.run, args.steps, path=args.data, files=files)
+    counts = inspect_layers(args.run, args.steps, path=args.data, files=files, say=say_step)
     print(format_layer_stats(counts))
     files.check()
     print(f"written to {args.run}: {', '.join(files.written)}")

@@ -2,18 +2,26 @@
 
 import argparse
 import difflib
+import os
 import platform
+import runpy
+import shlex
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 
 import numpy as np
 
 import minigan
+from minigan import api
 from minigan.accel.cpu import disable_malloc_trim, preserve_blas_threads
-from minigan.backend import BackendError
+from minigan.accel.mpi import launched_rank, start_group
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
+from minigan.backend import BackendError, first_line
 from minigan.cli import (
     arguments,
     check,
@@ -23,6 +31,7 @@ from minigan.cli import (
     export,
     inspect,
     recipes,
+    runs,
     sample,
     summary,
     toy,
@@ -36,6 +45,7 @@ from minigan.training.run_folder import RunError
 
 COMMANDS = {
     "recipes": recipes,
+    "runs": runs,
     "summary": summary,
     "sample": sample,
     "walk": walk,
@@ -62,39 +72,84 @@ def main(
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="replace")  # a terminal that cannot show ✓ shows ?
+    group = ONE_PROCESS
     try:
-        with ctrl_c_interrupts():
-            return run_command(argv, train_loop, description=description, prog=prog)
+        group = start_group()
+    except BackendError as error:  # in all processes
+        return complain(prog, error) if launched_rank() == 0 else 2
+    sentence: object = None
+    try:
+        with ctrl_c_interrupts(), silent_unless(group.leads):
+            status = run_command(argv, train_loop, description=description, prog=prog, group=group)
+    except Exception as error:
+        status, sentence = 2, describe_error(error)
+        if sentence is None:
+            group.crash(error)
+            raise
     except SystemExit as end:  # from argparse; a notebook would show it as an error
-        return end.code if isinstance(end.code, int) else 0
-    except (BackendError, DataError, RunError) as error:
-        return complain(prog, error)
-    except ModuleNotFoundError as error:
-        return complain(prog, f"{error}: pip install {(error.name or '').partition('.')[0]}")
-    except MemoryError:  # CuPy's OutOfMemoryError is a subclass
-        return complain(
-            prog,
-            "out of memory: choose a smaller --count, --batch-size or --latent-dim, smaller widths"
-            " of the networks, or smaller images",
-        )
-    except BrokenPipeError:  # the reader of the output has ended, as with `| head`
-        discard_output()
-        return 2
-    except OSError as error:
-        return complain(prog, f"{error.filename or 'cannot write'}: {error.strerror or error}")
+        status = end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
-        complain(prog, "interrupted; what was saved before is in the run folder")
-        return 130
+        status, sentence = 130, "interrupted; what was saved before is in the run folder"
+    status, sentence = group.finish(status, sentence)
+    if isinstance(sentence, BrokenPipeError):
+        discard_output()
+    elif sentence is not None:
+        complain(prog, sentence)
+    return status
 
 
-def run_command(argv: list[str], train_loop: Callable, *, description: str, prog: str) -> int:
+def describe_error(error: Exception) -> object:
+    """The sentence for an error that users can meet; None for any other."""
+    if isinstance(error, (BackendError, DataError, RunError)):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}: pip install {(error.name or '').partition('.')[0]}"
+    if isinstance(error, MemoryError):  # CuPy's OutOfMemoryError is a subclass
+        return (
+            "out of memory: choose a smaller --count, --batch-size or --latent-dim, smaller widths"
+            " of the networks, or smaller images"
+        )
+    if isinstance(error, BrokenPipeError):  # the reader of the output has ended, as with `| head`
+        return error
+    if isinstance(error, OSError):
+        return f"{error.filename or 'cannot write'}: {error.strerror or error}"
+    return None
+
+
+@contextmanager
+def silent_unless(loud: bool) -> Iterator[None]:
+    """A context in which a process that is not the first of several prints nothing.
+
+    Its own errors come after the context.
+    """
+    if loud:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def run_command(
+    argv: list[str],
+    train_loop: Callable,
+    *,
+    description: str,
+    prog: str,
+    group: ProcessGroup = ONE_PROCESS,
+) -> int:
     """The same, but raises the errors."""
+    if argv and argv[0] in COMMANDS and group.size > 1:
+        raise RunError(f"only training is shared by processes: run {argv[0]} without mpiexec")
     typed = f"python {prog}" if prog.endswith(".py") else prog  # for hints
+    files = imported_files(argv)
+    for file in files:
+        import_file(file)
     if argv and argv[0] in COMMANDS:
         command = COMMANDS[argv[0]]
         parser = arguments.Parser(prog=f"{prog} {argv[0]}", description=command.__doc__ or "")
         parser.set_defaults(command=typed)
         command.add_arguments(parser)
+        add_import(parser)
         return command.run(parser.parse_args(argv[1:]))
     if argv and not argv[0].startswith("-"):
         near = difflib.get_close_matches(argv[0], COMMANDS, 1)
@@ -114,6 +169,7 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         epilog=f"other commands, each with its own --help:\n{commands}",
     )
     train.add_arguments(parser)
+    add_import(parser)
     parser.add_argument(
         "--version",
         action="version",
@@ -121,10 +177,54 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         f" {platform.python_version()}",
         help="print the versions of minigan, NumPy and Python",
     )
-    options = train.training_options(parser.parse_args(argv))
-    options.command = typed
+    parser.set_defaults(group=group)
+    args = parser.parse_args(argv)
+    options = train.training_options(args)
+    options.command, options.arguments, options.open_page = typed, argv, args.open and group.leads
+    options.imports = "".join(f" --import {shlex.quote(str(file))}" for file in files)
     with preserve_blas_threads():
         return train_loop(options, make_evaluator)
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Add --import, which every command has. It is read by imported_files, before the others."""
+    parser.add_argument(
+        "--import",
+        action="append",
+        metavar="FILE.py",
+        dest="imports",
+        help="execute a Python file of yours first, which makes or enters layers, networks or a"
+        " loss of your own (default: none; docs/usage.md shows one)",
+    )
+
+
+def imported_files(argv: list[str]) -> list[Path]:
+    """The files of --import. They may enter values that other options take."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    add_import(parser)
+    with suppress(argparse.ArgumentError):  # the parser of the command reports it
+        return [Path(file) for file in parser.parse_known_args(argv)[0].imports or []]
+    return []
+
+
+def import_file(file: Path) -> None:
+    """Execute a Python file, as its own folder sees it. Raises RunError if that is not possible."""
+    if file.suffix != ".py" or not file.is_file():
+        raise RunError(f"--import {file}: name a Python file, FILE.py")
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        with api.no_training(file):
+            runpy.run_path(str(file), run_name=file.stem)
+    except (Exception, SystemExit) as error:
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
+        ]
+        where = f", line {lines[-1]}" if lines else ""
+        raise RunError(
+            f"--import {file} failed{where}: {type(error).__name__}: {first_line(error)}"
+        ) from error
+    finally:
+        sys.path.remove(str(file.resolve().parent))
 
 
 def complain(prog: str, sentence: object) -> int:

@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, check_out_folder, is_folder, write_out
+from minigan.cli.arguments import (
+    add_force,
+    check_out,
+    check_out_folder,
+    default_out,
+    is_folder,
+    write_out,
+)
 from minigan.figures.plots import save_grid, save_picture, to_bytes
 from minigan.training.pretrained import load_training_command
 from minigan.training.sampling import sample_images
@@ -39,11 +46,10 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.file_or_folder,
-        default="samples.png",
         metavar="FILE",
         help="FILE.png: a grid; FILE.npy: a float32 array (N, height, width), or"
         " (N, height, width, 3) in colour, in [0, 1]; FOLDER/: one picture per file, 000000.png and"
-        " so on, as other programs take them (default samples.png)",
+        " so on, as other programs take them (default: RUN_DIR/samples.png, or the next free name)",
     )
     add(
         "--seed",
@@ -53,17 +59,19 @@ def add_arguments(parser):
         help="seed of the latents (default 0: the same images every time). Image k of a seed is the"
         " same for any --count, but --conditional runs without --digit sort the images by class",
     )
+    arguments.add_epoch(parser)
     add_force(parser)
 
 
 def run(args):
     """Generate the images, and write the grid, the array or the folder."""
-    out, folder = Path(args.out), is_folder(args.out)
+    out = Path(args.out) if args.out else default_out(args.run, "samples.png")
+    folder = args.out is not None and is_folder(args.out)
     if folder:
         check_out_folder(out)
     else:
         check_out(out, ".png", ".npy", "/", force=args.force)
-    images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit)
+    images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit, epoch=args.epoch)
     if folder:
         out.mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(images):

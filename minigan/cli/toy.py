@@ -1,13 +1,12 @@
 """Train a GAN on data with a known density, and save an animation of it."""
 
 import io
-from pathlib import Path
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, write_out
+from minigan.cli.arguments import add_force, check_out, default_out, write_out
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
-from minigan.figures.toys import FINAL_GAMMA, GAMMA, TOYS
+from minigan.figures.toys import FIRST_GAMMA, LAST_GAMMA, TOYS
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
 from minigan.training.run_folder import RunError
@@ -26,9 +25,8 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.path,
-        default=Path("toy.gif"),
         metavar="FILE",
-        help="the file for the animation, a GIF (default toy.gif)",
+        help="the file for the animation, a GIF (default: toy.gif, or the next free name)",
     )
     add(
         "--seed",
@@ -60,15 +58,16 @@ def add_arguments(parser):
         "--penalty-weight",
         type=arguments.positive_float,
         metavar="X",
-        help=f"weight of the penalty at the first step (default {GAMMA}); it falls to"
-        f" {FINAL_GAMMA / GAMMA:.0%} of that during the first half of training",
+        help=f"weight of the penalty at the first step (default {FIRST_GAMMA}); it falls to"
+        f" {LAST_GAMMA / FIRST_GAMMA:.0%} of that during the first half of training",
     )
     add_force(parser)
 
 
 def run(args):
     """Train on the toy and write the animation."""
-    check_out(args.out, ".gif", force=args.force)
+    out = args.out or default_out(None, "toy.gif")
+    check_out(out, ".gif", force=args.force)
     given = [name for name in ("loss", "penalty", "penalty_weight") if getattr(args, name)]
     if given and args.shape in ("line", "dirac"):
         flag = f"--{given[0].replace('_', '-')}"
@@ -89,6 +88,6 @@ def run(args):
             gamma=args.penalty_weight or 0.0,
             file=content,
         )
-    write_out(args.out, content)
-    print(f"animation in {args.out}")
+    write_out(out, content)
+    print(f"animation in {out}")
     return 0

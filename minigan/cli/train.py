@@ -1,21 +1,21 @@
 """Train on images: turn the options of the command line into TrainingOptions."""
 
-import math
 from typing import Any
 
-from minigan.accel.cpu import threads_of_resumed_run
+from minigan.accel.cpu import is_set_by_user, threads_of_resumed_run
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.cli.arguments import format_value
 from minigan.datasets.idx import SHIPPED
-from minigan.datasets.stacked import STACKED_MNIST, full_path
+from minigan.datasets.stacked import STACKED_MNIST
 from minigan.datasets.value_range import format_range
-from minigan.gan.gradient_penalty import PENALTIES, SAME_WEIGHT
+from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
-from minigan.gan.recipes import RECIPES, Recipe, asdict, replace, validate_recipe
+from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe, replace, unused_fields
 from minigan.training.checkpoint import load_run
 from minigan.training.run import TrainingOptions
-from minigan.training.run_data import read_options, recorded_path
+from minigan.training.run_data import format_path, read_options, recorded_path
 from minigan.training.run_folder import FORMAT, RunError, read_recipe
 
 DEFAULT = RECIPES["default"]
@@ -142,6 +142,12 @@ def add_arguments(parser):
         " another)",
     )
     add(
+        "--open",
+        action="store_true",
+        help="open the page of the run, index.html in its folder, in a browser; it shows samples"
+        " and curves while training goes on (default: no; you can open it at any time)",
+    )
+    add(
         "--latent-dim",
         type=arguments.positive_int,
         metavar="N",
@@ -198,6 +204,13 @@ def add_arguments(parser):
         " last bits of a run may differ)",
     )
     add(
+        "--graph",
+        action="store_true",
+        help="with --backend cupy and a fully connected recipe: record both training steps as CUDA"
+        " graphs, check them, and launch each by one call (default: no; it has not run on a GPU"
+        " yet)",
+    )
+    add(
         "--resume",
         type=arguments.path,
         metavar="RUN_DIR",
@@ -220,8 +233,20 @@ def training_options(args: Any) -> TrainingOptions:
     Raises RunError if they contradict each other or the run that is resumed.
     """
     merge_settings(args)
-    if args.resume:
-        return resume_options(args)
+    group = getattr(args, "group", ONE_PROCESS)
+    options = resume_options(args, group) if args.resume else new_options(args)
+    options.group = group
+    if not (options.threads or is_set_by_user()):
+        options.threads = group.cores
+    if args.graph and options.backend != "cupy":
+        raise RunError("--graph needs a GPU: add --backend cupy")
+    if args.graph and group.size > 1:
+        raise RunError("--graph records the steps of one process: omit it under mpiexec")
+    return options
+
+
+def new_options(args: Any) -> TrainingOptions:
+    """The options of a new run."""
     recipe, notes = args.recipe or DEFAULT, []
     if args.conditional and recipe.dropout and "dropout" not in args.set:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
@@ -241,6 +266,7 @@ def training_options(args: Any) -> TrainingOptions:
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
         threads=args.threads or 0,
+        graph=args.graph,
         epochs_given=bool(args.epochs),
         notes=notes,
     )
@@ -271,11 +297,6 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     given as well.
     """
     new = {name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None}
-    if args.penalty not in (None, recipe.penalty):
-        new = {"penalty_every": Recipe.penalty_every, **new}
-        if not {args.penalty, recipe.penalty} <= set(SAME_WEIGHT):
-            # the weight of one penalty has no meaning for another
-            new = {"penalty_weight": Recipe.penalty_weight, **new}
     if args.penalty == "none":
         new["penalty"] = ""
     if args.penalty_weight and not new.get("penalty", recipe.penalty):
@@ -283,35 +304,25 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
             f"--penalty-weight {args.penalty_weight:g} without a penalty: add --penalty"
             f" {' or '.join(PENALTIES)}"
         )
-    if "batch_size" in new:
-        factor = new["batch_size"] / recipe.batch_size
-        new |= {
-            "batch_size_G": math.ceil(recipe.batch_size_G * factor),
-            "steps_per_epoch": math.ceil(recipe.steps_per_epoch / factor),
-        }
-    if new.get("conditional"):
-        # dropout harms conditional training (docs/recipe.md), and labels replace clusters
-        new = {"clusters": 0, **new, "dropout": 0.0}
-    if GAN_LOSSES[new.get("loss", recipe.loss)].paired:
-        new["shared_fakes"] = False  # each pair needs a fake with the label of its real image
-    if "learning_rate" in new:
-        new["learning_rate_D"] = (
-            recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
-        )
-    recipe = replace(recipe, **new | args.set)
     try:
-        validate_recipe(recipe)
+        recipe = change_recipe(recipe, **new | args.set)
     except ValueError as error:
         raise RunError(error) from None
+    reasons = unused_fields(recipe)
+    for name, value in args.set.items():
+        if name in reasons:
+            raise RunError(
+                f"--set {name}={format_value(value)} would have no effect: {reasons[name]}; omit it"
+            )
     return recipe
 
 
-def resume_options(args: Any) -> TrainingOptions:
+def resume_options(args: Any, group: ProcessGroup = ONE_PROCESS) -> TrainingOptions:
     """The options of a resumed run; only its epochs, data path, backend and threads may
     change.
     """
     folder = args.resume
-    settings, checkpoint, complaints = load_run(folder)
+    settings, checkpoint, complaints = group.from_first(lambda: load_run(folder))
     for complaint in complaints:
         print(f"note: {complaint}")
     recipe = read_recipe(settings)
@@ -346,12 +357,14 @@ def resume_options(args: Any) -> TrainingOptions:
             load_backend(backend)
         except BackendError as error:
             raise RunError(f"{error}; or add --backend numpy to go on without a GPU") from None
-    data = args.data or recorded_path(folder, settings)  # it may have been moved
+    # it may have been moved
+    data = args.data or group.from_first(lambda: recorded_path(folder, settings))
+    same = settings.get("processes", 1) == group.size
     settings |= {
         "recipe": asdict(recipe),
         "format": FORMAT,
         "backend": backend,
-        "data": full_path(data),
+        "data": format_path(folder, data),
     }
     return TrainingOptions(
         recipe=recipe,
@@ -362,7 +375,8 @@ def resume_options(args: Any) -> TrainingOptions:
         **read_options(settings),
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
-        threads=args.threads or threads_of_resumed_run(settings.get("threads", 0)),
+        threads=args.threads or (threads_of_resumed_run(settings.get("threads", 0)) if same else 0),
+        graph=args.graph,
         epochs_given=bool(args.epochs),
         settings=settings,
         checkpoint=checkpoint,

@@ -1,12 +1,11 @@
 """Save an animation that walks from one generated image to the next, and back to the first."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, write_out
+from minigan.cli.arguments import add_force, check_out, default_out, write_out
 from minigan.figures.plots import make_grid, save_walk
 from minigan.training.run_folder import RunError
 from minigan.training.sampling import walk_images
@@ -47,27 +46,32 @@ def add_arguments(parser):
     add(
         "--out",
         type=arguments.path,
-        default=Path("walk.gif"),
         metavar="FILE",
-        help="the file for the animation, a GIF (default walk.gif)",
+        help="the file for the animation, a GIF (default: RUN_DIR/latent-walk.gif, or the next free"
+        " name)",
     )
+    arguments.add_epoch(parser)
     add_force(parser)
 
 
 def run(args):
     """Generate the images and write the animation."""
-    check_out(args.out, ".gif", force=args.force)
+    out = args.out or default_out(args.run, "latent-walk.gif")
+    check_out(out, ".gif", force=args.force)
     if len(args.seeds) * args.frames > MAX_FRAMES:
         raise RunError(
             f"{len(args.seeds)} seeds with {args.frames} frames each are too many for an animation:"
             f" at most {MAX_FRAMES} frames in all"
         )
-    images, content = walk_images(args.run, args.seeds, args.frames, digit=args.digit), io.BytesIO()
+    images, content = (
+        walk_images(args.run, args.seeds, args.frames, digit=args.digit, epoch=args.epoch),
+        io.BytesIO(),
+    )
     save_walk(
         np.stack([make_grid(columns, columns=min(len(columns), 10)) for columns in images]) / 255,
         content,
         zoom=4,
     )
-    write_out(args.out, content)
-    print(f"{len(images)} frames from seed to seed in {args.out}")
+    write_out(out, content)
+    print(f"{len(images)} frames from seed to seed in {out}")
     return 0

@@ -138,28 +138,16 @@ def load_dataset(
             f" {math.isqrt(MAX_PIXELS)} for grey images"
         )
     raw, is_idx = read_raw(path, size=size, strict=strict, value_range=value_range)
-    notes = list(raw.notes)
     if raw.images_are_bytes:
         value_range = 0, 255
-    train = check_images(path, raw.images, raw.labels, size, value_range, notes=notes)
-    test: tuple[np.ndarray, np.ndarray | None] | None = None
-    if raw.test is not None:  # notes are about the training images
-        test = check_images(path, raw.test, raw.test_labels, size, value_range, notes=[])
-        if test[0].shape[1:] != train[0].shape[1:]:
-            raise DataError(
-                f"{path} holds images of {format_shape(train[0].shape[1:])}, but test images of"
-                f" {format_shape(test[0].shape[1:])}"
-            )
-    if not is_idx:
-        train, test = shuffled(*train), shuffled(*test) if test else None
+    raw = check_raw(raw, str(path), size=size, value_range=value_range)
     if transpose:
-        train = train[0].swapaxes(1, 2).copy(), train[1]
-        test = (test[0].swapaxes(1, 2).copy(), test[1]) if test else None
+        turned = None if raw.test is None else raw.test.swapaxes(1, 2).copy()
+        raw = raw._replace(images=raw.images.swapaxes(1, 2).copy(), test=turned)
     elif "emnist" in path.name.lower():
-        notes.append("EMNIST is published with rows and columns exchanged: --transpose turns it")
-    images, labels = train
-    test_images, test_labels = test or (None, None)
-    data = number_labels(images, labels, test_images, test_labels, notes)
+        note = "EMNIST is published with rows and columns exchanged: --transpose turns it"
+        raw = raw._replace(notes=[*raw.notes, note])
+    data = make_dataset(raw, in_order=is_idx)
     return select_classes(data, classes, path) if classes else data
 
 
@@ -173,6 +161,39 @@ def stack(digits: Dataset) -> Dataset:
         )
     test = None if digits.test is None else StackedImages(digits.test)[:]
     return Dataset(StackedImages(digits.images), None, [], test, None, [*digits.notes, *notes])
+
+
+def check_raw(
+    raw: RawData, what: str, *, size: int = 0, value_range: tuple[float, float] | None = None
+) -> RawData:
+    """Check and convert images and labels, with notes for the user; `what` names them in errors.
+
+    The images are (N, H, W) or (N, H, W, 3), uint8, afterwards, and the labels (N,). `size` and
+    `value_range` are as in load_dataset. Raises DataError.
+    """
+    notes, options = list(raw.notes), dict[str, Any](size=size, value_range=value_range)
+    images, labels = check_images(what, raw.images, raw.labels, **options, notes=notes)
+    test, test_labels = None, None
+    if raw.test is not None:  # notes are about the training images
+        test, test_labels = check_images(what, raw.test, raw.test_labels, **options, notes=[])
+        if test.shape[1:] != images.shape[1:]:
+            raise DataError(
+                f"{what} holds images of {format_shape(images.shape[1:])}, but test images of"
+                f" {format_shape(test.shape[1:])}"
+            )
+    return RawData(images, labels, test, test_labels, notes, images_are_bytes=True)
+
+
+def make_dataset(raw: RawData, *, in_order: bool = False) -> Dataset:
+    """The Dataset of images and labels that check_raw has converted, in a random order that is
+    always the same, or in their own order.
+    """
+    images, labels, test, test_labels, notes, _ = raw
+    if not in_order:
+        images, labels = shuffled(images, labels)
+        if test is not None:
+            test, test_labels = shuffled(test, test_labels)
+    return number_labels(images, labels, test, test_labels, list(notes))
 
 
 def read_raw(path: Path, **settings: Any) -> tuple[RawData, bool]:
@@ -396,12 +417,12 @@ def select_classes(data: Dataset, classes: str, path: Path) -> Dataset:
 
 
 def check_images(
-    path: Path,
+    what: str,
     images: np.ndarray,
     labels: np.ndarray | None,
+    *,
     size: int,
     value_range: tuple[float, float] | None,
-    *,
     notes: list[str],
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Check and convert (images, labels), and append sentences for the user to `notes`.
@@ -419,11 +440,11 @@ def check_images(
         images = images[..., 0]
     if images.ndim != 3 and not (images.ndim == 4 and images.shape[3] == 3):
         raise DataError(
-            f"{path} holds an array of shape {images.shape}, but images must be (N, height, width),"
+            f"{what} holds an array of shape {images.shape}, but images must be (N, height, width),"
             " or (N, height, width, 3) in colour: try x.reshape(-1, height, width),"
             " x.transpose(0, 2, 3, 1) or x[..., :3]"
         )
-    images = convert_to_bytes(images, value_range, what=str(path), notes=notes)
+    images = convert_to_bytes(images, value_range, what=what, notes=notes)
     if size and images.shape[1:3] != (size, size):
         fitted = np.empty((len(images), size, size, *images.shape[3:]), np.uint8)
         for image, out in zip(images, fitted):
@@ -431,10 +452,10 @@ def check_images(
         images = fitted
     if not size_fits(*images.shape[1:]):
         raise DataError(
-            f"{path} holds images of {format_shape(images.shape[1:])}, which are too large: at"
+            f"{what} holds images of {format_shape(images.shape[1:])}, which are too large: at"
             f" most {MAX_SIDE} pixels a side and {MAX_PIXELS:,} values, three per pixel in colour;"
             " use a smaller --size, such as 64, to scale and crop them"
         )
     if labels is not None:
-        labels = convert_labels(labels, len(images), what=str(path), notes=notes)
+        labels = convert_labels(labels, len(images), what=what, notes=notes)
     return images, labels

@@ -73,8 +73,3 @@ class StackedImages:
 def to_backend(images: Any, xp: Any) -> Any:
     """Images, an array or StackedImages, on the backend xp."""
     return images.to(xp) if isinstance(images, StackedImages) else xp.asarray(images)
-
-
-def full_path(path: Path) -> str:
-    """A path of data as settings.json records it: from the root, but "stacked-mnist" as it is."""
-    return str(path if path == STACKED_MNIST else Path(path).resolve())

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 
 from minigan.figures.plots import format_number, new_figure, set_log_scale
 from minigan.gan.losses import GAN_LOSSES
+from minigan.training.run_data import in_folder
 from minigan.training.run_folder import RunError
 
 PAIR_COLUMNS = GAN_LOSSES["relativistic"].score_names  # of runs with a loss on pairs
@@ -56,10 +57,12 @@ COMPARED_METRICS = {  # name in metrics.json: column heading
 def read_run(folder: Path) -> dict[str, Any]:
     """Read the results of a run as a dict.
 
-    "recipe" is the name of its recipe, "seed" a number, "data" a tuple that identifies the training
-    images, as "fingerprint" does, "history" {column: list of numbers}, and "metrics" {name:
-    number}, which is empty if the run was not evaluated. If it was, "measured" says how the metrics
-    were computed.
+    "recipe" is the name of its recipe, "seed" a number, "history" {column: list of numbers}, and
+    "metrics" {name: number}, which is empty if the run was not evaluated. If it was, "measured"
+    says how the metrics were computed. Three entries identify the training images: "data", a tuple
+    with their place, "fingerprint", which in a conditional run also depends on the labels, and
+    "image_fingerprint", which does not, and which runs of earlier versions lack. "digits" says
+    whether FD was measured with the features of the digit classifier.
 
     Raises RunError if a file is missing or was not written by training.
     """
@@ -75,8 +78,11 @@ def read_run(folder: Path) -> dict[str, Any]:
         run["history"] = read_history(path)
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
-        run["data"] = tuple(settings.get(name) for name in ("data", "classes", "size", "n_images"))
+        data = in_folder(folder, settings.get("data", ""))  # two runs may have a file of one name
+        run["data"] = str(data), *(settings.get(name) for name in ("classes", "size", "n_images"))
         run["fingerprint"] = settings.get("fingerprint")
+        run["image_fingerprint"] = settings.get("image_fingerprint")
+        run["digits"] = settings.get("digits")
         run["recipe"], run["seed"] = str(settings["recipe"]["name"]), int(settings["seed"])
         path = folder / "metrics.json"
         if path.is_file():
@@ -110,7 +116,9 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 def used_same_images(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two runs, as read_run returns them, used the same images, also after a move."""
-    fingerprint = one.get("fingerprint")
+    images, fingerprint = one.get("image_fingerprint"), one.get("fingerprint")
+    if images and other.get("image_fingerprint"):
+        return images == other["image_fingerprint"]
     return one["data"] == other["data"] or fingerprint == other.get("fingerprint") is not None
 
 
@@ -140,6 +148,11 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
     if not all(used_same_images(first, run) for run in runs.values()):
         lines.append(
             "note: the runs were trained on different images, so their FDs cannot be compared"
+        )
+    elif len({run.get("digits") for run in runs.values()}) > 1:
+        lines.append(
+            "note: FD was measured with features of the digit classifier for the runs on data/, and"
+            " with other features for the others, so these FDs cannot be compared"
         )
     measured = sorted({run["measured"] for run in runs.values() if run["metrics"]})
     if len(measured) > 1:

@@ -46,7 +46,7 @@ Which units have stopped working?  (the table)
 import copy
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -64,7 +64,7 @@ from minigan.nn.optim import NoOpOptimizer
 from minigan.nn.sequential import Sequential
 from minigan.training.run_data import load_run_data
 from minigan.training.run_folder import RunFiles, class_names, image_shape, load_model
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 PICTURES = ("inspect-weights.png", "inspect-generator.png", "inspect-discriminator.png")
 POWERS_OF_TEN = [10**k for k in range(10)]
@@ -97,12 +97,14 @@ def inspect_layers(
     *,
     path: Path | None = None,
     files: RunFiles | None = None,
+    say: Callable[[str], Any] = str,
 ) -> dict[str, list[UnitCounts]]:
     """Write the PICTURES into the folder of a run; `path` is the new place of its data, if any.
 
     Returns {"generator": counts, "discriminator": counts} (see `count_units`).
     Raises RunError or DataError if the run or its data cannot be used, or if its folder cannot be
     written. With `files`, these remember what could not be written, and the counts are returned.
+    `say` receives what is done next.
     """
     folder, given = Path(folder), files
     files = files or RunFiles(folder)
@@ -110,7 +112,8 @@ def inspect_layers(
     names, shape = class_names(settings), image_shape(settings)
     data = load_run_data(folder, settings, path)
     images, labels = data.images, data.labels if recipe.conditional else None
-    gan = GAN(recipe, images, labels=labels, n_classes=len(names), seed=settings["seed"])
+    say("restoring the networks as they were before the first step")
+    gan = TrainingState(recipe, images, labels=labels, n_classes=len(names), seed=settings["seed"])
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, len(images), IMAGES_COUNTED)
     z = sample_latents(recipe, rng, IMAGES_COUNTED)
@@ -119,6 +122,7 @@ def inspect_layers(
     n = recipe.batch_size
     batch = {"real": real[:n], "z": z[:n], "labels": None if labels is None else labels[:n]}
 
+    say(f"repeating the first {steps:,} of its training steps")
     samples = {}  # {when: {network: [LayerSample, ...]}}
     with np.errstate(all="ignore"):
         for step in range(steps + 1):
@@ -130,6 +134,7 @@ def inspect_layers(
     for net, name in (G, "generator"), (D, "discriminator"):
         net.theta[...], net.buffers[...] = vectors[name], vectors[name + "_state"]
     samples["at the end"] = sample_layers(G, D, recipe, **batch)
+    say("drawing weights, outputs and gradients")
     files.save("inspect-weights.png", lambda file: save_weight_images(G, D, shape, file))
     for name in "generator", "discriminator":
         of_network = {when: layers[name] for when, layers in samples.items()}
@@ -140,6 +145,7 @@ def inspect_layers(
     if given is None:
         files.check()
 
+    say(f"counting units that are never positive, over {IMAGES_COUNTED:,} images")
     half = IMAGES_COUNTED // 2
     labels_G = labels_D = None
     if labels is not None:

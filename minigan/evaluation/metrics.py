@@ -66,6 +66,15 @@ The classifier's probabilities p
                  recognised and all ten digits occur; at most 10.  Salimans et al. 2016, section 4,
                  with our classifier
 
+Do labels have an effect?
+    For a conditional run, `label_agreement` asks of each image which class it looks like, namely
+    that whose mean features are nearest, and compares this with the class that was requested. Two
+    such lists agree in a share o of their places, and would agree in a share e if they were
+    independent. Cohen's kappa, (o - e) / (1 - e), is 1 if they are equal and 0 on average if they
+    are independent (Cohen 1960). label_agreement is the kappa of the samples divided by that of
+    real images: near 0, all classes look alike. If it is below 0.1 for real images, their classes
+    cannot be told apart in this way, and there is no label_agreement.
+
     `spread` needs no classifier. It is the standard deviation of the pixels from image to image,
     relative to that of real images. Near 0, all images look alike.
 
@@ -110,6 +119,7 @@ from minigan.datasets.pixels import IMAGES_REDUCED_AT_ONCE, as_floats, pixel_fea
 from minigan.evaluation.classifier import IMAGES_AT_ONCE
 
 NEIGHBOURS = 3  # k
+LABELLED_IMAGES = 5000  # at most, from which the mean of each class is computed
 ROWS_AT_ONCE = 1000  # rows of a distance matrix computed at once
 # numbers in the part of the other rows, 192 MB in float32: MNIST's 60,000 images are one part
 NUMBERS_AT_ONCE = 48_000_000
@@ -265,15 +275,30 @@ def mean_deviation(images: np.ndarray) -> float:
     return float(np.concatenate(deviations).mean())
 
 
+def cohens_kappa(a: np.ndarray, b: np.ndarray) -> float:
+    """Cohen's kappa of two lists of classes (N,), integers of at least 0."""
+    shares = [np.bincount(x, minlength=max(a.max(), b.max()) + 1) / len(x) for x in (a, b)]
+    chance = float(shares[0] @ shares[1])
+    return (float((a == b).mean()) - chance) / (1 - chance) if chance < 1 else 0.0
+
+
 class Evaluator:
     """Compares generated images with real ones, uint8 (N, H, W) or (N, H, W, 3).
 
     `classifier` is a Classifier, or None for images that are not digits. Without a classifier, the
     features are `pixel_features`, and the metrics that need class probabilities are omitted.
-    `reference` describes the real images in words.
+    `reference` describes the real images in words. `labelled` are images with their classes (n,),
+    for label_agreement.
     """
 
-    def __init__(self, real: np.ndarray, classifier: Any, *, reference: str = "test images"):
+    def __init__(
+        self,
+        real: np.ndarray,
+        classifier: Any,
+        *,
+        reference: str = "test images",
+        labelled: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
         self.classifier, self.shape, self.reference = classifier, real.shape[1:], reference
         self.images = real.reshape(len(real), -1)  # (N, pixels), uint8
         self.real_spread = max(mean_deviation(self.images), 1e-30)
@@ -285,6 +310,9 @@ class Evaluator:
         # computed when first needed, because they take seconds
         self.radii: np.ndarray | None = None
         self.mean_kernel = math.nan
+        self.labelled = labelled
+        self.class_means: tuple[np.ndarray, np.ndarray] | None = None  # classes (C,), means (C, F)
+        self.real_kappa = 0.0
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(features (N, F), probabilities (N, 10), or None without a classifier)."""
@@ -305,8 +333,11 @@ class Evaluator:
         """The features alone, (N, F)."""
         return self.predict(images)[0]
 
-    def quick(self, images: np.ndarray) -> dict[str, float]:
-        """{"fd": ..., "spread": ..., "share_0": ..., ...}: the metrics for each epoch."""
+    def quick(self, images: np.ndarray, requested: np.ndarray | None = None) -> dict[str, float]:
+        """{"fd": ..., "spread": ..., "share_0": ..., ...}: the metrics for each epoch.
+
+        `requested` are the classes (N,) that a conditional generator was asked for.
+        """
         images = images.reshape(len(images), -1)
         features, p = self.predict(images)
         metrics = {
@@ -315,7 +346,26 @@ class Evaluator:
         }
         if p is not None and self.shares is not None:
             metrics |= {f"share_{i}": float(share) for i, share in enumerate(class_shares(p))}
+        if requested is not None and self.labelled is not None:
+            metrics |= self.label_agreement(features, requested)
         return metrics
+
+    def label_agreement(self, features: np.ndarray, requested: np.ndarray) -> dict[str, float]:
+        """{"label_agreement": ...} of features (N, F) and classes (N,), or {} if it says nothing
+        about real images.
+        """
+        assert self.labelled is not None
+        if self.class_means is None:
+            images, labels = (x[:: -(-len(x) // LABELLED_IMAGES)] for x in self.labelled)
+            real, classes = self.features(images), np.unique(labels)
+            means = np.stack([real[labels == c].mean(axis=0) for c in classes])
+            self.class_means = classes, means
+            self.real_kappa = cohens_kappa(classes[nearest_neighbours(real, means)], labels)
+        if self.real_kappa < 0.1:
+            return {}
+        classes, means = self.class_means
+        found = classes[nearest_neighbours(features, means)]
+        return {"label_agreement": cohens_kappa(found, requested) / self.real_kappa}
 
     def evaluate(self, images: np.ndarray) -> dict[str, Any]:
         """All metrics of this module except `spread`, by name."""

@@ -39,7 +39,6 @@ Shapes
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -124,7 +123,7 @@ class TripleEvaluator(Evaluator):
             features.append(of_digits.reshape(len(part), -1))
         return np.concatenate(features), None
 
-    def quick(self, images: np.ndarray) -> dict[str, Any]:
+    def quick(self, images: np.ndarray, requested: np.ndarray | None = None) -> dict[str, float]:
         """{"fd": ..., "spread": ..., "modes": ...}: the metrics for each epoch."""
         modes = read_modes(self.classifier, images.reshape(-1, *self.shape))
-        return {**super().quick(images), "modes": len(np.unique(modes))}
+        return {**super().quick(images, requested), "modes": len(np.unique(modes))}

@@ -33,6 +33,7 @@ The idea
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,15 @@ def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
         if test is None:
             test, of = dataset.images[:MAX_REFERENCES], "training"
         return TripleEvaluator(test, load_classifier(), reference=f"triples of MNIST's {of} images")
+    labelled = None if dataset.labels is None else (dataset.images, dataset.labels)
     if digits and dataset.test is not None:
-        return Evaluator(dataset.test, load_classifier(), reference="MNIST's test images")
-    if dataset.test is not None:
-        return Evaluator(dataset.test[:MAX_REFERENCES], None)
-    return Evaluator(
-        dataset.images[:MAX_REFERENCES],
-        None,
-        reference="training images, because there are no test images",
-    )
+        test, classifier, reference = dataset.test, load_classifier(), "MNIST's test images"
+    elif dataset.test is not None:
+        test, classifier, reference = dataset.test[:MAX_REFERENCES], None, "test images"
+    else:
+        test, classifier = dataset.images[:MAX_REFERENCES], None
+        reference = "training images, because there are no test images"
+    return Evaluator(test, classifier, reference=reference, labelled=labelled)
 
 
 def evaluate(
@@ -134,12 +135,13 @@ def evaluate(
     seed: int = 0,
     path: Path | None = None,
     files: RunFiles | None = None,
+    say: Callable[[str], Any] = str,
 ) -> dict[str, Any]:
     """Evaluate a run and write metrics.json and the figures to its folder; returns the metrics.
 
     `path` is the new place of its data, if that has moved. Raises RunError or DataError if the run
     or its data cannot be used, or if its folder cannot be written. With `files`, these remember
-    what could not be written, and the metrics are returned.
+    what could not be written, and the metrics are returned. `say` receives what is done next.
     """
     folder, given = Path(folder), files
     files = files or RunFiles(folder)
@@ -158,14 +160,17 @@ def evaluate(
         real = stacked[: max(count, MAX_REFERENCES)]
     n_classes = class_count(settings)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
+    say(f"generating {count:,} images")
     generated = generate(G, conditional_latents(z, labels, n_classes), recipe.pixel_min)
     generated = generated.astype("float32", copy=False)
+    say(f"comparing them with {len(evaluator.images):,} {evaluator.reference}")
     metrics: dict[str, Any] = {"run": evaluator.evaluate(generated)}
     # only a classifier needs all images again
     kept = slice(None if evaluator.classifier else max(COMPARED_WITH_TRAINING.values()))
     generated = generated[kept].copy()
     rng = np.random.default_rng(seed)
     noise = rng.random((count, *real.shape[1:]), dtype="float32")
+    say("comparing training images and noise with them, for the other two columns")
     metrics |= {
         "real": evaluator.evaluate(real[:count]),
         "noise": evaluator.evaluate(noise),
@@ -177,6 +182,7 @@ def evaluate(
     }
     noise = noise[kept].copy()
     if evaluator.classifier:
+        say("reading the images with a second classifier")
         second = load_conv_classifier()
         for part, images in (
             ("run", generated),
@@ -198,16 +204,19 @@ def evaluate(
             metrics[part]["agreement"] = float((recognised == digits[requested]).mean())
 
     if stacked and evaluator.classifier:
+        say(f"reading the digits of {MODE_SAMPLES:,} images")
         figures = evaluate_triples(G, recipe, stacked, evaluator.classifier, seed=seed)
         for part, of_part in figures.items():
             metrics[part] |= of_part
     if data.test is not None and not stacked:
+        say(f"searching {len(real):,} training images for copies")
         parts = {"run": generated, "noise": noise}
         compared = compare_with_training(parts, real, evaluator.images, files=files)
         for part in "run", "real", "noise":
             metrics[part] |= compared.pop(part)
         metrics |= compared
 
+    say("drawing figures")
     shares = evaluator.shares
     if shares is not None:
         classes = metrics["run"]["classes"]

@@ -41,7 +41,6 @@ Layers of your own
 import base64
 import copy
 import gzip
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,7 @@ import numpy as np
 
 from minigan.datasets.pixels import unscale
 from minigan.export.formats import example_input, layer_shapes
+from minigan.figures.html_page import fill_page
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import Recipe
 from minigan.gan.steps import with_labels
@@ -261,7 +261,5 @@ def fill_template(model: dict, layers: list[Layer]) -> bytes:
     """page.html with the model and the JavaScript of additional layers inserted."""
     more = {type(layer).__name__: layer.javascript for layer in layers if layer.javascript}
     forwards = "\n".join(f"{code}\nforwards.{name} = {name};" for name, code in more.items())
-    # without "<", no text in the settings can end the script
-    text = json.dumps(model, separators=(",", ":")).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace("// MORE_FORWARDS", forwards, 1)
-    return page.replace("MODEL_GOES_HERE", text, 1).encode()
+    return fill_page(page, model).encode()

@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,6 +32,16 @@ from minigan.gan.losses import GAN_LOSSES
 
 MARGIN = 2  # pixels between the images of a grid
 NAMES_OF_LOSSES = {1.386294: "2 log 2", 0.693147: "log 2", -0.693147: "-log 2"}
+
+
+class Curves(NamedTuple):
+    """Which columns of a history a figure shows: {name: label}, its reference lines, {height:
+    label}, and the label of its y axis. A label of a line is "value: what has this value".
+    """
+
+    columns: dict[str, str]
+    lines: dict[float, str]
+    ylabel: str
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
@@ -215,6 +225,11 @@ def save_losses(
     history: list[dict], path: Path, *, real_label: float = 1.0, loss: str = "non-saturating"
 ) -> None:
     """Save losses.png: the losses, with their values if D cannot distinguish real from fake."""
+    save_curves(history, path, **loss_curves(real_label, loss)._asdict())
+
+
+def loss_curves(real_label: float, loss: str) -> Curves:
+    """The Curves of both losses of a run with this target for real images and adversarial loss."""
     functions = GAN_LOSSES[loss]
     equilibrium = functions.equilibrium_logit
     known = equilibrium is not None
@@ -227,12 +242,8 @@ def save_losses(
     lines = {loss_D: f"{format_loss(loss_D)}: {who} cannot distinguish"}
     if known:  # otherwise D may output any constant, and the loss of G depends on that
         lines[loss_G] = f"{format_loss(loss_G)}: G, if D cannot distinguish"
-    save_curves(
-        history,
-        path,
-        columns={"loss_D": "discriminator", "loss_G": "generator"},
-        lines=lines,
-        ylabel="loss, mean over the epoch",
+    return Curves(
+        {"loss_D": "discriminator", "loss_G": "generator"}, lines, "loss, mean over the epoch"
     )
 
 
@@ -256,25 +267,25 @@ def save_scores(
     """Save scores.png: the mean output of the discriminator for real images and for fakes, or for a
     loss on pairs the mean difference of the two logits, and the share of positive differences.
     """
+    save_curves(history, path, **score_curves(real_label, loss)._asdict())
+
+
+def score_curves(real_label: float, loss: str) -> Curves:
+    """The Curves of D's outputs in a run with this target for real images and adversarial loss."""
     if GAN_LOSSES[loss].paired:
-        save_curves(
-            history,
-            path,
-            columns={"difference": "mean of D(x) - D(G(z))", "ordered": "share of pairs above 0"},
-            lines={
+        return Curves(
+            {"difference": "mean of D(x) - D(G(z))", "ordered": "share of pairs above 0"},
+            {
                 0.0: "0: the mean, if D cannot distinguish",
                 0.5: "1/2: the share, if D cannot distinguish",
             },
-            ylabel="pairs of a real image and a fake",
+            "pairs of a real image and a fake",
         )
-        return
     p = real_label / 2
-    save_curves(
-        history,
-        path,
-        columns={"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
-        lines={p: f"{'1/2' if p == 0.5 else p}: both, if D cannot distinguish"},
-        ylabel="mean output of D",
+    return Curves(
+        {"score_real": "D(x), real images", "score_fake": "D(G(z)), fakes"},
+        {p: f"{'1/2' if p == 0.5 else p}: both, if D cannot distinguish"},
+        "mean output of D",
     )
 
 

@@ -158,7 +158,7 @@ PAIRED = dict(  # what with_loss changes in a toy for the relativistic loss
     final_lr_factor=0.02,
     ema_decay=0.998,
 )
-GAMMA, FINAL_GAMMA = 0.1, 0.003  # if no other penalty weight is given
+FIRST_GAMMA, LAST_GAMMA = 0.1, 0.003  # if no other penalty weight is given
 TOY_BATCH = 256  # real examples, and fakes, per step
 TOY_FRAMES = 40  # frames of the animation, in addition to the first
 BIN_EDGES = np.linspace(-5, 5, 501)  # of the bins on the line
@@ -204,13 +204,15 @@ def train_toy(toy: Toy, steps: int, *, seed: int) -> Iterator[tuple[int, Sequent
 def with_loss(toy: Toy, loss: str, penalty: str = "", gamma: float = 0.0) -> Toy:
     """The toy with another loss and penalty, and with the settings that we have found for them.
 
-    `gamma` is the weight of the penalty at the first step; 0 means GAMMA.
+    `gamma` is the weight of the penalty at the first step; 0 means FIRST_GAMMA.
     """
     if GAN_LOSSES[loss].paired:
         toy = toy._replace(**PAIRED)  # type: ignore[arg-type]
     if penalty:
-        first = gamma or GAMMA
-        toy = toy._replace(penalty=penalty, gamma=first, final_gamma=first * FINAL_GAMMA / GAMMA)
+        first = gamma or FIRST_GAMMA
+        toy = toy._replace(
+            penalty=penalty, gamma=first, final_gamma=first * LAST_GAMMA / FIRST_GAMMA
+        )
     return toy._replace(loss=loss)
 
 

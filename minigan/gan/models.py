@@ -374,6 +374,16 @@ class Architecture(NamedTuple):
     # whether two adjacent widths have at least one weight per pair of units, so that the settings
     # of a damaged file can be refused before absurdly large networks are built
     connects_widths: bool = False
+    fixed: "FixedSize | None" = None  # of networks that exist already; None: sizes are the recipe's
+
+
+class FixedSize(NamedTuple):
+    """What networks take and return that were made by hand, outside of a recipe."""
+
+    latent_dim: int  # Z
+    image_shape: ImageShape  # (H, W), or (H, W, 3)
+    n_classes: int  # C, of the labels that both networks take; 0 if they take none
+    layers: dict[str, list[str]]  # how their layers print, {"generator": ..., "discriminator": ...}
 
 
 ARCHITECTURES = {

@@ -17,6 +17,7 @@ The idea
 3
 """
 
+import difflib
 import math
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields, replace
@@ -25,10 +26,11 @@ from typing import Any
 import numpy as np
 
 from minigan.gan.augment import AUGMENTATIONS
-from minigan.gan.gradient_penalty import PENALTIES
+from minigan.gan.gradient_penalty import PENALTIES, SAME_WEIGHT
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.nn.initializers import INITIALIZERS
+from minigan.nn.layer import Layer
 from minigan.nn.sequential import Sequential
 
 __all__ = [
@@ -38,9 +40,11 @@ __all__ = [
     "Recipe",
     "allowed_choices",
     "asdict",
+    "change_recipe",
     "check_value",
     "recipe_from_dict",
     "replace",
+    "unused_fields",
     "validate_recipe",
 ]
 
@@ -240,11 +244,17 @@ def validate_recipe(recipe: Recipe) -> None:
     """Raise ValueError, with an explanation, if values of a recipe contradict each other."""
     architecture = ARCHITECTURES[recipe.networks]
     for name, count in zip(("widths_G", "widths_D"), architecture.widths):
-        if not (len(getattr(recipe, name)) == count if count else getattr(recipe, name)):
+        given = len(getattr(recipe, name))
+        if given != count if count is not None else not given:
             raise ValueError(
-                f"the networks {recipe.networks} need {count or 'one or more'} {name}, not"
-                f" {len(getattr(recipe, name))}"
+                f"the networks {recipe.networks} need"
+                f" {'one or more' if count is None else count} {name}, not {given}"
             )
+    if (fixed := architecture.fixed) and recipe.latent_dim != fixed.latent_dim:
+        raise ValueError(
+            f"G takes latents of {fixed.latent_dim} numbers, but the recipe {recipe.name} has a"
+            f" latent_dim of {recipe.latent_dim}"
+        )
     for name in architecture.unused:
         default = FIELDS[name].default
         if getattr(recipe, name) != default:
@@ -252,7 +262,14 @@ def validate_recipe(recipe: Recipe) -> None:
                 f"the networks {recipe.networks} do not use {name}, but the recipe {recipe.name}"
                 f" sets it to {getattr(recipe, name)!r}: leave it at {default!r}"
             )
-    if recipe.penalty and any(layer.mixes_examples for layer in tiny_discriminator(recipe).layers):
+    layers_D = tiny_discriminator(recipe).layers if recipe.penalty else []
+    without = [a for a in layers_D if type(a).double_backward is Layer.double_backward]
+    if without:
+        raise ValueError(
+            f"the penalty {recipe.penalty} needs the double_backward of each layer of the"
+            f" discriminator, but {without[0]!r} has none: write it, or choose no penalty"
+        )
+    if any(layer.mixes_examples for layer in layers_D):
         raise ValueError(
             f"the penalty {recipe.penalty} needs a discriminator without batch norm, which mixes"
             f" images (see gradient_penalty.py), but the discriminator of the recipe {recipe.name}"
@@ -296,6 +313,67 @@ def validate_recipe(recipe: Recipe) -> None:
             f"the {recipe.loss} loss requires real_label to be 1, but the recipe {recipe.name} has"
             f" {recipe.real_label}: choose another loss"
         )
+
+
+def change_recipe(recipe: Recipe, **new: Any) -> Recipe:
+    """The recipe with new values of some fields. Values that depend on them are adapted, unless
+    they are given as well.
+
+    Raises ValueError if there is no such field, or if a value is not allowed.
+
+    >>> change_recipe(RECIPES["keras-mlp"], batch_size=64).batch_size_G    # it is twice as large
+    128
+    """
+    for name in new:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, 1, 0)[0]
+            raise ValueError(f"a recipe has no {name[:40]!r}; did you mean {near}?")
+    new = {name: check_value(name, as_kind(name, value)) for name, value in new.items()}
+    adapted: dict[str, Any] = {}
+    if new.get("penalty", recipe.penalty) != recipe.penalty:
+        adapted["penalty_every"] = Recipe.penalty_every
+        if not {new["penalty"], recipe.penalty} <= {*SAME_WEIGHT}:
+            # the weight of one penalty has no meaning for another
+            adapted["penalty_weight"] = Recipe.penalty_weight
+    if "batch_size" in new:
+        factor = new["batch_size"] / recipe.batch_size
+        adapted["batch_size_G"] = math.ceil(recipe.batch_size_G * factor)
+        adapted["steps_per_epoch"] = math.ceil(recipe.steps_per_epoch / factor)
+    if new.get("conditional"):
+        # dropout harms conditional training (docs/recipe.md), and labels replace clusters
+        adapted |= {"clusters": 0, "dropout": 0.0}
+    if GAN_LOSSES[new.get("loss", recipe.loss)].paired:
+        adapted["shared_fakes"] = False  # each pair needs a fake with the label of its real image
+    if "learning_rate" in new:
+        adapted["learning_rate_D"] = (
+            recipe.learning_rate_D * new["learning_rate"] / recipe.learning_rate
+        )
+    recipe = replace(recipe, **adapted | new)
+    validate_recipe(recipe)
+    return recipe
+
+
+def as_kind(name: str, value: Any) -> Any:
+    """A value for a field, an integer as a float where the field is one."""
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_int and FIELDS[name].type is float else value
+
+
+def unused_fields(recipe: Recipe) -> dict[str, str]:
+    """{field: why} of the fields that have no effect on a run of this recipe."""
+    networks = recipe.networks
+    reasons = dict.fromkeys(
+        ARCHITECTURES[networks].unused, f"the networks {networks} do not use it"
+    )
+    if recipe.optimizer != "sgd":
+        reasons["momentum"] = f"only sgd uses it, and the optimizer is {recipe.optimizer}"
+    if recipe.optimizer != "adam":
+        reason = f"only adam uses it, and the optimizer is {recipe.optimizer}"
+        reasons |= dict.fromkeys(("beta1", "beta2", "weight_decay_G", "final_beta2"), reason)
+    if not recipe.penalty:
+        names = "penalty_weight", "penalty_every", "final_penalty_weight"
+        reasons |= dict.fromkeys(names, "there is no penalty")
+    return reasons
 
 
 def tiny_discriminator(recipe: Recipe) -> Sequential:

@@ -246,17 +246,7 @@ class ConvTranspose2d(Layer):
 
     def forward(self, x, *, train=False, rng=None):  # (N, H, W, C) -> (N, H', W', F)
         check_image(self, x, self.in_channels)
-        height, width = (
-            (m - 1) * s - 2 * p + k + more
-            for m, k, s, p, more in zip(
-                x.shape[1:3], self.kernel_size, self.stride, self.padding, self.output_padding
-            )
-        )
-        if min(height, width) < 1:
-            raise ValueError(
-                f"the padding of {self!r} removes the whole image, x of shape {x.shape}"
-            )
-        shape = len(x), height, width, self.out_channels
+        shape = self.output_shape(x.shape)
         y = matmul_col2im(x.reshape(-1, self.in_channels), self.W, shape, self.geometry(x.shape))
         return y + self.b, (x, shape)
 
@@ -283,6 +273,18 @@ class ConvTranspose2d(Layer):
         im2col_matmul(dy, self.geometry(x.shape), dy=ddx, dW=self.dW.reshape(-1, self.in_channels))
         self.db[...] = 0
         return matmul_col2im(ddx, self.W, shape, self.geometry(x.shape)), None
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of y (N, H', W', F) for x of this shape, (N, H, W, C)."""
+        height, width = (
+            (m - 1) * s - 2 * p + k + more
+            for m, k, s, p, more in zip(
+                shape[1:3], self.kernel_size, self.stride, self.padding, self.output_padding
+            )
+        )
+        if min(height, width) < 1:
+            raise ValueError(f"the padding of {self!r} removes the whole image, x of shape {shape}")
+        return shape[0], height, width, self.out_channels
 
     def geometry(self, shape: tuple[int, ...]) -> Geometry:
         """Kernel size, stride, padding, and the numbers of positions down and across, of the Conv2d

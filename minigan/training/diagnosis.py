@@ -13,6 +13,7 @@ The idea
         cannot tell   D gives real and generated images the same mean score, although the digits
                       are not yet good
         hardly any    one digit is almost missing from the samples
+        alike         in a conditional run, the requested class has hardly any effect
 
     With a loss on pairs (see gan/losses.py) there are no mean outputs of D. The share of pairs that
     D ranks correctly takes their place: D has won if it ranks nearly all of them correctly, and by
@@ -38,6 +39,7 @@ from minigan.gan.losses import GAN_LOSSES
 MIN_STEPS = 300  # about two thirds of an epoch of MNIST
 RECENT_REPORTS = 3
 FEW_MODES = 300  # of 1000, in 2,000 samples; as many real images show about 865
+ALIKE = 0.3  # label_agreement: 0 if labels have no effect, 1 for real images
 GOOD_FD = 2.0  # of digits: D is expected not to tell good ones from real images
 DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
 
@@ -122,6 +124,13 @@ def diagnose(
         return (
             "the discriminator cannot tell real from generated images: either the samples are"
             " perfect, or it has stopped learning"
+        )
+    if row.get("label_agreement", 1) < ALIKE:
+        if fd_falling:
+            return "the classes still look alike, but FD is falling"
+        return (
+            "the classes look alike: the requested class has hardly any effect on the samples; try"
+            " more --epochs, or another --seed"
         )
     if by_share and by_share[0][0] < equal_share / 10:
         share, name = by_share[0]

@@ -26,8 +26,6 @@ import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
-from filelock import FileLock, SoftFileLock, Timeout
-
 from minigan.console import say
 from minigan.training.run_folder import RunError
 
@@ -46,8 +44,18 @@ NOT_WRITABLE = (
 def lock_folder(folder: Path) -> AbstractContextManager:
     """Lock a run folder for writing, and return the context that unlocks it.
 
-    Raises RunError if another process holds the lock, or if the folder cannot be written.
+    Raises RunError if another process holds the lock, or if the folder cannot be written. Without
+    filelock, which may be missing on a machine with a GPU, the folder is not locked, and a note
+    says so.
     """
+    try:
+        from filelock import FileLock, Timeout
+    except ModuleNotFoundError:
+        say(
+            f"note: filelock is not installed, so {folder} is not locked: do not train in it twice"
+            " at the same time"
+        )
+        return nullcontext()
     path = Path(folder) / ".lock"
     existed = path.exists()
     try:
@@ -69,6 +77,8 @@ def lock_folder(folder: Path) -> AbstractContextManager:
 
 def lock_without_system(folder: Path) -> AbstractContextManager:
     """The same with a file that exists as long as the lock is held."""
+    from filelock import SoftFileLock, Timeout
+
     path = folder / ".lock-held"
     try:
         return SoftFileLock(path).acquire(timeout=SECONDS_TO_RECOGNISE)

@@ -17,7 +17,7 @@ from minigan.accel.cpu import limit_blas_threads
 from minigan.backend import load_backend
 from minigan.training.run import Run, TrainingOptions, load_training_data
 from minigan.training.schedule import make_optimizers
-from minigan.training.state import GAN, make_initial_networks
+from minigan.training.state import TrainingState, make_initial_networks
 
 
 def train(options: TrainingOptions, make_evaluator: Callable) -> int:
@@ -33,7 +33,7 @@ def train(options: TrainingOptions, make_evaluator: Callable) -> int:
         options.recipe, data.image_shape, n_classes=data.n_classes, seed=options.seed, xp=xp
     )
     optimizer_G, optimizer_D = make_optimizers(options.recipe, G, D)
-    gan = GAN(
+    gan = TrainingState(
         options.recipe,
         data.images,
         labels=data.labels,
@@ -43,6 +43,7 @@ def train(options: TrainingOptions, make_evaluator: Callable) -> int:
         networks=(G, D),
         optimizers=(optimizer_G, optimizer_D),
         cores=limit_blas_threads(options.threads),
+        group=options.group,
     )
     with Run(options, data, gan, make_evaluator) as run:
         for epoch in run.epochs():

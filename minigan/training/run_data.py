@@ -4,7 +4,8 @@ The idea
     A run folder records where its data is, how it is read, and a fingerprint of the images. The
     commands that need the data afterwards load it with `load_run_data`. Data that has moved is
     named with `--data`. If the fingerprint agrees, settings.json keeps the new place, so that it
-    needs to be named only once.
+    needs to be named only once. Images that came from Python are in the run folder itself, in
+    images.npz, and the folder may be moved.
 
 >>> read_options({"classes": "3,8", "range": [0, 16]})
 {'classes': '3,8', 'size': 0, 'value_range': (0, 16), 'transpose': False}
@@ -17,7 +18,7 @@ from typing import Any
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import DataError, format_shape
-from minigan.datasets.stacked import STACKED_MNIST, full_path
+from minigan.datasets.stacked import STACKED_MNIST
 from minigan.training.run_folder import class_names, fingerprint, image_shape, save_settings
 
 
@@ -40,9 +41,26 @@ def recorded_path(folder: Path, settings: dict[str, Any]) -> Path:
     if settings["digits"] and SHIPPED.is_dir():
         return SHIPPED
     try:
-        return Path(json.loads((Path(folder) / "settings.json").read_text())["data"])
+        path = json.loads((Path(folder) / "settings.json").read_text())["data"]
+        return in_folder(folder, path)
     except (OSError, ValueError, KeyError, TypeError):
-        return Path(settings["data"])
+        return in_folder(folder, settings["data"])
+
+
+def in_folder(folder: Path, path: str) -> Path:
+    """The path of a run's data, which may be in the run folder, as format_path writes it."""
+    inside = Path(folder) / path  # which is `path` itself if that is absolute
+    return inside if inside.exists() else Path(path)
+
+
+def format_path(folder: Path, data: Path) -> str:
+    """The path of the data of a run as settings.json has it: absolute, or relative to the run
+    folder if the data is in it; "stacked-mnist" is not a path.
+    """
+    if data == STACKED_MNIST:
+        return str(data)
+    data, folder = data.resolve(), Path(folder).resolve()
+    return str(data.relative_to(folder) if data.is_relative_to(folder) else data)
 
 
 def load_run_data(folder: Path, settings: dict[str, Any], data: Path | None = None) -> Dataset:
@@ -92,7 +110,7 @@ def remember_path(folder: Path, path: Path) -> None:
     """Record in settings.json where the data of a run is now."""
     try:
         settings = json.loads((Path(folder) / "settings.json").read_text())
-        if settings["data"] != full_path(path):
-            save_settings(Path(folder), {**settings, "data": full_path(path)})
+        if settings["data"] != (data := format_path(folder, path)):
+            save_settings(Path(folder), {**settings, "data": data})
     except (OSError, ValueError, KeyError, TypeError):
         print(f"note: {folder} cannot be written, so the place of its data is not remembered")

@@ -9,9 +9,12 @@ The idea
         history.csv        one row per report: losses, scores, metrics of 2,000 samples, seconds
         samples/           epoch-0000.png, before training, then one per report, always from the
                            same latents
-        progress.gif       these as an animation; and losses.png, scores.png, fd.png
+        index.html         a page that shows all of this in a browser, also while training goes on
+        progress.gif       the samples as an animation; and losses.png, scores.png, fd.png
+        log.txt            what was printed
         model.npz          the weights: NumPy alone can load them, and nothing in the file is
                            executed
+        generators/        the generators of some epochs, for samples of earlier ones
 
     model.npz holds flat vectors (see nn/sequential.py): `generator`, `discriminator` and `average`,
     the moving average of the generator's weights. For each of them, the array with the suffix
@@ -30,6 +33,7 @@ import json
 import math
 import os
 import platform
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -38,10 +42,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-import minigan
+import minigan.nn
 from minigan.datasets.numpy_files import read_header
 from minigan.datasets.pixels import DAMAGE, format_shape, size_fits
-from minigan.datasets.stacked import StackedImages, full_path
+from minigan.datasets.stacked import STACKED_MNIST, StackedImages
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
 
@@ -131,7 +136,7 @@ def make_settings(
         "recipe": asdict(recipe),
         "seed": seed,
         "backend": backend,
-        "data": full_path(path),
+        "data": str(path if path == STACKED_MNIST else Path(path).resolve()),
         "digits": digits,
         "n_images": len(images),
         "height": images.shape[1],
@@ -142,7 +147,9 @@ def make_settings(
         "range": list(map(float, value_range)) if value_range else None,
         "transpose": transpose,
         "fingerprint": fingerprint(images, dataset.labels if recipe.conditional else None),
+        "image_fingerprint": fingerprint(images),
         **of_labels,
+        **({"layers": fixed.layers} if (fixed := ARCHITECTURES[recipe.networks].fixed) else {}),
         "versions": {
             "minigan": minigan.__version__,
             "python": platform.python_version(),
@@ -223,6 +230,17 @@ def save_settings(folder: Path, settings: dict) -> None:
     )
 
 
+def generator_path(folder: Path, epoch: int) -> Path:
+    """Where a run folder keeps the generator of an epoch."""
+    return Path(folder) / "generators" / f"epoch-{epoch:04}.npz"
+
+
+def kept_generators(folder: Path) -> list[int]:
+    """The epochs whose generators a run folder has kept."""
+    names = [path.stem.removeprefix("epoch-") for path in Path(folder).glob("generators/*.npz")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read {name: array} from one of minigan's .npz files; raises OSError or one of DAMAGE.
 
@@ -243,6 +261,22 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}  # reading a part checks its checksum
     return {name: a.astype(a.dtype.newbyteorder("="), copy=False) for name, a in arrays.items()}
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The content of settings.json, of which nothing has been checked. Raises RunError."""
+    path = Path(folder) / "settings.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(settings, dict):
+            return settings
+    except OSError as error:
+        raise RunError(
+            f"cannot read {path} ({error.strerror or error}): name the folder of a run"
+        ) from None
+    except ValueError:
+        pass
+    raise RunError(f"{path} is damaged")
 
 
 def load_model(folder: Path) -> tuple[dict, Recipe, dict[str, np.ndarray]]:
@@ -268,11 +302,14 @@ def read_model(
     try:
         file = read_npz(path)
         settings = json.loads(str(file["settings"]))
+        check_known(path.parent, settings)
         recipe = read_recipe(settings)
         if settings["format"] == 1:  # this format had no buffers
             file = {name: np.empty(0, recipe.dtype) for name in VECTORS} | file
         vectors = {name: file[name] for name in names}
         sizes = count_parameters(recipe, settings, vectors)
+    except RunError:  # from check_known
+        raise
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
     except DAMAGE as error:
@@ -296,6 +333,40 @@ def read_model(
             )
     vectors = {name: v.astype(recipe.dtype, copy=False) for name, v in vectors.items()}
     return settings, recipe, vectors
+
+
+def check_known(folder: Path, settings: Any) -> None:
+    """Raise RunError if a run has networks or a loss of its own that have not been entered.
+
+    Nothing in a run folder is executed. Code for own layers and losses comes from the user, with
+    --import or as arguments of GAN.load, and is entered in ARCHITECTURES and GAN_LOSSES.
+    """
+    recipe = settings.get("recipe") if isinstance(settings, dict) else None
+    if not isinstance(recipe, dict):
+        return  # read_recipe says what is wrong
+    networks, loss = recipe.get("networks", "dense"), recipe.get("loss", "non-saturating")
+    if isinstance(networks, str) and networks not in ARCHITECTURES:
+        classes = own_classes(settings.get("layers"))
+        own = f"of its own, with layers of the class {', '.join(classes)}" if classes else ""
+        raise RunError(
+            f"{folder} was trained with networks {own or repr(networks[:40])}, which are not"
+            " minigan's: add --import FILE.py, the Python file that makes them"
+        )
+    if isinstance(loss, str) and loss not in GAN_LOSSES:
+        raise RunError(
+            f"{folder} was trained with the loss {loss[:40]!r}, which is not minigan's: add"
+            " --import FILE.py, the Python file that defines it"
+        )
+
+
+def own_classes(layers: Any) -> list[str]:
+    """The names of the classes of `layers` in settings.json, those first that are not minigan's."""
+    networks = layers.values() if isinstance(layers, dict) else ()
+    texts = [text for net in networks if isinstance(net, list) for text in net]
+    found = [m[0] for text in texts if isinstance(text, str) and (m := re.match(r"\w+", text))]
+    known = set(minigan.nn.__all__)
+    names = list(dict.fromkeys(name[:40] for name in found))
+    return ([name for name in names if name not in known] or names)[:5]
 
 
 def read_recipe(settings: dict) -> Recipe:
@@ -350,6 +421,12 @@ def read_recipe(settings: dict) -> Recipe:
     if shape[0] % multiple or shape[1] % multiple:
         raise ValueError(
             f"its images are {format_shape(shape)}, and its networks need multiples of {multiple}"
+        )
+    fixed = ARCHITECTURES[recipe.networks].fixed
+    if fixed and (shape, class_count(settings)) != (fixed.image_shape, fixed.n_classes):
+        raise ValueError(
+            f"its images are {format_shape(shape)}, of {class_count(settings)} classes, but its"
+            f" networks are for {format_shape(fixed.image_shape)} and {fixed.n_classes}"
         )
     return recipe
 

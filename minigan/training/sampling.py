@@ -36,8 +36,11 @@ from minigan.training.run_folder import (
     RunError,
     class_count,
     class_names,
+    generator_path,
     image_shape,
+    kept_generators,
     load_model,
+    read_model,
 )
 
 MAX_COLUMNS = 100  # classes shown side by side in a walk
@@ -57,15 +60,35 @@ def load_networks(folder: Path) -> tuple[dict, Recipe, Sequential, Sequential]:
     return settings, recipe, G, D
 
 
-def load_generator(folder: Path | None) -> tuple[dict, Recipe, Sequential]:
+def load_generator(
+    folder: Path | None, *, epoch: int | None = None
+) -> tuple[dict, Recipe, Sequential]:
     """Load (settings, recipe, G) of a run, or of the pretrained generator if folder is None.
 
-    G is on the host and has the moving average of its weights. Raises RunError.
+    G is on the host and has the moving average of its weights, by default the newest, or that of an
+    epoch which the run has kept. Raises RunError.
     """
-    settings, recipe, vectors = load_model(folder) if folder else load_pretrained()
+    if epoch is not None:
+        settings, recipe, vectors = load_epoch(folder, epoch)
+    else:
+        settings, recipe, vectors = load_model(folder) if folder else load_pretrained()
     G, _ = untrained_networks(settings, recipe)
     G.theta[...], G.buffers[...] = vectors["average"], vectors["average_state"]
     return settings, recipe, G
+
+
+def load_epoch(folder: Path | None, epoch: int) -> tuple[dict, Recipe, dict[str, np.ndarray]]:
+    """(settings, recipe, vectors of G) of a run after an earlier epoch. Raises RunError."""
+    if folder is None:
+        raise RunError(f"--epoch {epoch} needs the RUN_DIR of a run")
+    path, kept = generator_path(folder, epoch), kept_generators(folder)
+    if epoch not in kept:
+        load_model(folder)  # it may be no run at all
+        epochs = ", ".join(map(str, kept)) or "none, because an earlier minigan trained it"
+        raise RunError(
+            f"{folder} has not kept the generator of epoch {epoch}: it has those of {epochs}"
+        )
+    return read_model(path, names=("average", "average_state"))
 
 
 def untrained_networks(settings: dict, recipe: Recipe) -> tuple[Sequential, Sequential]:
@@ -159,16 +182,21 @@ def find_class(folder: Path | None, settings: dict, name: str) -> int:
 
 
 def sample_images(
-    folder: Path | None, count: int, *, seed: int, digit: str | None = None
+    folder: Path | None,
+    count: int,
+    *,
+    seed: int,
+    digit: str | None = None,
+    epoch: int | None = None,
 ) -> np.ndarray:
     """`count` images (count, H, W[, 3]), float32 in [0, 1], from the generator of a run.
 
-    If folder is None, the generator is the pretrained one.
+    If folder is None, the generator is the pretrained one; `epoch` is as in load_generator.
     If `digit` is given, all images are of that class. Otherwise a conditional generator produces
     equally many images of each class (up to one), sorted by class, from the same latents for each.
     Raises RunError.
     """
-    settings, recipe, G = load_generator(folder)
+    settings, recipe, G = load_generator(folder, epoch=epoch)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
     n_classes = class_count(settings)
     if digit is not None:
@@ -181,14 +209,20 @@ def sample_images(
 
 
 def walk_images(
-    folder: Path, seeds: list[int], frames: int, *, digit: str | None = None
+    folder: Path,
+    seeds: list[int],
+    frames: int,
+    *,
+    digit: str | None = None,
+    epoch: int | None = None,
 ) -> np.ndarray:
     """Images (len(seeds) * frames, columns, H, W[, 3]) of a walk through latent space.
 
     It interpolates from the first image of each seed to that of the next, and returns to the start.
-    There is one column for each class, or a single column. Raises RunError.
+    There is one column for each class, or a single column; `epoch` is as in load_generator. Raises
+    RunError.
     """
-    settings, recipe, G, _ = load_networks(folder)
+    settings, recipe, G = load_generator(folder, epoch=epoch)
     if len(seeds) < 2:
         raise RunError("a walk needs two seeds or more, such as --seeds 1,2,3")
     z, labels = zip(*[latents_and_labels(settings, recipe, 1, seed=seed) for seed in seeds])

@@ -6,8 +6,6 @@ import subprocess
 import sys
 
 import pytest
-import threadpoolctl
-from loky.backend import context
 
 from minigan.accel import cpu
 from minigan.accel.cpu import (
@@ -17,6 +15,9 @@ from minigan.accel.cpu import (
     threads_of_resumed_run,
     usable_cores,
 )
+
+threadpoolctl = pytest.importorskip("threadpoolctl")
+context = pytest.importorskip("loky.backend.context")
 
 V1 = "/sys/fs/cgroup/cpu/cpu.cfs_{}_us".format
 QUOTAS = {  # what Docker and Kubernetes mount in a container
@@ -70,11 +71,44 @@ def test_the_affinity_limits_the_cores(machine, monkeypatch):
 
 
 def test_the_load_of_the_machine_is_not_that_of_a_container(machine, monkeypatch):
-    monkeypatch.setattr(os, "getloadavg", lambda: (60.0, 60.0, 60.0), raising=False)
+    monkeypatch.setattr(cpu, "cores_used_by_others", lambda: 60.0)
     library = {"user_api": "blas", "internal_api": "openblas", "num_threads": 3}
     monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [library])
     use_files(monkeypatch, QUOTAS["version 2"])
     assert "cores seem to be free" not in cpu.blas_advice()
+
+
+@pytest.mark.parametrize(
+    "user, nice, idle, own, cores",
+    [
+        (100, 0, 6300, 100, 0),  # all that was computed is this process's own
+        (4800, 0, 1600, 1600, 32),
+        (6400, 0, 0, 0, 64),
+        (0, 6400, 0, 0, 0),  # low priority
+        (0, 0, 0, 0, 0),  # /proc/stat never changes in some sandboxes
+    ],
+)
+def test_the_cores_that_others_use(machine, monkeypatch, user, nice, idle, own, cores):
+    """While it waits, these times pass, in ticks of which a second has 100."""
+    passed = [0]
+
+    def proc_stat(path):
+        times = 5000 + passed[0] * user, 3000 + passed[0] * nice, 0, 9000 + passed[0] * idle
+        return io.StringIO(f"cpu  {' '.join(map(str, times))} 0 0 0 0 0 0\ncpu0 1 2 3 4")
+
+    monkeypatch.setattr(cpu.os, "sysconf", lambda name: 100, raising=False)
+    monkeypatch.setattr(cpu.time, "sleep", lambda seconds: passed.__setitem__(0, 1))
+    monkeypatch.setattr(cpu.time, "process_time", lambda: 7 + passed[0] * own / 100)
+    monkeypatch.setattr(cpu, "open", proc_stat, raising=False)
+    assert cpu.cores_used_by_others() == cores
+
+
+def test_without_proc_stat_nobody_uses_a_core(monkeypatch):
+    def missing(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(cpu, "open", missing, raising=False)
+    assert cpu.cores_used_by_others() == 0
 
 
 def test_threads_are_limited_unless_the_user_has_set_them(machine, monkeypatch):

@@ -9,7 +9,6 @@ import warnings
 import fake_cupy
 import numpy as np
 import pytest
-import threadpoolctl
 from helpers import ROOT, small
 
 from minigan.accel.cpu import blas_threads
@@ -22,8 +21,9 @@ from minigan.nn.dropout import Dropout
 from minigan.nn.layer import Layer
 from minigan.nn.optim import SGD
 from minigan.nn.sequential import Sequential
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
+threadpoolctl = pytest.importorskip("threadpoolctl")
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 12), dtype=np.uint8)
 LABELS = np.arange(len(IMAGES)) % 3
 PARALLEL = {  # name: a recipe whose batches can be split, by its name and changes
@@ -53,7 +53,7 @@ def train(name, cores, steps=4, batch_size=6, **changes):
     of_recipe, own = PARALLEL[name]
     recipe = replace(small(of_recipe), batch_size=batch_size, **{**own, **changes})
     labels = dict(labels=LABELS, n_classes=3) if recipe.conditional else {}
-    gan = GAN(recipe, IMAGES, cores=cores, **labels)
+    gan = TrainingState(recipe, IMAGES, cores=cores, **labels)
     return gan, np.array([[float(value) for value in gan.train_step()] for _ in range(steps)])
 
 
@@ -172,8 +172,8 @@ def test_where_data_parallelism_does_not_apply():
         {"dropout": 0.3},
     ):
         for name in "default", "default-conv":
-            assert GAN(replace(small(name), **changes), IMAGES, cores=2).parallel is None
-    assert GAN(small("dcgan"), IMAGES, xp=fake_cupy, cores=2).parallel is None
+            assert TrainingState(replace(small(name), **changes), IMAGES, cores=2).parallel is None
+    assert TrainingState(small("dcgan"), IMAGES, xp=fake_cupy, cores=2).parallel is None
 
 
 FAIL = """

@@ -66,7 +66,7 @@ def test_a_row_that_is_interrupted_ends_as_it_would_have(benchmark, tmp_path, mo
     whole = train("whole", json.loads(json.dumps(empty)))
     assert [one["step"] for one in whole["history"]] == [4, 8, 9] and whole["done"]
 
-    step, taken = benchmark.GAN.train_step, []
+    step, taken = benchmark.TrainingState.train_step, []
 
     def stop(gan):
         if len(taken) == 6:
@@ -74,10 +74,10 @@ def test_a_row_that_is_interrupted_ends_as_it_would_have(benchmark, tmp_path, mo
         taken.append(gan.t)
         return step(gan)
 
-    monkeypatch.setattr(benchmark.GAN, "train_step", stop)
+    monkeypatch.setattr(benchmark.TrainingState, "train_step", stop)
     with pytest.raises(KeyboardInterrupt):
         train("parts", json.loads(json.dumps(empty)))
-    monkeypatch.setattr(benchmark.GAN, "train_step", step)
+    monkeypatch.setattr(benchmark.TrainingState, "train_step", step)
     results = benchmark.read_results()
     assert [one["step"] for one in results["rows"]["own"]["a|0"]["history"]] == [4]
     row = train("parts", results)

@@ -1,12 +1,15 @@
 """The command line, as a user types it."""
 
+import csv
 import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from minigan.cli import arguments, train
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import FIELDS, RECIPES, asdict, replace
 from minigan.training import run
+from minigan.training.lock import lock_folder
 
 DEFAULT = RECIPES["default"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (128, 28, 28), dtype=np.uint8)
@@ -42,7 +46,10 @@ def test_one_epoch_leaves_a_run_folder(folder):
         "checkpoint-000000000.npz",
         f"checkpoint-{len(IMAGES) // DEFAULT.batch_size:09}.npz",
         "fd.png",
+        "generators",
         "history.csv",
+        "index.html",
+        "log.txt",
         "losses.png",
         "model.npz",
         "progress.gif",
@@ -62,6 +69,58 @@ def test_in_a_pipe_it_prints_plain_lines(folder):
     assert "epoch   1/1   FD" in output and "images/s" in output
     assert "sample run --out digits.png" in output
     assert not any(ord(c) < 32 and c != "\n" for c in output)
+
+
+def test_the_page_and_the_log_know_the_command(folder):
+    log, page = ((folder / "run" / name).read_text() for name in ("log.txt", "index.html"))
+    assert log.splitlines()[0].endswith("  python demo.py --data data --epochs 1 --out run")
+    assert "python demo.py sample run --out samples.png" in page
+
+
+def test_open_shows_the_page_in_a_browser(folder, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(run, "open_in_browser", lambda path: opened.append(path) or "opening it")
+    args = ["--data", folder / "data", "--epochs", 1, "--out", "new", "--open"]
+    result = demo(*args, cwd=tmp_path)
+    assert result.returncode == 0 and "opening it" in result.stdout, result.stderr
+    assert opened == [Path("new/index.html")] and (tmp_path / opened[0]).is_file()
+
+
+def test_samples_of_an_earlier_epoch(folder, tmp_path):
+    args = [folder / "run", "--count", 2, "--out"]
+    assert demo("sample", *args, "a.npy", cwd=tmp_path).returncode == 0
+    assert demo("sample", *args, "b.npy", "--epoch", 1, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    result = demo("sample", *args, "c.npy", "--epoch", 2, cwd=tmp_path)
+    assert result.returncode == 2 and "epoch 2: it has those of 1" in result.stderr
+
+
+def test_runs_are_listed(folder, tmp_path):
+    shutil.copytree(folder / "run", tmp_path / "runs" / "a")
+    shutil.copytree(folder / "run", tmp_path / "runs" / "group" / "b")
+    path = tmp_path / "runs" / "group" / "b" / "settings.json"
+    settings = json.loads(path.read_text())
+    settings["started"], settings["recipe"]["epochs"] = "2099", 12
+    path.write_text(json.dumps(settings))
+    (tmp_path / "runs" / "new" / "samples").mkdir(parents=True)
+    shutil.copy(path, tmp_path / "runs" / "new")
+    (tmp_path / "runs" / "bad").mkdir()
+    (tmp_path / "runs" / "bad" / "settings.json").write_text("{")
+    with lock_folder(tmp_path / "runs" / "new"):
+        result = demo("runs", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    heading, bad, a, b, new, _ = result.stdout.splitlines()
+    assert heading.split()[:4] == ["run", "recipe", "seed", "images"]
+    assert bad.split()[:2] == ["runs/bad", "damaged"]
+    assert a.split()[:6] == ["runs/a", "default", "0", "128", "1/1", "finished"]
+    assert b.split()[:6] == ["runs/group/b", "default", "0", "128", "1/12", "interrupted"]
+    assert new.split()[:6] == ["runs/new", "default", "0", "128", "0/12", "training"]
+    with open(folder / "run" / "history.csv") as file:
+        (row,) = csv.DictReader(file)
+    assert float(a.split()[-1]) == pytest.approx(float(row["fd"]), abs=0.01)
+    for where, words in (("nowhere", "no folder nowhere"), ("runs/a/samples", "holds no runs")):
+        result = demo("runs", where, cwd=tmp_path)
+        assert result.returncode == 2 and words in result.stderr
 
 
 def test_the_default_folder_is_new_each_time(folder, tmp_path):
@@ -100,6 +159,8 @@ def test_evaluate_measures_a_run(folder):
     result = demo("evaluate", "run", "--count", 128, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "chet distance" in result.stdout and "written to run/metrics.json" in result.stdout
+    steps = result.stderr.splitlines()
+    assert steps[0] == "... generating 128 images" and steps[-1] == "... drawing figures"
     assert (folder / "run" / "metrics.json").is_file()
     figures = result.stdout.strip().partition("in the same folder: ")[2].split(", ")
     assert {"neighbours.png", "walk.gif"} < set(figures)
@@ -218,6 +279,39 @@ def test_compare_puts_runs_side_by_side(folder, tmp_path):
     )
 
 
+def test_without_out_a_command_writes_the_next_free_name_in_the_run_folder(folder, tmp_path):
+    run = shutil.copytree(folder / "run", tmp_path / "run")
+    before = {path.name for path in run.iterdir()}
+    for args, first, second in (
+        (["sample", run, "--count", 2], "samples.png", "samples-2.png"),
+        (["walk", run, "--frames", 1], "latent-walk.gif", "latent-walk-2.gif"),
+        (["compare", run, run], "comparison.png", "comparison-2.png"),
+        (["export", run, "--to", "html"], "run.html", "run-2.html"),
+    ):
+        for name in first, second:
+            result = demo(*args, cwd=tmp_path)
+            assert result.returncode == 0 and str(run / name) in result.stdout, result.stderr
+            assert (run / name).is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert len({path.name for path in run.iterdir()} - before) == 8
+
+
+def test_the_next_free_name_is_free_for_all_files_of_an_export(tmp_path):
+    (tmp_path / "run.py").touch()
+    (tmp_path / "run-2.safetensors").symlink_to("nowhere")
+    found = arguments.default_out(tmp_path, "run.safetensors", ".py")
+    assert found == tmp_path / "run-3.safetensors"
+    assert arguments.default_out(tmp_path, "run.onnx") == tmp_path / "run.onnx"
+
+
+def test_where_the_run_folder_cannot_be_written_the_current_folder_is_used(tmp_path, monkeypatch):
+    (tmp_path / "samples.png").touch()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    for folder in None, "nowhere", "file":
+        assert str(arguments.default_out(folder, "samples.png")) == "samples-2.png"
+
+
 def test_toy_makes_an_animation(tmp_path):
     result = demo("toy", "--steps", 3, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -231,6 +325,7 @@ def test_inspect_writes_into_the_run(folder):
     result = demo("inspect", "run", "--steps", 1, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "written to run: inspect-weights.png" in result.stdout
+    assert "... repeating the first 1 of its training steps" in result.stderr.splitlines()
     assert (folder / "run" / "inspect-discriminator.png").is_file()
 
 
@@ -621,6 +716,12 @@ BAD_FLAGS = {
     ),
     "force on a run": (["--data", "data", "--out", "run", "--force"], "--force"),
     "no threads": (["--threads", "0"], "'0' is not an integer from 1 to"),
+    "set momentum of Adam": (
+        ["--set", "momentum=0.5,0.7,9"],
+        "would have no effect: only sgd uses it",
+    ),
+    "set beta1 of SGD": (["--recipe", "goodfellow-2014", "--set", "beta1=0.5"], "only adam uses"),
+    "set a weight": (["--recipe", "dense", "--set", "penalty_every=4"], "there is no penalty"),
     "set nothing": (["--set", "dropout"], "'dropout' is not NAME=VALUE, such as dropout=0.3"),
     "set an unknown field": (
         ["--set", "drop_out=0.3"],
@@ -1070,6 +1171,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--checkpoint-every",
         ],
     )
+    flags = [*flags, "--import"]  # every command has it
     for flag in flags:
         assert flag + " " in text
     assert text.count("(default") == len(flags)

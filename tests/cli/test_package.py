@@ -187,6 +187,20 @@ def can_build_wheels():
 
 @pytest.mark.long
 @pytest.mark.skipif(not can_build_wheels(), reason="needs pip, and setuptools with wheel")
+def test_an_installed_clone_is_found_from_the_folder_above(sources, tmp_path):
+    """There, a clone called minigan has the name of the package."""
+    shutil.copytree(sources, tmp_path / "minigan")
+    options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check"]
+    install = ["install", "-e", "minigan", "--no-build-isolation", *options, "--target", "site"]
+    result = python("-m", "pip", *install, cwd=tmp_path, PYTHONPATH="")
+    assert result.returncode == 0, result.stderr
+    code = "import site; site.addsitedir('site'); import minigan; print(minigan.__file__)"
+    result = python("-c", code, cwd=tmp_path, PYTHONPATH="")
+    assert result.stdout.strip() == str(tmp_path / "minigan" / "minigan" / "__init__.py"), result
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not can_build_wheels(), reason="needs pip, and setuptools with wheel")
 def test_the_wheel_is_complete_and_trains_where_it_is_installed(sources, tmp_path):
     options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check"]
     build = ["wheel", ".", "--no-build-isolation", *options, "-w", tmp_path / "wheels"]
@@ -260,11 +274,12 @@ WITHOUT_A_MODULE = """
 import runpy, sys
 
 _, missing, program, *args = sys.argv
+missing = missing.split(",")
 
 
 class Missing:
     def find_spec(self, name, *rest):
-        if name.partition(".")[0] == missing:
+        if name.partition(".")[0] in missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
@@ -285,6 +300,21 @@ def test_a_missing_module_is_named_in_one_sentence(module, program, tmp_path):
     result = python("-c", WITHOUT_A_MODULE, module, program, *args, cwd=tmp_path)
     assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
     assert f"No module named {module!r}" in result.stderr and "install" in result.stderr
+
+
+def test_without_what_a_gpu_machine_may_lack_a_run_is_trained(tmp_path):
+    """filelock, threadpoolctl and loky: a note, and one thread or all cores."""
+    save_tiny_images(tmp_path)
+    args = ["--data", "tiny.npz", "--batch-size", 4, "--epochs", 1, "--out", "run"]
+    missing = "filelock,threadpoolctl,loky"
+    result = python("-c", WITHOUT_A_MODULE, missing, DEMO, *args, cwd=tmp_path)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert "note: filelock is not installed" in result.stdout
+    for more in ["--resume", "run"], ["evaluate", "run", "--count", 100], ["inspect", "run"]:
+        result = python("-c", WITHOUT_A_MODULE, missing, DEMO, *more, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    result = python("-c", WITHOUT_A_MODULE, missing, DEMO, *args, "--threads", 2, cwd=tmp_path)
+    assert result.returncode == 2 and "pip install threadpoolctl" in result.stderr
 
 
 def test_a_run_does_not_start_without_the_module_that_its_end_needs(tmp_path):

@@ -73,6 +73,14 @@ def test_a_metrics_file_from_before_0_2_0_can_be_read(runs, tmp_path):
     assert read_run(tmp_path / "a")["metrics"] == part
 
 
+def test_the_same_images_with_and_without_labels_are_the_same_images(runs):
+    one = {**runs["a"], "data": ("/one/data",), "fingerprint": "01ab", "image_fingerprint": "01ab"}
+    conditional = {**one, "data": ("/other/data",), "fingerprint": "23cd"}
+    assert "different images" not in format_comparison({"a": one, "b": conditional})
+    changed = {**one, "fingerprint": "45ef", "image_fingerprint": "45ef"}  # in the same place
+    assert "different images" in format_comparison({"a": one, "b": changed})
+
+
 def test_the_same_images_in_two_clones_are_the_same_images(runs):
     one = {**runs["a"], "data": ("/one/data", "", 0, 7), "fingerprint": "01ab"}
     other = {**one, "data": ("/other/data", "", 0, 7)}
@@ -81,6 +89,12 @@ def test_the_same_images_in_two_clones_are_the_same_images(runs):
         different = {**other, "fingerprint": fingerprint}
         assert "different images" in format_comparison({"a": one, "b": different})
         assert "different images" in format_comparison({"b": different, "a": one})
+
+
+def test_a_note_says_that_fds_of_other_features_cannot_be_compared(runs):
+    one = {**runs["a"], "image_fingerprint": "01ab", "digits": True}
+    assert "other features" not in format_comparison({"a": one, "b": one})
+    assert "other features" in format_comparison({"a": one, "b": {**one, "digits": False}})
 
 
 def test_notes_say_what_cannot_be_compared(runs):

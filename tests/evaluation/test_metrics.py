@@ -13,6 +13,7 @@ from minigan.evaluation.metrics import (
     Evaluator,
     class_shares,
     classifier_score,
+    cohens_kappa,
     frechet_distance,
     kernel_sum,
     kid,
@@ -271,6 +272,41 @@ def test_images_that_are_not_digits_have_no_classes():
     features = evaluator.features(same)
     assert metrics["kid"] == kid(features, features) < 0  # each image is paired with itself once
     assert evaluator.predict(same)[1] is None and evaluator.features(same).shape == (300, 64)
+
+
+def test_cohens_kappa_of_the_example_in_wikipedia():
+    """Of 50 proposals both readers accept 20, both refuse 15, and they differ on 5 and 10."""
+    a = np.repeat([1, 1, 0, 0], [20, 5, 10, 15])
+    b = np.repeat([1, 0, 1, 0], [20, 5, 10, 15])
+    assert cohens_kappa(a, b) == pytest.approx(0.4)
+    assert cohens_kappa(a, a) == 1 and cohens_kappa(0 * a, 0 * a) == 0
+
+
+@pytest.mark.parametrize("digits", [True, False])
+def test_labels_without_effect_are_noticed(digits):
+    images, labels = load_images()[:1500], load_labels()[:1500].astype(int)
+    evaluator = Evaluator(
+        images[:500],
+        load_classifier() if digits else None,
+        labelled=(images, labels),
+    )
+    found = {
+        name: evaluator.quick(images / np.float32(255), requested)["label_agreement"]
+        for name, requested in {
+            "real": labels,
+            "one later": np.roll(labels, 1),
+            "half": np.where(np.arange(1500) % 2, labels, np.roll(labels, 1)),
+        }.items()
+    }
+    assert found["real"] == pytest.approx(1, abs=0.02)  # at most 5,000 images have the means
+    assert abs(found["one later"]) < 0.1 and abs(found["half"] - 0.5) < 0.1
+    assert "label_agreement" not in evaluator.quick(images / np.float32(255))
+
+
+def test_classes_that_cannot_be_told_apart_have_no_agreement():
+    images, labels = load_images()[:1500], np.arange(1500) % 3
+    evaluator = Evaluator(images[:500], None, labelled=(images, labels))
+    assert list(evaluator.quick(images / np.float32(255), labels)) == ["fd", "spread"]
 
 
 def test_bytes_have_the_same_metrics_as_floats_bit_for_bit():

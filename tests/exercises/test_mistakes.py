@@ -330,7 +330,7 @@ def small_runs(monkeypatch):
         )
         monkeypatch.setattr(mistake, "RECIPE", recipe)
     images = load_images()[:600]
-    dataset = types.SimpleNamespace(images=images[:300], test=images[300:])
+    dataset = types.SimpleNamespace(images=images[:300], labels=None, test=images[300:])
     monkeypatch.setattr(__main__, "load_dataset", lambda path: dataset)
     distant_fakes = two_sided.distant_fakes
     monkeypatch.setattr(two_sided, "distant_fakes", lambda label: distant_fakes(label, steps=5))
@@ -341,23 +341,35 @@ def test_the_command_trains_plots_and_continues(small_runs, tmp_path, capsys, mo
     assert __main__.main(args) == 0
     lines = (tmp_path / "mistakes.jsonl").read_text().splitlines()
     assert [json.loads(line)["side"] for line in lines] == ["healthy", "broken"]
-    printed = capsys.readouterr().out.splitlines()
+    first, *printed, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("training 2 runs; ") and str(tmp_path / "mistakes.md") in last
     assert [line.partition(": FD")[0] for line in printed] == [
-        "stale_cache, healthy",
-        "stale_cache, broken",
+        "1 of 2: stale_cache, healthy",
+        "2 of 2: stale_cache, broken",
     ]
     page = (tmp_path / "mistakes.md").read_text(encoding="utf-8")
     assert page.count("\n## ") == 1 and "stale_cache.png" in page
     assert (tmp_path / "mistakes" / "stale_cache.png").is_file()
     (tmp_path / "mistakes.jsonl").write_text(lines[0] + "\n")  # as if interrupted after the first
     assert __main__.main(args) == 0
-    assert capsys.readouterr().out.startswith("stale_cache, broken")
+    assert "1 of 1: stale_cache, broken" in capsys.readouterr().out
     again = [json.loads(line) for line in (tmp_path / "mistakes.jsonl").read_text().splitlines()]
     assert len(again) == len(lines)
     for row, line in zip(again, lines):  # the same seed, the same run
         assert {**row, "seconds": 0} == {**json.loads(line), "seconds": 0}
     monkeypatch.setattr(__main__, "train_side", None)
-    assert __main__.main(args) == 0 and capsys.readouterr().out == ""
+    assert __main__.main(args) == 0 and "nothing is trained" in capsys.readouterr().out
+
+
+def test_without_out_it_changes_no_file_of_the_repository(small_runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "mistakes.md"
+    before = page.stat().st_mtime_ns
+    assert __main__.main(["--page"]) == 0
+    assert page.stat().st_mtime_ns == before
+    written = tmp_path / "runs" / "gallery" / "mistakes.md"
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", written.read_text(encoding="utf-8"))
+    assert links and all((written.parent / link).exists() for link in links)
 
 
 def test_identical_runs_are_trained_once():

@@ -715,6 +715,92 @@ WRONG = {  # exercise: {wrong answer: (edits, a part of the hint)}
             "a loss or a gradient is infinite or NaN",
         ),
     },
+    "digits": {
+        "only train is written": (
+            {"return G, D": 'raise NotImplementedError("make_networks is not written yet")'},
+            "ex9_digits.py: make_networks is not written yet.",
+        ),
+        "one network": ({"return G, D": "return G"}, "make_networks returns (G, D)"),
+        "a list of layers": ({"return G, D": "return G.layers, D"}, "but G is list"),
+        "too large": (
+            {
+                "Dense(Z, 128, rng=rng)": "Dense(Z, 3000, rng=rng)",
+                "Dense(128, 256": "Dense(3000, 256",
+            },
+            "G has 1,164,744 parameters: use fewer than a million",
+        ),
+        "half an image": (
+            {"Dense(256, P, rng=rng)": "Dense(256, P // 2, rng=rng)"},
+            "to (20, 392), but it should be (20, 784)",
+        ),
+        "float64": (
+            {"rng=rng),": "dtype='float64', rng=rng),"},
+            "has float64 weights",
+        ),
+        "no tanh": ({"            Tanh(),\n": ""}, "end G with a Tanh"),
+        "a sigmoid in G": (
+            {
+                "import LeakyReLU, Tanh": "import LeakyReLU, Sigmoid",
+                "            Tanh(),": "            Sigmoid(),",
+            },
+            "end G with a Tanh",
+        ),
+        "two logits": ({"Dense(128, 1, rng=rng)": "Dense(128, 2, rng=rng)"}, "to (20, 2)"),
+        "a sigmoid in D": (
+            {
+                "import LeakyReLU, Tanh": "import LeakyReLU, Sigmoid, Tanh",
+                "Dense(128, 1, rng=rng),": "Dense(128, 1, rng=rng), Sigmoid(),",
+            },
+            "without a Sigmoid",
+        ),
+        "no generator": (
+            {"yield loss_D, loss_G": "return loss_D, loss_G"},
+            "yield after each step",
+        ),
+        "one loss": ({"yield loss_D, loss_G": "yield loss_D"}, "yield loss_D, loss_G"),
+        "no step at all": ({"while True:": "while False:"}, "yield loss_D, loss_G"),
+        "images in [0, 1]": ({"/ 127.5 - 1": "/ 255"}, "the bytes have to be scaled"),
+        "bytes": ({"/ 127.5 - 1": "+ 0"}, "have to be scaled"),
+        "images in float64": ({'astype("float32")': "astype(float)"}, "received float64 x"),
+        "a single epoch": ({"while True:": "for _ in range(1):"}, "it should train forever"),
+        "chosen with repetition": (
+            {"rng.permutation(len(images))": "rng.integers(0, len(images), len(images))"},
+            "show each image once before any is shown again",
+        ),
+        "the order of the data": (
+            {
+                "rng.permutation(len(images))": "range(len(images))",
+                "order[start : start + N]": "list(order[start : start + N])",
+            },
+            "in a random order",
+        ),
+        "the same order in every epoch": (
+            {
+                "    while True:\n        order = rng.permutation(len(images))": "    order = rng.permutation(len(images))\n    while True:",
+            },
+            "choose a new order for each epoch",
+        ),
+        "G does not learn": (
+            {"generator_step(G, D, optimizer_G, z_G, rng=rng)": "0.0"},
+            "G has not changed",
+        ),
+        "one optimizer for both": (
+            {"optimizer_D = Adam(D.theta,": "optimizer_D = Adam(D.theta.copy(),"},
+            "D has not changed",
+        ),
+        "the same noise in each step": (
+            {
+                "while True:": "noise = rng.standard_normal((N, Z), dtype='float32')\n    while True:",
+                "G, D, optimizer_D, real, z_D": "G, D, optimizer_D, real, noise",
+                "optimizer_G, z_G": "optimizer_G, noise",
+            },
+            "draw new noise",
+        ),
+        "G hardly learns": (
+            {"Adam(G.theta, 1e-3": "Adam(G.theta, 1e-7"},
+            "the Fréchet distance of",
+        ),
+    },
 }
 
 RIGHT = {  # exercise: {right answer: edits}
@@ -792,5 +878,14 @@ RIGHT = {  # exercise: {right answer: edits}
             "(a_fake / root_fake + 1)": "(0 * a_fake + 1)",
             "(root - a_fake).mean(), (a_fake / root - 1)": "-a_fake.mean(), (0 * a_fake - 1)",
         },
+    },
+    "digits": {
+        "other networks, optimizers and batches": {
+            "N, Z, P = 64": "N, Z, P = 100",
+            "Dense(Z, 128, rng=rng)": "Dense(Z, 200, rng=rng)",
+            "Dense(128, 256, rng=rng)": "Dense(200, 256, rng=rng)",
+            "optimizer_D = Adam(D.theta, 1e-3, beta1=0.0, beta2=0.99)": "optimizer_D = Adam(D.theta, 5e-4, beta1=0.5)",
+        },
+        "the form of the paper": {"discriminator_step": "discriminator_step_two_passes"},
     },
 }

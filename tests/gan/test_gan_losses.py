@@ -7,7 +7,7 @@ import math
 import fake_cupy
 import numpy as np
 import pytest
-from helpers import assert_derivatives
+from helpers import assert_derivatives, tolerance
 
 from minigan.backend import asnumpy, get_array_module
 from minigan.gan.losses import GAN_LOSSES, mean_loss
@@ -179,9 +179,7 @@ def test_dtype_shape_device_and_inputs(name, dtype, xp):
 
     for result, numbers in zip(all_results(xp.asarray(a), xp.asarray(t)), all_results(a, t)):
         assert result.shape == a.shape and result.dtype == dtype and get_array_module(result) is xp
-        np.testing.assert_allclose(
-            asnumpy(result), numbers, rtol=0 if xp.__name__ != "cupy" else 1e-6
-        )
+        np.testing.assert_allclose(asnumpy(result), numbers, rtol=tolerance(xp, dtype))
 
 
 @every_loss

@@ -7,7 +7,7 @@ import math
 import fake_cupy
 import numpy as np
 import pytest
-from helpers import assert_derivatives
+from helpers import assert_derivatives, tolerance
 
 from minigan.backend import asnumpy, get_array_module
 from minigan.nn.activations import sigmoid
@@ -68,10 +68,9 @@ def test_dtype_shape_and_device(loss, x, reference, dtype, xp):
     assert L.shape == () and L.dtype == dtype and dx.shape == x.shape and dx.dtype == dtype
     if xp.__name__ != "numpy":
         assert get_array_module(L) is xp and get_array_module(dx) is xp
-    tolerance = 0 if xp.__name__ != "cupy" else 1e-6
     expected_L, expected_dx = loss(x, t)
-    np.testing.assert_allclose(asnumpy(L), expected_L, rtol=tolerance)
-    np.testing.assert_allclose(asnumpy(dx), expected_dx, rtol=tolerance)
+    np.testing.assert_allclose(asnumpy(L), expected_L, rtol=tolerance(xp, dtype))
+    np.testing.assert_allclose(asnumpy(dx), expected_dx, rtol=tolerance(xp, dtype))
 
 
 @every_loss

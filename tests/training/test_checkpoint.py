@@ -31,7 +31,7 @@ from minigan.training.checkpoint import (
     save_checkpoint,
 )
 from minigan.training.run_folder import FORMAT, RunError
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 LONG = replace(SMALL, epochs=5)
 DEFAULT = replace(small("default"), batch_size=15, epochs=2)
@@ -56,33 +56,33 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("step", [1, 3, 4, 5, 13, 19])
 def test_interrupted_after_any_step_it_ends_the_same(whole, tmp_path, monkeypatch, step):
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def until(gan):
         if gan.t == step:
             raise Stop
         return plain(gan)
 
-    monkeypatch.setattr(GAN, "train_step", until)
+    monkeypatch.setattr(TrainingState, "train_step", until)
     with pytest.raises(Stop):
         start(tmp_path / "cut")
-    monkeypatch.setattr(GAN, "train_step", plain)
+    monkeypatch.setattr(TrainingState, "train_step", plain)
     assert start(tmp_path / "cut", resume=True) == 0
     assert_same_run(tmp_path / "cut", whole)
 
 
 def test_a_run_moves_to_a_machine_of_the_other_byte_order(whole, tmp_path, monkeypatch):
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def until(gan):
         if gan.t == 7:
             raise Stop
         return plain(gan)
 
-    monkeypatch.setattr(GAN, "train_step", until)
+    monkeypatch.setattr(TrainingState, "train_step", until)
     with pytest.raises(Stop):
         start(tmp_path / "cut")
-    monkeypatch.setattr(GAN, "train_step", plain)
+    monkeypatch.setattr(TrainingState, "train_step", plain)
     for path in (tmp_path / "cut").glob("*.npz"):
         with np.load(path) as file:
             swapped = {name: a.astype(a.dtype.newbyteorder()) for name, a in dict(file).items()}
@@ -107,7 +107,7 @@ def test_a_run_with_augmentation_ends_the_same(tmp_path, monkeypatch, where):
     recipe = replace(SMALL, augment="flip,shift", batch_size=7)
     options = dict(images=np.random.default_rng(1).integers(0, 256, (40, 8, 16), dtype=np.uint8))
     assert start(tmp_path / "whole", recipe, **options) == 0
-    plain = getattr(GAN, where)
+    plain = getattr(TrainingState, where)
 
     def until(gan, *args):
         if gan.t == 6:
@@ -115,7 +115,7 @@ def test_a_run_with_augmentation_ends_the_same(tmp_path, monkeypatch, where):
         return plain(gan, *args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(GAN, where, until)
+        patched.setattr(TrainingState, where, until)
         with pytest.raises(Stop):
             start(tmp_path / "cut", recipe, **options)
     assert start(tmp_path / "cut", recipe, resume=True, **options) == 0
@@ -134,7 +134,7 @@ def whole_default(tmp_path_factory):
 @pytest.mark.parametrize("step", [1, 4, 6, 11])
 def test_the_default_recipe_ends_the_same(whole_default, tmp_path, monkeypatch, step, where):
     """Interrupted before a step, or within it, when D has learned and G has its fakes."""
-    plain = getattr(GAN, where)
+    plain = getattr(TrainingState, where)
 
     def until(gan, *args):
         if gan.t == step:
@@ -142,7 +142,7 @@ def test_the_default_recipe_ends_the_same(whole_default, tmp_path, monkeypatch, 
         return plain(gan, *args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(GAN, where, until)
+        patched.setattr(TrainingState, where, until)
         with pytest.raises(Stop):
             start(tmp_path / "cut", DEFAULT)
     assert start(tmp_path / "cut", DEFAULT, resume=True) == 0
@@ -205,7 +205,7 @@ def test_a_run_that_is_made_longer_may_be_killed_at_once(whole, tmp_path, monkey
         raise Stop
 
     with monkeypatch.context() as patched:
-        patched.setattr(GAN, "train_step", stop)
+        patched.setattr(TrainingState, "train_step", stop)
         with pytest.raises(Stop):
             start(tmp_path / "a", LONG, resume=True)
     settings, _, _ = load_run(tmp_path / "a")
@@ -239,11 +239,11 @@ def test_what_a_kill_leaves_behind_is_cleared_away(whole, tmp_path):
 
 
 def test_streams_that_cannot_be_continued_are_not_repeated():
-    gan = GAN(LONG, IMAGES, xp=fake_cupy)
+    gan = TrainingState(LONG, IMAGES, xp=fake_cupy)
     first = gan.noise.random(5).get()
     for _ in range(2):
         gan.train_step()
-    other = GAN(LONG, IMAGES, xp=fake_cupy)
+    other = TrainingState(LONG, IMAGES, xp=fake_cupy)
     other.restore(*gan.save())
     assert other.t == 2 and (other.noise.random(5).get() != first).all()
 
@@ -259,7 +259,7 @@ def test_a_run_on_fake_cupy_can_be_resumed(tmp_path):
 def test_a_run_goes_from_a_gpu_to_a_cpu_and_back(tmp_path, there, back):
     assert start(tmp_path / "a", replace(LONG, epochs=2), xp=there) == 0
     arrays_, words, _ = load_checkpoint(tmp_path / "a")
-    gan, fresh = GAN(LONG, IMAGES, xp=back), GAN(LONG, IMAGES, xp=back)
+    gan, fresh = TrainingState(LONG, IMAGES, xp=back), TrainingState(LONG, IMAGES, xp=back)
     gan.restore(arrays_, words["counts"])
     for name, array in gan.arrays().items():
         np.testing.assert_array_equal(asnumpy(array), arrays_[name])  # the same weights
@@ -397,7 +397,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(
 
 
 def test_a_weight_that_is_nan_is_never_written(tmp_path, monkeypatch):
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def spoil(gan):
         losses = plain(gan)
@@ -405,7 +405,7 @@ def test_a_weight_that_is_nan_is_never_written(tmp_path, monkeypatch):
             gan.G.theta[3] = np.nan
         return losses
 
-    monkeypatch.setattr(GAN, "train_step", spoil)
+    monkeypatch.setattr(TrainingState, "train_step", spoil)
     with pytest.raises(RunError, match="step 6: a weight is NaN or infinite"):
         start(tmp_path / "nan")
     _, words, _ = load_checkpoint(tmp_path / "nan")
@@ -417,13 +417,13 @@ def test_a_weight_that_is_nan_is_never_written(tmp_path, monkeypatch):
 
 
 def test_divergence_is_noticed_within_fifty_steps(tmp_path, monkeypatch):
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def spoil(gan):
         losses = plain(gan)
         return (losses[0] * np.nan, *losses[1:]) if gan.t == 2 else losses
 
-    monkeypatch.setattr(GAN, "train_step", spoil)
+    monkeypatch.setattr(TrainingState, "train_step", spoil)
     with pytest.raises(RunError, match="step (4|[2-4].|50): a loss is NaN or infinite"):
         start(tmp_path / "nan", checkpoint_every=1e9)
 
@@ -534,7 +534,7 @@ def test_a_clock_that_goes_back_changes_nothing(whole, tmp_path, monkeypatch):
 def test_nan_weights_in_the_last_step_of_an_epoch_are_noticed_before_they_are_evaluated(
     tmp_path, monkeypatch
 ):
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def spoil(gan):
         losses = plain(gan)
@@ -542,7 +542,7 @@ def test_nan_weights_in_the_last_step_of_an_epoch_are_noticed_before_they_are_ev
             gan.G_ema.theta[...] = np.nan
         return losses
 
-    monkeypatch.setattr(GAN, "train_step", spoil)
+    monkeypatch.setattr(TrainingState, "train_step", spoil)
     with pytest.raises(RunError, match="step 8: a weight is NaN or infinite"):
         start(tmp_path / "nan", checkpoint_every=1e9)
     assert (
@@ -552,7 +552,7 @@ def test_nan_weights_in_the_last_step_of_an_epoch_are_noticed_before_they_are_ev
 
 
 def test_an_interruption_after_divergence_keeps_the_last_good_model(tmp_path, monkeypatch):
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def spoil(gan):
         losses = plain(gan)
@@ -561,7 +561,7 @@ def test_an_interruption_after_divergence_keeps_the_last_good_model(tmp_path, mo
             signal.raise_signal(signal.SIGINT)
         return losses
 
-    monkeypatch.setattr(GAN, "train_step", spoil)
+    monkeypatch.setattr(TrainingState, "train_step", spoil)
     with pytest.raises(RunError, match="step 6: a weight is NaN or infinite"):
         start(tmp_path / "nan", checkpoint_every=1e9)
     assert np.isfinite(arrays(tmp_path / "nan")["average"]).all()
@@ -584,7 +584,7 @@ def test_interrupted_before_the_first_step_it_ends_the_same(whole, tmp_path, mon
 
 
 def test_a_second_signal_stops_immediately(whole, tmp_path, monkeypatch):
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def interrupt_twice(gan):
         losses = plain(gan)
@@ -595,7 +595,7 @@ def test_a_second_signal_stops_immediately(whole, tmp_path, monkeypatch):
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patched:
-        patched.setattr(GAN, "train_step", interrupt_twice)
+        patched.setattr(TrainingState, "train_step", interrupt_twice)
         with pytest.raises(KeyboardInterrupt):
             start(tmp_path / "a")
     assert signal.getsignal(signal.SIGINT) is handler
@@ -609,7 +609,7 @@ POSIX = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has n
 
 def with_signals(monkeypatch, *numbers, after=6):
     """Each training run receives these signals after that many steps."""
-    plain = GAN.train_step
+    plain = TrainingState.train_step
 
     def train_step(gan):
         losses = plain(gan)
@@ -621,7 +621,7 @@ def with_signals(monkeypatch, *numbers, after=6):
                 pytest.fail("the second signal stops the run")
         return losses
 
-    monkeypatch.setattr(GAN, "train_step", train_step)
+    monkeypatch.setattr(TrainingState, "train_step", train_step)
 
 
 @POSIX
@@ -684,7 +684,7 @@ def test_a_second_sigterm_does_not_prevent_saving(tmp_path, monkeypatch):
 
 def test_killed_in_its_first_step_it_can_be_resumed(whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(GAN, "train_step", raising_stop)
+        patched.setattr(TrainingState, "train_step", raising_stop)
         with pytest.raises(Stop):
             start(tmp_path / "cut", checkpoint_every=1e9)
     assert start(tmp_path / "cut", resume=True) == 0

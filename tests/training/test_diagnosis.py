@@ -41,6 +41,8 @@ def row(*, real=0.5, fake=0.4, spread=1.0, fd=3.0, shares={}):
         ),
         (row(real=0.5, fake=0.5), ["the discriminator cannot"]),
         (row(real=0.5, fake=0.5, fd=0.9), ["healthy"]),  # good digits, as in a run of default
+        ({**row(), "label_agreement": 0.05}, ["the classes look alike"]),
+        ({**row(), "label_agreement": 0.6}, ["healthy"]),
         (row(shares={7: 0.004}), ["hardly any sevens", "0.4%"]),
         (row(fd=math.nan), ["diverged"]),
     ],
@@ -89,7 +91,7 @@ def test_a_run_whose_fd_falls_from_10_to_3_is_not_called_collapsed(tmp_path, cap
     fds = iter([*(10 * 0.92**i for i in range(16)), *[2.8] * 8])
 
     class FallingFD:
-        def quick(self, images):
+        def quick(self, images, requested=None):
             return {"fd": next(fds), "spread": 0.3}
 
     train_small(
@@ -104,6 +106,11 @@ def test_a_run_whose_fd_falls_from_10_to_3_is_not_called_collapsed(tmp_path, cap
     assert words[11:18] == ["the samples are still too alike, but FD is falling"] * 7
     assert all(text.startswith("collapsed: the samples differ") for text in words[18:])
     assert len(words) == 24
+
+
+def test_classes_may_look_alike_while_fd_is_falling():
+    alike = {**row(), "label_agreement": 0.05}
+    assert diagnose(alike, fd_falling=True).startswith("the classes still look alike")
 
 
 @pytest.mark.parametrize("loss", [name for name in GAN_LOSSES if not GAN_LOSSES[name].paired])

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from minigan.training import lock
 from minigan.training.lock import lock_folder
 from minigan.training.run_folder import RunError
 
 fcntl = pytest.importorskip("fcntl", reason="Windows always has locks")
+filelock = pytest.importorskip("filelock")
 NO_LOCKS = """
 import fcntl, os, sys
 def flock(*args):
@@ -98,7 +98,7 @@ def test_where_nothing_can_be_locked_a_note_says_so(tmp_path, no_locks, monkeypa
     def acquire(lock, timeout):
         raise OSError(errno.EINVAL, "not here")
 
-    monkeypatch.setattr(lock.SoftFileLock, "acquire", acquire)
+    monkeypatch.setattr(filelock.SoftFileLock, "acquire", acquire)
     with lock_folder(tmp_path):
         pass
     output = capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch, numbe
     def acquire(lock, timeout):
         raise OSError(number, "no")
 
-    monkeypatch.setattr(lock.FileLock, "acquire", acquire)
-    monkeypatch.setattr(lock.SoftFileLock, "acquire", acquire)
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    monkeypatch.setattr(filelock.SoftFileLock, "acquire", acquire)
     with pytest.raises(RunError, match=r"cannot write to .* \(no\): choose another folder"):
         lock_folder(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import fake_cupy
@@ -25,7 +26,7 @@ from minigan.training.run_folder import (
     make_run_folder,
     make_settings,
 )
-from minigan.training.sampling import sample_images
+from minigan.training.sampling import sample_images, walk_images
 
 
 def run(folder, *args, **options):
@@ -49,7 +50,12 @@ def test_the_run_folder(finished):
         "checkpoint-000000000.npz",
         "checkpoint-000000008.npz",
         "fd.png",
+        "generators",
+        "generators/epoch-0001.npz",
+        "generators/epoch-0002.npz",
         "history.csv",
+        "index.html",
+        "log.txt",
         "losses.png",
         "model.npz",
         "progress.gif",
@@ -200,6 +206,75 @@ def test_noise_is_always_new(tmp_path, monkeypatch):
     assert len(np.unique(np.concatenate(noise))) == 2 * 8 * 20 * 3
 
 
+def test_the_log_holds_what_was_printed(tmp_path, capsys):
+    folder = run(tmp_path / "a")
+    first = capsys.readouterr().out
+    heading, *lines = (folder / "log.txt").read_text().splitlines()
+    assert lines == first.splitlines() and "epoch   2/2" in first
+    assert heading.endswith("  python demo.py")
+    assert train_small(folder, replace(SMALL, epochs=3), resume=True) == 0
+    more = (folder / "log.txt").read_text().splitlines()[len(lines) + 1 :]
+    assert more[1:] == capsys.readouterr().out.splitlines() and "epoch   3/3" in "".join(more)
+
+
+def test_a_log_that_cannot_be_written_does_not_end_a_run(tmp_path, monkeypatch):
+    plain = run_module.Run.start_log
+
+    def start_log(run):
+        (run.folder / "log.txt").mkdir()
+        plain(run)
+
+    monkeypatch.setattr(run_module.Run, "start_log", start_log)
+    run(tmp_path / "a")
+
+
+def test_fd_is_explained_before_it_is_printed(tmp_path, capsys):
+    run(tmp_path / "a")
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if "FD" in line)
+    assert "Fréchet distance" in lines[first] and "2,000" in lines[first]
+    assert [line for line in lines if "Fréchet" in line] == [lines[first]]
+    assert "real images have" not in lines[first]
+    images = np.random.default_rng(1).integers(0, 256, (2500, 6, 5), dtype=np.uint8)
+    run(tmp_path / "b", replace(SMALL, epochs=1), images)
+    assert "real images have 0." in capsys.readouterr().out
+
+
+def test_samples_of_an_earlier_epoch_are_those_that_it_had(tmp_path):
+    recipe = replace(SMALL, epochs=3)
+    folder = run(tmp_path / "a", recipe)
+    short = run(tmp_path / "b", replace(recipe, epochs=1))
+    newest = sample_images(folder, 7, seed=3)
+    np.testing.assert_array_equal(sample_images(folder, 7, seed=3, epoch=3), newest)
+    first = sample_images(folder, 7, seed=3, epoch=1)
+    assert (first != newest).any()
+    # one epoch of a run of three, whose learning rate falls more slowly
+    np.testing.assert_allclose(first, sample_images(short, 7, seed=3), atol=0.05)
+    walk = walk_images(folder, [3, 4], 2, epoch=1)
+    np.testing.assert_array_equal(walk[0, 0], sample_images(folder, 1, seed=3, epoch=1)[0])
+    with pytest.raises(RunError, match="epoch 7: it has those of 1, 2, 3$"):
+        sample_images(folder, 7, seed=3, epoch=7)
+    with pytest.raises(RunError, match="no model.npz"):
+        sample_images(tmp_path / "nowhere", 7, seed=3, epoch=1)
+    with pytest.raises(RunError, match="needs the RUN_DIR"):
+        sample_images(None, 7, seed=3, epoch=1)
+    run_folder.generator_path(folder, 2).write_bytes(b"half a file")
+    with pytest.raises(RunError, match="epoch-0002.npz is damaged"):
+        sample_images(folder, 7, seed=3, epoch=2)
+    shutil.rmtree(folder / "generators")
+    with pytest.raises(RunError, match="it has those of none"):
+        sample_images(folder, 7, seed=3, epoch=1)
+
+
+def test_generators_have_a_bounded_size(tmp_path, monkeypatch):
+    recipe = replace(SMALL, epochs=9)
+    size = run_folder.generator_path(run(tmp_path / "a", recipe), 9).stat().st_size
+    monkeypatch.setattr(run_module, "MAX_GENERATORS_BYTES", 4 * size)
+    assert run_folder.kept_generators(run(tmp_path / "b", recipe)) == [1, 5, 9]
+    monkeypatch.setattr(run_module, "MAX_GENERATORS_BYTES", 0)
+    assert run_folder.kept_generators(run(tmp_path / "c", recipe)) == [1, 9]
+
+
 def test_a_fresh_sample_is_reproducible(finished):
     images = sample_images(finished, 7, seed=3)
     assert images.shape == (7, 6, 5) and images.dtype == np.float32
@@ -253,7 +328,7 @@ BAD_MODELS = {
     ),
     "networks of another kind": (
         dict(settings=settings_with(networks="resnet")),
-        "networks is 'resnet'",
+        "was trained with networks 'resnet', which are not minigan's: add --import FILE.py",
     ),
     "convolutions on odd images": (
         dict(settings=settings_with(networks="dcgan", widths_G=[4, 3], widths_D=[3, 4])),
@@ -450,14 +525,14 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     """Each step takes 0.05 s and each report 2 s."""
-    clock, plain = Clock(), state.GAN.train_step
+    clock, plain = Clock(), state.TrainingState.train_step
 
     class SlowEvaluator:
-        def quick(self, images):
+        def quick(self, images, requested=None):
             return clock.wait(2.0, {"fd": 1 + clock.now, "spread": 1.0})
 
     monkeypatch.setattr(run_module, "time", clock)
-    monkeypatch.setattr(state.GAN, "train_step", lambda gan: clock.wait(0.05, plain(gan)))
+    monkeypatch.setattr(state.TrainingState, "train_step", lambda gan: clock.wait(0.05, plain(gan)))
     clock.evaluator = lambda *given: SlowEvaluator()
     return clock
 
@@ -482,6 +557,8 @@ def test_reports_take_a_bounded_share_of_the_time(tmp_path, monkeypatch, clock):
     assert 200 / 18 - 1 <= len(rows) - 5 <= 1.1 * 210 / 20 + 2
     assert clock.now == pytest.approx(200 + 2 * len(rows))
     assert rows[-1]["elapsed"] == pytest.approx(clock.now)
+    kept = run_folder.kept_generators(folder)
+    assert 10 < len(kept) <= run_module.MAX_GENERATORS and kept[-1] == 1000 and kept[0] == 1
     gaps = np.diff([0, *epochs])
     for row, gap in zip(rows, gaps):
         assert row["seconds"] == pytest.approx(0.2 * gap)
@@ -504,7 +581,7 @@ def test_reports_take_a_bounded_share_of_the_time(tmp_path, monkeypatch, clock):
 class AnEvaluator:
     """An evaluator that takes no time."""
 
-    def quick(self, images):
+    def quick(self, images, requested=None):
         return {"fd": 1.0, "spread": 1.0}
 
 
@@ -515,7 +592,7 @@ def test_an_interrupted_run_with_few_reports_ends_with_the_same_weights(
     monkeypatch.setattr(run_module, "FREE_REPORTS", 2)
     recipe = replace(SMALL, epochs=30)
     whole = run(tmp_path / "whole", recipe, evaluator=clock.evaluator)
-    plain = state.GAN.train_step
+    plain = state.TrainingState.train_step
 
     class Stop(BaseException):
         """Power cut."""
@@ -527,7 +604,7 @@ def test_an_interrupted_run_with_few_reports_ends_with_the_same_weights(
 
     options = dict(evaluator=clock.evaluator, checkpoint_every=1e-9)
     with monkeypatch.context() as patched:
-        patched.setattr(state.GAN, "train_step", stop)
+        patched.setattr(state.TrainingState, "train_step", stop)
         with pytest.raises(Stop):
             run(tmp_path / "cut", recipe, **options)
     cut = run(tmp_path / "cut", recipe, resume=True, **options)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import threadpoolctl
 from helpers import arrays, demo
 
 from minigan.evaluation.report import evaluate
@@ -22,6 +21,7 @@ from minigan.training.checkpoint import checkpoint_paths, load_checkpoint, load_
 from minigan.training.run_folder import FORMAT, VECTORS
 from minigan.training.sampling import sample_images
 
+threadpoolctl = pytest.importorskip("threadpoolctl")
 OLD_RUNS = Path(__file__).with_name("old_runs")
 RUNS = sorted(path.name for path in OLD_RUNS.iterdir() if path.is_dir())
 

@@ -11,7 +11,7 @@ from minigan.cli.main import main
 from minigan.gan.recipes import RECIPES, replace
 from minigan.training import loop
 from minigan.training.run_folder import read_npz
-from minigan.training.state import GAN
+from minigan.training.state import TrainingState
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (30, 8, 12), dtype=np.uint8)
@@ -94,7 +94,7 @@ def run(train, folder, args, monkeypatch, how):
     """Train, perhaps with an interruption, and check the exit status; returns the contents."""
     often = ["--checkpoint-every", "0.000001"]  # seconds: after every step
     new = [*args, *often, "--seed", "3", "--out", folder.name]
-    update_average = GAN.update_average
+    update_average = TrainingState.update_average
 
     def stop(gan):
         update_average(gan)
@@ -107,7 +107,7 @@ def run(train, folder, args, monkeypatch, how):
         assert main(new, train) == 0
     else:
         with monkeypatch.context() as patched:
-            patched.setattr(GAN, "update_average", stop)
+            patched.setattr(TrainingState, "update_average", stop)
             if how == "power cut":
                 with pytest.raises(Stop):
                     main(new, train)

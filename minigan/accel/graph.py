@@ -1,16 +1,17 @@
-"""Record both training steps once as CUDA graphs: two launches instead of about fifty.
+"""CUDA graphs: both training steps are recorded once, and launched by two calls instead of fifty.
 
-    python benchmarks/step.py --backend cupy --graph
+    python demo.py --backend cupy --recipe dense --graph
 
 This code has not run on a GPU yet, only on the tests' fake CuPy, which has the same interface. It
-is therefore not part of the package.
+is therefore used only with --graph, and it checks itself: the recorded steps are compared with the
+steps themselves, and if anything differs or fails, training continues without them.
 
 The work of a CUDA stream can be recorded instead of executed, and launched later by a single call,
 as often as one likes. A recording consists of kernels and of the addresses of their arrays, so the
 recorded code must not wait for the device, allocate memory, or read anything from the host.
-`discriminator_gradient` and `generator_gradient` of minigan/accel/fused_steps.py meet these
-conditions. Everything that changes from step to step is outside them: images, noise, random bits,
-and the optimizers, whose learning rate is a number on the host.
+`discriminator_gradient` and `generator_gradient` of fused_steps.py meet these conditions.
+Everything that changes from step to step is outside them: images, noise, random bits, and the
+optimizers, whose learning rate is a number on the host.
 
 The obstacle is matrix products: CuPy does not allow its own to be recorded, although cuBLAS, which
 computes them, can be (cuBLAS manual, "CUDA Graphs Support"). This module therefore calls cuBLAS
@@ -126,7 +127,9 @@ def record(steps: FusedSteps, library: Any = None) -> str:
         for layer in layers:
             layer.product = plain_product
     steps.recorded = graphs, workspace  # both have to live as long as they are used
-    steps.discriminator_gradient, steps.generator_gradient = (graph.launch for graph in graphs)
+    discriminator, generator = graphs
+    steps.discriminator_gradient = discriminator.launch  # type: ignore[method-assign]
+    steps.generator_gradient = generator.launch  # type: ignore[method-assign]
     return ""
 
 
@@ -140,6 +143,8 @@ def check_recording(graphs: list, results: list[Array], expected: list[Array]) -
         graph.launch()
     for result, right in zip(results, expected):
         error, size = float(abs(result - right).max()), float(abs(right).max())
+        if not 0 < size:
+            raise ValueError("the step to be recorded computes zeros, which prove nothing")
         if not error <= 1e-3 * size:  # also true if the error is NaN
             raise ValueError(
                 f"the error of the recording is {error:.2g} where the largest number is {size:.2g}"
