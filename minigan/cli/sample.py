@@ -119,10 +119,10 @@ def make_sheet(args, images: np.ndarray, look: Look) -> Sheet:
     of_class = "" if args.digit is None else f" of class {args.digit}"
     of_epoch = "" if args.epoch is None else f", epoch {args.epoch}"
     same = names and count == columns * len(names)
-    images = f"{count:,} generated image{'s' if count > 1 else ''}"
+    what = f"{count:,} generated image{'s' if count > 1 else ''}"
     return Sheet(
         grid,
-        f"{images}{of_class}, seed {args.seed}{of_epoch}",
+        f"{what}{of_class}, seed {args.seed}{of_epoch}",
         class_rows(names, count, columns),
         caption="each column has the same latents" if same else "",
     )
