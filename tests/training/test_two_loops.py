@@ -1,6 +1,7 @@
 """demo.py and minigan/training/loop.py have the same loop: the same run folder, bit for bit."""
 
 import json
+import re
 import signal
 
 import numpy as np
@@ -25,6 +26,8 @@ TINY = {
     "auto-write": ["--data", "idx", "--conditional"],
 }
 STOPPED_AFTER = 6  # steps, of 12
+# of a page
+PAGE_PARTS = "state step epochs history diagnoses frames charts real".split()
 
 
 class Stop(BaseException):
@@ -68,7 +71,7 @@ def contents(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name == ".lock":
+        if path.is_dir() or name in (".lock", "log.txt"):  # the log has times in every line
             continue
         if name == "history.csv":
             found[name] = history(folder)
@@ -76,6 +79,13 @@ def contents(folder):
             settings = json.loads(path.read_text())
             assert settings.pop("started")
             found[name] = settings
+        elif name == "index.html":
+            page = json.loads(re.search(r"const model = (.*);\n", path.read_text())[1])
+            if page["state"] == "running":  # when it was written depends on the clock
+                continue
+            found[name] = {part: page[part] for part in PAGE_PARTS}
+            for part in TIMES:
+                page["history"].pop(part, None)
         elif path.suffix == ".npz":
             parts = read_npz(path)
             if "text" in parts:
