@@ -40,6 +40,7 @@ DOCUMENTS = [
     "docs/teaching.md",
     "exercises/README.md",
     "exercises/LAB.md",
+    "docs/modes.md",
     "docs/parallel.md",
 ]
 LINKED = [
@@ -82,6 +83,8 @@ OPTIONS = {  # added to a command that begins like this, so that it takes a seco
 READ_ONLY = {  # and why
     "demo.py --backend cupy": "needs a GPU; benchmarks/gpu_check.sh runs it",
     "demo.py --data /usr/share/datasets/fashion-mnist": "needs Debian's package",
+    "demo.py --data stacked-mnist": "trains for minutes; test_stacked.py trains on triples",
+    "demo.py evaluate runs/stacked": "evaluates that run; test_modes.py evaluates one",
     "demo.py --open": "opens a browser",
     "docs/make_book.py": "test_book.py makes the book",
     "docs/make_slides.py": "test_slides.py makes the slides",
@@ -96,6 +99,8 @@ READ_ONLY = {  # and why
     "benchmarks/race.py": "needs PyTorch, and ten minutes",
     "benchmarks/recipes.py": "takes an hour and more",
     "benchmarks/losses.py": "takes hours",
+    "benchmarks/stacked_mnist.py": "takes hours; test_stacked_mnist.py tests it",
+    "benchmarks/toys.py": "takes half an hour",
     "benchmarks/search.py": "takes hours",
     "benchmarks/step.py": "needs PyTorch, and minutes; test_golden.py tests the step",
     "-m pytest": "this test is part of it",
