@@ -69,6 +69,7 @@ def train(options, make_evaluator):
         networks=(G, D),
         optimizers=optimizers,
         cores=limit_blas_threads(options.threads),
+        group=options.group,
         **start,
     )
 

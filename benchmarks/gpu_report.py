@@ -4,6 +4,7 @@ python benchmarks/gpu_report.py                     rewrite the measured part of
 python benchmarks/gpu_report.py FILE.json FOLDER    the same from another file, in FOLDER/gpu.md
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -188,12 +189,19 @@ def plot(times: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     FigureCanvasAgg(figure).print_png(path)
 
 
-def main(args: list[str]) -> None:
+def main(argv: list[str]) -> None:
     """Rewrite the measured part of docs/gpu.md, or write FOLDER/gpu.md."""
-    source = Path(args[0]) if args else ROOT / "benchmarks" / "gpu.json"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", metavar="FILE.json", nargs="?", type=Path, default=ROOT / "benchmarks/gpu.json")
+    add("folder", metavar="FOLDER", nargs="?", type=Path, default=ROOT / "docs")
+    args = parser.parse_args(argv)
+    source, folder = args.source, args.folder
     if not source.exists():
         sys.exit(f"{source} does not exist: bash benchmarks/gpu_check.sh writes it, on a GPU")
-    data, folder = json.loads(source.read_text()), Path(args[1]) if args else ROOT / "docs"
+    data = json.loads(source.read_text())
     found = report(data, folder / "gpu.png")
     path = folder / "gpu.md"
     before, after = "", ""

@@ -1,6 +1,6 @@
-"""Train the recipe `default` for a long time, and measure whether it becomes better or worse.
+"""Train the recipe `long`, or another one, and measure whether it becomes better or worse.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/long_run.py --epochs 100 --seed 0 --out long-0.json
+    OPENBLAS_NUM_THREADS=1 python benchmarks/long_run.py --seed 0 --out long-0.json
 
 Every fifth epoch, 10,000 samples are measured against the test images. Their noise is not that of
 the 2,000 samples that a run itself measures. The file is written after each measurement. "worse" is
@@ -32,8 +32,8 @@ METRICS = "fd", "kid", "precision", "coverage", "recall"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--recipe", default="default", choices=list(RECIPES))
-    parser.add_argument("--epochs", type=int, default=100, help="default 100")
+    parser.add_argument("--recipe", default="long", choices=list(RECIPES))
+    parser.add_argument("--epochs", type=int, help="default: those of the recipe")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="repeatable"
@@ -41,16 +41,17 @@ def main():
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     args = parser.parse_args()
     disable_malloc_trim()
-    recipe = replace(RECIPES[args.recipe], epochs=args.epochs, **dict(args.set))
+    recipe = replace(RECIPES[args.recipe], **dict(args.set))
+    recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
     data = load_dataset(SHIPPED)
     evaluator, second = make_evaluator(data, True), load_conv_classifier()
     gan, rows, seconds = TrainingState(recipe, data.images, seed=args.seed), [], 0.0
-    for epoch in range(1, args.epochs + 1):
+    for epoch in range(1, recipe.epochs + 1):
         start = time.process_time()
         for _ in range(gan.steps_per_epoch):
             gan.train_step()
         seconds += time.process_time() - start
-        if epoch % EVERY and epoch != args.epochs:
+        if epoch % EVERY and epoch != recipe.epochs:
             continue
         images = gan.sample(SAMPLES, seed=1000 + epoch)
         measured = evaluator.evaluate(images)
@@ -60,7 +61,7 @@ def main():
         fd = [row["fd"] for row in rows]
         lowest = min(np.convolve(fd, np.ones(3) / 3, "valid"), default=None) if fd[2:] else None
         worse = {} if lowest is None else {"worse": fd[-1] / float(lowest)}
-        content = {"recipe": args.recipe, "epochs": args.epochs, "seed": args.seed}
+        content = {"recipe": args.recipe, "epochs": recipe.epochs, "seed": args.seed}
         content |= {"set": dict(args.set), **worse, "rows": rows}
         args.out.write_text(json.dumps(content, indent=2) + "\n")
 

@@ -13,6 +13,12 @@ The idea
 
     The position of NumPy's generator is its state, which can be saved and restored.
 
+A part of a batch
+    Several processes can share a batch, each with some of its rows (accel/process_group.py). If
+    the run is to stay the same, each row must receive the random numbers that it would have had in
+    one process. `RowsRng` therefore draws the numbers of all rows, and returns those of its own.
+    Where every number takes one step of the generator, as for dropout, it skips the others.
+
 >>> rng = make_rng(np, 0)
 >>> state = get_rng_state(rng)
 >>> first = rng.random()
@@ -21,6 +27,13 @@ The idea
 True
 >>> random_uint16(np, rng, (2, 3)).shape
 (2, 3)
+>>> whole, part = make_rng(np, 0), RowsRng(make_rng(np, 0), rows=slice(1, 3), n=4)
+>>> all(
+...     (whole.random((4, 5))[1:3] == part.random((2, 5))).all()
+...     and (random_uint16(np, whole, (4, 5))[1:3] == random_uint16(np, part, (2, 5))).all()
+...     for _ in range(3)
+... )
+True
 """
 
 import math
@@ -64,9 +77,72 @@ def random_uint16(xp: Any, rng: Any, shape: tuple[int, ...]) -> Array:
     separately, because CuPy treats the upper bound as a signed number, in which 2^64 - 1 might not
     fit.
     """
+    if isinstance(rng, RowsRng):
+        return rng.uint16(xp, shape)
     if xp.__name__ == "cupy":
         return rng.integers(0, 1 << 16, shape, dtype=xp.uint16)
     size = math.prod(shape)
     bits = rng.integers(0, 1 << 64, (size + 3) // 4, dtype=xp.uint64)
     quarters = bits.astype("<u8", copy=False).view("<u2")
     return quarters[:size].reshape(shape).astype(xp.uint16, copy=False)
+
+
+class RowsRng:
+    """The random numbers of some rows of a batch of n rows, from the generator of the batch.
+
+    `rows` is their slice. An array of k times as many rows belongs to a batch of k n rows, such as
+    n real images and then n fakes, and has these rows of each n.
+    """
+
+    def __init__(self, rng: Any, *, rows: slice, n: int):
+        self.rng, self.rows, self.n = rng, rows, n
+
+    def whole_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape for all rows of the batch, (k, n, ...), for an array of this shape."""
+        count = self.rows.stop - self.rows.start
+        if shape[0] % count:
+            raise ValueError(f"{shape[0]} rows are not a multiple of this part's {count}")
+        return shape[0] // count, self.n, *shape[1:]
+
+    def select_rows(self, whole: Array, shape: tuple[int, ...]) -> Array:
+        """The numbers (k, n, ...) of this part's rows, in its own shape."""
+        return whole[:, self.rows].reshape(shape)
+
+    def random(self, shape: tuple[int, ...], **options: Any) -> Array:
+        """Uniform numbers, as `random` of the generator."""
+        return self.select_rows(self.rng.random(self.whole_shape(shape), **options), shape)
+
+    def standard_normal(self, shape: tuple[int, ...], **options: Any) -> Array:
+        """Normal numbers, as `standard_normal` of the generator."""
+        whole = self.rng.standard_normal(self.whole_shape(shape), **options)
+        return self.select_rows(whole, shape)
+
+    def uint16(self, xp: Any, shape: tuple[int, ...]) -> Array:
+        """What `random_uint16` would give these rows."""
+        whole, bits = self.whole_shape(shape), getattr(self.rng, "bit_generator", None)
+        if not isinstance(bits, np.random.PCG64):  # it cannot skip
+            return self.select_rows(random_uint16(xp, self.rng, whole), shape)
+        k, n, *row = whole
+        size, found, word = math.prod(row), [], 0  # `word`: 64-bit numbers drawn or skipped so far
+        for block in range(k):
+            start, stop = ((block * n + i) * size for i in (self.rows.start, self.rows.stop))
+            skip(bits, start // 4 - word)  # by -1 if the last word drawn holds the first number
+            count = (stop + 3) // 4 - start // 4
+            words = self.rng.integers(0, 1 << 64, count, dtype=xp.uint64)
+            quarters = words.astype("<u8", copy=False).view("<u2")[start % 4 :]
+            found.append(quarters[: stop - start].reshape(-1, *row))
+            word = start // 4 + count
+        skip(bits, (k * n * size + 3) // 4 - word)
+        return xp.concatenate(found).astype(xp.uint16, copy=False)
+
+
+def skip(bits: np.random.PCG64, count: int) -> None:
+    """Let a generator skip `count` 64-bit numbers, back if it is negative.
+
+    Half of a number that NumPy keeps for the next 32-bit one stays kept, as when they are drawn.
+    """
+    if count:
+        before: Any = bits.state
+        bits.advance(count)
+        after: Any = bits.state
+        bits.state = after | {name: before[name] for name in ("has_uint32", "uinteger")}

@@ -29,6 +29,7 @@ ALLOWED_SKIPS = (  # with --no-skips: the beginnings of the reasons why a test m
     "could not import 'torch'",  # which is not one of minigan's packages
     "could not import 'datasets.arrow_dataset'",  # nor this
     "this Pillow does not write",
+    "network namespaces",
 )
 
 

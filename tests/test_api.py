@@ -481,7 +481,7 @@ def test_without_its_networks_one_sentence_says_what_is_missing(mine):
     ):
         with pytest.raises(ValueError, match=r"layers of the class Softsign.*--import FILE.py"):
             call()
-    with pytest.raises(ValueError, match="give TrainingState.load the arguments G, D and loss"):
+    with pytest.raises(ValueError, match="give GAN.load the arguments G, D and loss"):
         minigan.GAN.load(mine / "run")
     for args in (["sample", "run", "--out", "x.png"], ["evaluate", "run"], ["--resume", "run"]):
         result = demo(*args, cwd=mine)

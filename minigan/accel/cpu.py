@@ -91,6 +91,29 @@ def usable_cores() -> int:
     return min([cpu_count(), *(int(n) for n in granted if n.isdecimal() and int(n) > 0)])
 
 
+def host_share(processes: list[tuple[int, frozenset[int]]]) -> list[int]:
+    """How many cores each process of a run gets, for all of its processes on one host.
+
+    Each is described by its `usable_cores` and by the numbers of the cores on which it may run. A
+    core that several of them may use is divided among them, and so is what a container or a
+    scheduler grants.
+
+    >>> host_share([(4, frozenset(range(4)))] * 2)         # all on the same four cores
+    [2, 2]
+    >>> host_share([(1, frozenset([i])) for i in (0, 1)])  # each is bound to a core of its own
+    [1, 1]
+    >>> host_share([(2, frozenset(range(8)))] * 2)         # a container that may use two of eight
+    [1, 1]
+    """
+    found = []
+    for usable, mine in processes:
+        part = sum(1 / sum(core in others for _, others in processes) for core in mine)
+        if usable < len(mine) or not mine:  # granted to all of them together
+            part = min(part or usable, usable / len(processes))
+        found.append(max(1, int(part + 1e-9)))
+    return found
+
+
 def limit_blas_threads(threads: int = 0) -> int:
     """Set the threads of NumPy's matrix products to a number, or for 0 limit them to
     `usable_cores`; returns their number.

@@ -153,8 +153,8 @@ class DataParallel:
                 return [sum(parts) for parts in zip(*received)]
 
             G, D = self.replicas[i]
-            for layer in G.layers + D.layers:
-                layer.all_reduce = all_reduce
+            G.compute_parts(all_reduce)
+            D.compute_parts(all_reduce)
             try:
                 args, options = parts[i]
                 return step(G, D, NoOpOptimizer(), *args, **options)

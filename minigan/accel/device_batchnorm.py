@@ -149,9 +149,9 @@ extern "C" __global__ void normalise_backward(
 
 
 class DeviceBatchNorm2d(BatchNorm2d):
-    """BatchNorm2d on a device, for batches that are not computed in parts."""
+    """BatchNorm2d on a device; a batch that is computed in parts takes the form of BatchNorm2d."""
 
-    splittable = False
+    splittable = True
 
     def forward(self, x, *, train=False, rng=None):
         gamma = self.gamma

@@ -7,13 +7,14 @@ The idea
     up. There is one thread for each number of the result.
 
 im2col
-    Number i of rows (N height width, k l C + 1) is in row i / (k l C + 1). Its column and its row
-    say which pixel it is a copy of: with / rounding down and % the remainder,
+    Thread number i writes number i of rows (N height width, k l C + 1). With / rounding down and %
+    for the remainder, its row is i / (k l C + 1), and its column is the remainder. They say which
+    pixel the number is a copy of, the pixel in row a and column j of window (v, u) of image n:
 
-        c = column % C       j = column / C % l         i = column / C / l
+        c = column % C       j = column / C % l         a = column / C / l
         u = row % width      v = row / width % height   n = row / width / height
 
-        rows[row, column] = x[n, s v + i - p, t u + j - q, c]        0 outside of the image
+        rows[row, column] = x[n, s v + a - p, t u + j - q, c]        0 outside of the image
 
     The padding is therefore not stored. As in fused_layers.py, the last column holds ones, so that
     the bias is the last row of the matrix: rows @ [W; b] is the whole forward, and rowsᵀ @ dy is
@@ -21,11 +22,11 @@ im2col
 
 col2im
     A pixel collects its copies instead of each copy being added to its pixel, because two threads
-    must not add to the same number. Pixel Y = y + p of the padded image is in row i of window v if
-    Y = s v + i. Hence i is Y % s, or that plus a multiple of s, and below k; then v = (Y - i) / s,
+    must not add to the same number. Row Y = y + p of the padded image is row a of window v if
+    Y = s v + a. Hence a is Y % s, or that plus a multiple of s, and below k; then v = (Y - a) / s,
     which must be one of the positions 0 to height - 1. The same holds across:
 
-        dx[n, y, x, c] = sum over these i and j of  drows[(n, v, u), (i, j, c)]
+        dx[n, y, x, c] = sum over these a and j of  drows[(n, v, u), (a, j, c)]
 
     For each pixel the copies are added in the same order as in nn/im2col.py. In a transposed
     convolution the bias b[c] is added to the sum.
@@ -34,6 +35,7 @@ Shapes
     As in nn/im2col.py and nn/conv.py. The layers here compute the same as those in nn/conv.py, and
     have the same caches.
 
+>>> import numpy as np
 >>> from minigan.nn.im2col import im2col
 >>> x = np.arange(12.0).reshape(1, 3, 4, 1)
 >>> geometry = (2, 2), (1, 2), (0, 0), (2, 2)

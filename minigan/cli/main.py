@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import platform
 import runpy
 import shlex
@@ -10,7 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 import minigan
 from minigan import api
 from minigan.accel.cpu import disable_malloc_trim, preserve_blas_threads
+from minigan.accel.mpi import launched_rank, start_group
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import BackendError, first_line
 from minigan.cli import (
     arguments,
@@ -71,33 +74,74 @@ def main(
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="replace")  # a terminal that cannot show ✓ shows ?
+    group = ONE_PROCESS
     try:
-        with ctrl_c_interrupts():
-            return run_command(argv, train_loop, description=description, prog=prog)
+        group = start_group()
+    except BackendError as error:  # in all processes
+        return complain(prog, error) if launched_rank() == 0 else 2
+    sentence: object = None
+    try:
+        with ctrl_c_interrupts(), silent_unless(group.leads):
+            status = run_command(argv, train_loop, description=description, prog=prog, group=group)
+    except Exception as error:
+        status, sentence = 2, describe_error(error)
+        if sentence is None:
+            group.crash(error)
+            raise
     except SystemExit as end:  # from argparse; a notebook would show it as an error
-        return end.code if isinstance(end.code, int) else 0
-    except (BackendError, DataError, RunError) as error:
-        return complain(prog, error)
-    except ModuleNotFoundError as error:
-        return complain(prog, f"{error}: pip install {(error.name or '').partition('.')[0]}")
-    except MemoryError:  # CuPy's OutOfMemoryError is a subclass
-        return complain(
-            prog,
-            "out of memory: choose a smaller --count, --zoom, --batch-size or --latent-dim, smaller"
-            " widths of the networks, or smaller images",
-        )
-    except BrokenPipeError:  # the reader of the output has ended, as with `| head`
-        discard_output()
-        return 2
-    except OSError as error:
-        return complain(prog, f"{error.filename or 'cannot write'}: {error.strerror or error}")
+        status = end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
-        complain(prog, "interrupted; what was saved before is in the run folder")
-        return 130
+        status, sentence = 130, "interrupted; what was saved before is in the run folder"
+    status, sentence = group.finish(status, sentence)
+    if isinstance(sentence, BrokenPipeError):
+        discard_output()
+    elif sentence is not None:
+        complain(prog, sentence)
+    return status
 
 
-def run_command(argv: list[str], train_loop: Callable, *, description: str, prog: str) -> int:
+def describe_error(error: Exception) -> object:
+    """The sentence for an error that users can meet; None for any other."""
+    if isinstance(error, (BackendError, DataError, RunError)):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}: pip install {(error.name or '').partition('.')[0]}"
+    if isinstance(error, MemoryError):  # CuPy's OutOfMemoryError is a subclass
+        return (
+            "out of memory: choose a smaller --count, --zoom, --batch-size or --latent-dim, smaller"
+            " widths of the networks, or smaller images"
+        )
+    if isinstance(error, BrokenPipeError):  # the reader of the output has ended, as with `| head`
+        return error
+    if isinstance(error, OSError):
+        return f"{error.filename or 'cannot write'}: {error.strerror or error}"
+    return None
+
+
+@contextmanager
+def silent_unless(loud: bool) -> Iterator[None]:
+    """A context in which a process that is not the first of several prints nothing.
+
+    Its own errors come after the context.
+    """
+    if loud:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def run_command(
+    argv: list[str],
+    train_loop: Callable,
+    *,
+    description: str,
+    prog: str,
+    group: ProcessGroup = ONE_PROCESS,
+) -> int:
     """The same, but raises the errors."""
+    if argv and argv[0] in COMMANDS and group.size > 1:
+        raise RunError(f"only training is shared by processes: run {argv[0]} without mpiexec")
     typed = f"python {prog}" if prog.endswith(".py") else prog  # for hints
     files = imported_files(argv)
     for file in files:
@@ -135,10 +179,13 @@ def run_command(argv: list[str], train_loop: Callable, *, description: str, prog
         f" {platform.python_version()}",
         help="print the versions of minigan, NumPy and Python",
     )
+    parser.set_defaults(group=group)
     args = parser.parse_args(argv)
     options = train.training_options(args)
-    options.command, options.arguments, options.open_page = typed, argv, args.open
+    options.command, options.arguments, options.open_page = typed, argv, args.open and group.leads
     options.imports = "".join(f" --import {shlex.quote(str(file))}" for file in files)
+    if options.backend == "cupy":
+        group.choose_card()
     with preserve_blas_threads():
         return train_loop(options, make_evaluator)
 

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from minigan.accel.cpu import threads_of_resumed_run
+from minigan.accel.cpu import is_set_by_user, threads_of_resumed_run
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.cli.arguments import format_value
 from minigan.datasets.idx import SHIPPED
+from minigan.datasets.stacked import STACKED_MNIST
 from minigan.datasets.value_range import format_range
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
@@ -83,7 +85,8 @@ def add_arguments(parser):
         metavar="PATH",
         help="your own images: a folder or .zip of pictures, a NumPy, MATLAB, HDF5, CSV or Parquet"
         " file, an IDX file, or a folder of IDX files named like MNIST's; docs/data.md lists them"
-        " all (default: the MNIST in data/)",
+        " all; stacked-mnist: three random digits in each image, one in each colour (default: the"
+        " MNIST in data/)",
     )
     add(
         "--classes",
@@ -230,9 +233,15 @@ def training_options(args: Any) -> TrainingOptions:
     Raises RunError if they contradict each other or the run that is resumed.
     """
     merge_settings(args)
-    options = resume_options(args) if args.resume else new_options(args)
+    group = getattr(args, "group", ONE_PROCESS)
+    options = resume_options(args, group) if args.resume else new_options(args)
+    options.group = group
+    if not (options.threads or is_set_by_user()):
+        options.threads = group.cores
     if args.graph and options.backend != "cupy":
         raise RunError("--graph needs a GPU: add --backend cupy")
+    if args.graph and group.size > 1:
+        raise RunError("--graph records the steps of one process: omit it under mpiexec")
     return options
 
 
@@ -241,6 +250,9 @@ def new_options(args: Any) -> TrainingOptions:
     recipe, notes = args.recipe or DEFAULT, []
     if args.conditional and recipe.dropout and "dropout" not in args.set:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
+    if args.data == STACKED_MNIST and recipe.clusters and args.clusters is None:
+        args.clusters = 0
+        notes.append(f"{args.data} trains without clusters, because its images are made on the fly")
     return TrainingOptions(
         recipe=changed_recipe(recipe, args),
         data=args.data or SHIPPED,
@@ -305,12 +317,12 @@ def changed_recipe(recipe: Recipe, args: Any) -> Recipe:
     return recipe
 
 
-def resume_options(args: Any) -> TrainingOptions:
+def resume_options(args: Any, group: ProcessGroup = ONE_PROCESS) -> TrainingOptions:
     """The options of a resumed run; only its epochs, data path, backend and threads may
     change.
     """
     folder = args.resume
-    settings, checkpoint, complaints = load_run(folder)
+    settings, checkpoint, complaints = group.from_first(lambda: load_run(folder))
     for complaint in complaints:
         print(f"note: {complaint}")
     recipe = read_recipe(settings)
@@ -345,7 +357,9 @@ def resume_options(args: Any) -> TrainingOptions:
             load_backend(backend)
         except BackendError as error:
             raise RunError(f"{error}; or add --backend numpy to go on without a GPU") from None
-    data = args.data or recorded_path(folder, settings)  # it may have been moved
+    # it may have been moved
+    data = args.data or group.from_first(lambda: recorded_path(folder, settings))
+    same = settings.get("processes", 1) == group.size
     settings |= {
         "recipe": asdict(recipe),
         "format": FORMAT,
@@ -361,7 +375,7 @@ def resume_options(args: Any) -> TrainingOptions:
         **read_options(settings),
         strict=args.strict,
         checkpoint_every=args.checkpoint_every,
-        threads=args.threads or threads_of_resumed_run(settings.get("threads", 0)),
+        threads=args.threads or (threads_of_resumed_run(settings.get("threads", 0)) if same else 0),
         graph=args.graph,
         epochs_given=bool(args.epochs),
         settings=settings,

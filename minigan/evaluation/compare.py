@@ -52,6 +52,8 @@ HISTORY_COLUMNS = (  # required columns of history.csv; PAIR_COLUMNS replace the
 COMPARED_METRICS = {  # name in metrics.json: column heading
     "fd": "FD",
     "kid": "KID",
+    "modes": "modes",
+    "kl_uniform": "KL",
     "read": "read",
     "precision": "precision",
     "coverage": "coverage",
@@ -85,8 +87,11 @@ def read_run(folder: Path) -> dict[str, Any]:
         run["history"] = read_history(path)
         path = folder / "settings.json"
         settings = json.loads(path.read_text())
-        data = in_folder(folder, settings.get("data", ""))  # two runs may have a file of one name
-        run["data"] = str(data), *(settings.get(name) for name in ("classes", "size", "n_images"))
+        data = settings.get("data")  # two runs may each have a file of this name in their folder
+        run["data"] = (
+            data and str(in_folder(folder, data)),
+            *(settings.get(name) for name in ("classes", "size", "n_images")),
+        )
         run["fingerprint"] = settings.get("fingerprint")
         run["image_fingerprint"] = settings.get("image_fingerprint")
         run["digits"] = settings.get("digits")

@@ -90,6 +90,12 @@ With a loss on pairs
     In place of the two scores, D's step returns the mean of d, and the share of pairs that D ranks
     correctly, d > 0.
 
+In parts
+    The gradient is a sum over the images, divided by N. If a batch is split into parts, each part
+    can therefore compute its own contribution to the sum: `batch_size` says what N is, and the
+    gradients that the parts hand to their optimizers add up to that of the batch
+    (accel/process_group.py). The losses and scores are means over the part.
+
 Shapes
     real and fake (N, ...), within [-1, 1], in the shape that D takes; z (N, Z), with mean 0 and
     variance 1; labels None or (N, C); transforms None or integers (N, 2, 3), for the real image and
@@ -183,6 +189,7 @@ def discriminator_step(
     fakes: tuple | None = None,
     transforms: Array | None = None,
     pixel_min: float = -1.0,
+    batch_size: int = 0,
     rng: Any,
 ) -> tuple[Array, Array, Array]:
     """Train D on N real images (N, ...) and N fakes.
@@ -193,10 +200,12 @@ def discriminator_step(
     `penalty(D, real, fake, both=(logits, cache), labels=labels, rng=rng)` fills D.dtheta with its
     gradient, where `both` is the result of D's forward for the real images and the fakes. The
     returned loss does not include it. With `transforms`, D and the penalty receive changed images;
-    `pixel_min` is the value of black.
+    `pixel_min` is the value of black. `batch_size` is the N of the whole batch, if real and z are
+    only a part of it.
     """
     xp, n = get_array_module(real), len(real)
     check_counts(real, z, fakes)
+    N = batch_size or n
     # the cache is discarded, so no gradient can flow back into G
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     real, fake = augment_both(real, fake, transforms, pixel_min=pixel_min)
@@ -209,7 +218,7 @@ def discriminator_step(
         targets = xp.zeros((2 * n, 1), dtype=real.dtype)
         targets[:n] = real_label
         losses, dlogits = loss.discriminator_loss(logits, targets)
-    D.backward(dlogits / n, cache, need_dx=False)
+    D.backward(dlogits / N, cache, need_dx=False)
     if penalty:
         add_penalty_gradient(penalty, D, real, fake, both=(logits, cache), labels=labels, rng=rng)
     optimizer.step(D.dtheta)
@@ -232,13 +241,16 @@ def generator_step(
     real: Array | None = None,
     transforms: Array | None = None,
     pixel_min: float = -1.0,
+    batch_size: int = 0,
     rng: Any,
 ) -> Array:
     """Train G to generate images that D considers real, from noise z (N, Z).
 
     Returns the loss, of shape (). `fakes` is the result of generate_fakes for z, if it has been
-    computed before with the same G. Only a loss on pairs needs real images, (N, ...).
+    computed before with the same G. Only a loss on pairs needs real images, (N, ...). `batch_size`
+    is the N of the whole batch, if z is only a part of it.
     """
+    N = batch_size or len(z)
     fake, cache_G = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     of_real, of_fake = split_transforms(transforms)
     seen = augment(fake, of_fake, pixel_min=pixel_min)
@@ -252,7 +264,7 @@ def generator_step(
         dlogits = -dd
     else:
         losses, dlogits = loss.generator_loss(logits)
-    dseen = D.backward(dlogits / len(z), cache_D, need_dparams=False)
+    dseen = D.backward(dlogits / N, cache_D, need_dparams=False)
     dfake = augment_backward(dseen, of_fake)
     G.backward(dfake, cache_G, need_dx=False)
     optimizer.step(G.dtheta)
@@ -273,6 +285,7 @@ def discriminator_step_two_passes(
     fakes: tuple | None = None,
     transforms: Array | None = None,
     pixel_min: float = -1.0,
+    batch_size: int = 0,
     rng: Any,
 ) -> tuple[Array, Array, Array]:
     """discriminator_step with one pass over the N real images (N, ...) and one over the N fakes.
@@ -280,6 +293,7 @@ def discriminator_step_two_passes(
     This is the form in the paper.
     """
     check_counts(real, z, fakes)
+    N = batch_size or len(real)
     fake, _ = fakes or generate_fakes(G, z, labels=labels, rng=rng)
     real, fake = augment_both(real, fake, transforms, pixel_min=pixel_min)
     logits_real, cache_real = D.forward(with_labels(real, labels), train=True, rng=rng)
@@ -291,9 +305,9 @@ def discriminator_step_two_passes(
     else:
         losses_real, dreal = loss.discriminator_loss(logits_real, real_label)
         losses_fake, dfake = loss.discriminator_loss(logits_fake, 0.0)
-    D.backward(dreal / len(real), cache_real, need_dx=False)
+    D.backward(dreal / N, cache_real, need_dx=False)
     dtheta_real = D.dtheta.copy()  # the next backward replaces it
-    D.backward(dfake / len(fake), cache_fake, need_dx=False)
+    D.backward(dfake / N, cache_fake, need_dx=False)
     D.dtheta += dtheta_real  # the gradient of a sum is the sum of the gradients
     if penalty:
         add_penalty_gradient(penalty, D, real, fake, labels=labels, rng=rng)

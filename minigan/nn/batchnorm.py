@@ -13,7 +13,9 @@ The idea
     of the trained network, which are saved and moved with it (see sequential.py).
 
     The layer mixes the examples of a batch. A discriminator that contains it should therefore
-    process real and fake images in two separate passes (`discriminator_step_two_passes`).
+    process real and fake images in two separate passes (`discriminator_step_two_passes`). If a
+    batch is computed in parts, its sums have to be over all parts: `all_reduce` adds them up (see
+    `Sequential.compute_parts`).
 
 Forward
     training:  m = mean of x,  v = mean of (x - m)²
@@ -71,8 +73,6 @@ Shapes
 >>> layer.backward(np.array([[1.0], [1.0], [1.0]]), cache).tolist()   # a shift has no effect
 [[0.0], [0.0], [0.0]]
 """
-
-from typing import Any
 
 import numpy as np
 
@@ -140,14 +140,6 @@ class BatchNorm2d(Layer):
         dx -= dbeta / R  # - mean of dy
         dx *= self.gamma / sd  # the factor gamma of dxhat = gamma dy, and 1 / sd
         return dx.reshape(shape)
-
-    def all_reduce(self, *sums: Any) -> Any:
-        """Sums over all rows of the batch, given the sums over the rows in this process or thread.
-
-        Here all rows are present, so the sums are returned unchanged. When a batch is computed in
-        parts, a method that adds up the sums of all parts replaces this one.
-        """
-        return sums
 
     def double_backward(self, ddx, dy, cache):
         # outside of training, the layer multiplies by gamma / sd and adds a constant

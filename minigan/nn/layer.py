@@ -51,6 +51,7 @@ Shapes
 ([[2.0, -6.0]], [[20.0, 1.0]])
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minigan.backend import Array
@@ -75,6 +76,9 @@ class Layer:
     # whether a batch may be computed in parts: the layer uses no random numbers, and any sums over
     # the batch go through all_reduce. A subclass does not inherit this and has to set it itself
     splittable: bool = False
+    # all_reduce(*sums) turns sums over the rows of this part into sums over all parts of the batch;
+    # here this part is the whole batch. Sequential.compute_parts sets another one
+    all_reduce: Callable = staticmethod(lambda *sums: sums)
     # whether this is an activation, which belongs to the layer before it
     is_activation: bool = False
     # forward in JavaScript, for the exported web page, if page.html does not contain this layer

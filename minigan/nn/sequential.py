@@ -51,7 +51,7 @@ Shapes
 -0.5
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from minigan.backend import Array, asnumpy, get_array_module
@@ -123,6 +123,13 @@ class Sequential(Layer):
         """
         self.bind_views(xp.asarray(asnumpy(self.theta)), xp.asarray(asnumpy(self.buffers)))
         return self
+
+    def compute_parts(self, all_reduce: Callable) -> None:
+        """From now on every batch is a part of a larger one: all_reduce(*sums) turns sums over the
+        rows of a part into sums over all parts, for layers that mix the examples of a batch.
+        """
+        for layer in self.layers:
+            layer.all_reduce = all_reduce
 
     def __setstate__(self, state):
         """Make the layers' arrays views again, because copying or unpickling has copied them."""

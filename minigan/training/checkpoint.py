@@ -142,9 +142,9 @@ def load_run(folder: Path) -> tuple[dict, tuple[dict, dict], list[str]]:
 def differences(settings: dict, written: dict) -> list[str]:
     """The names whose values in settings.json, `written`, differ from those in a checkpoint.
 
-    The number of epochs, the backend and the threads may have been changed when the run was
-    resumed. If the run was killed after its first checkpoint in a new format, settings.json is
-    still in the old one, which has other and fewer names.
+    The number of epochs, the backend, the threads and the processes may have been changed when the
+    run was resumed. If the run was killed after its first checkpoint in a new format, settings.json
+    is still in the old one, which has other and fewer names.
     """
     recipe, other = (with_current_names(s["recipe"]) for s in (settings, written))
     names: Any = recipe.keys() | other.keys()
@@ -154,6 +154,6 @@ def differences(settings: dict, written: dict) -> list[str]:
     missing = object()
     names = sorted(names - {"epochs"})
     differ = [n for n in names if recipe.get(n, missing) != other.get(n, missing)]
-    changing = ("recipe", "started", "backend", "data", "threads")
+    changing = ("recipe", "started", "backend", "data", "threads", "processes")
     others = [name for name in settings if name not in changing]
     return differ + [name for name in others if settings[name] != written.get(name)]

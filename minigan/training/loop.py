@@ -43,6 +43,7 @@ def train(options: TrainingOptions, make_evaluator: Callable) -> int:
         networks=(G, D),
         optimizers=(optimizer_G, optimizer_D),
         cores=limit_blas_threads(options.threads),
+        group=options.group,
     )
     with Run(options, data, gan, make_evaluator) as run:
         for epoch in run.epochs():

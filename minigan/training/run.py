@@ -21,11 +21,16 @@ The idea
     What is printed is also kept in log.txt. A page, index.html, shows the run in a browser, and the
     figures are plotted again from time to time (run_page.py).
 
+    If several processes share the run, all of them call the same methods at the same steps. Only
+    the first one evaluates, and touches the folder and the terminal. Whatever depends on a clock or
+    on a signal is agreed on before each step.
+
     What a run needs at its end is tried at its start: the folder is locked and written to, and a
     figure is drawn. If that fails, nothing is left behind.
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -46,12 +51,14 @@ import numpy as np
 from tqdm import tqdm
 
 from minigan.accel.cpu import blas_advice, blas_threads, limit_blas_threads
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import Array, asnumpy, describe_device, first_line
 from minigan.console import format_seconds, say, shows_progress
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.datasets.raw import RawData
+from minigan.datasets.stacked import StackedImages
 from minigan.figures import plots, sheets
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
@@ -92,6 +99,12 @@ MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_GENERATORS, MAX_GENERATORS_BYTES = 20, 50_000_000  # of earlier epochs, kept in a run folder
 MAX_LATENT_DIM = 4096
+# signals that end a run; Windows has two of them
+ENDING_SIGNALS = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+]
 ARRAYS_FILE = "images.npz"  # in the folder of a run whose images came from Python
 
 
@@ -122,12 +135,13 @@ class TrainingOptions:
     temporary: bool = False  # whether the folder is removed when Python ends
     settings: dict | None = None  # settings of the resumed run; None for a new run
     checkpoint: tuple[dict, dict] | None = None  # (arrays, words) to resume from
+    group: ProcessGroup = ONE_PROCESS  # the processes that share the run
 
 
 class TrainingData(NamedTuple):
     """The training images, uint8, and their labels, if the networks receive any."""
 
-    images: np.ndarray  # (n, H, W), or (n, H, W, 3) in colour
+    images: Any  # (n, H, W), or (n, H, W, 3) in colour: an array, or StackedImages
     labels: np.ndarray | None  # (n,), from 0 to n_classes - 1: classes, clusters, or None
     n_classes: int  # or clusters; 0 without labels
     dataset: Dataset
@@ -171,6 +185,12 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
             f" in {data}:"
             f" use --batch-size {len(images)} or less, not {recipe.batch_size}"
         )
+    rows = min(recipe.batch_size, recipe.batch_size_G or recipe.batch_size)
+    if options.group.size > rows:
+        raise RunError(
+            f"{options.group.size} processes are more than the {rows} images of a batch: use"
+            f" mpiexec -n {rows} or less, or a larger --batch-size"
+        )
     architecture = ARCHITECTURES[recipe.networks]
     multiple, fixed = architecture.size_multiple, architecture.fixed
     if fixed and shape != fixed.image_shape:
@@ -196,9 +216,16 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
             f"{len(dataset.names):,} classes are too many for --conditional: at most {MAX_CLASSES}"
         )
     n_classes = len(dataset.names) if recipe.conditional else 0
+    if recipe.clusters and isinstance(images, StackedImages):
+        raise RunError(
+            f"{data} cannot be divided into clusters, because its images are made on the fly: use"
+            " --clusters 0"
+        )
     if recipe.clusters:
         limit_blas_threads(options.threads)
-        labels, n_classes = find_clusters(recipe, images, seed=options.seed)
+        labels, n_classes = options.group.from_first(
+            lambda: find_clusters(recipe, images, seed=options.seed)
+        )
     if fixed and n_classes != fixed.n_classes:
         raise RunError(
             f"{data} has {n_classes} {'clusters' if recipe.clusters else 'classes'}, but the"
@@ -224,8 +251,12 @@ class Run:
         make_evaluator: Callable,
     ):
         self.options, self.recipe, self.gan = options, options.recipe, gan
-        self.evaluator = make_evaluator(data.dataset, data.digits)
-        self.real = self.measure_real_images(data.images)
+        self.group = gan.group
+        self.evaluator: Any = None
+        self.real: dict[str, float] = {}
+        if self.group.leads:
+            self.evaluator = make_evaluator(data.dataset, data.digits)
+            self.real = self.measure_real_images(data.images)
         self.history: list[dict] = []  # one row per report
         self.losses: list[list] = []  # one row per step since the last report, on the host
         self.pending: list[Array] = []  # losses that are still on the device
@@ -260,11 +291,39 @@ class Run:
                 " may differ in the last bits from an uninterrupted one"
             )
         self.settings["threads"] = threads
+        size, before = self.group.size, self.settings.pop("processes", 1)
+        if size != before and options.settings:
+            self.notes.append(
+                f"the number of processes is now {size} instead of {before}, so that this run may"
+                " differ in the last bits from an uninterrupted one"
+            )
+        if size > 1:
+            self.settings["processes"] = size
+        self.check_processes()
         self.first_step = self.gan.t  # of this process
         self.fd_explained = False
-        self.interruption = Interruption()
+        self.interruption, self.stop_signal = Interruption(), 0
         self.graph_is_due = options.graph  # after the first step
         self.status = 0
+
+    def check_processes(self) -> None:
+        """Raise RunError if another process differs from the first in what a run depends on."""
+        differing = {"started", "data", "threads", "fingerprint", "versions"}
+        settings = {name: v for name, v in self.settings.items() if name not in differing}
+        found = self.group.first_difference(
+            {
+                "options": {**settings, "recipe": vars(self.recipe), "t": self.gan.t},
+                "data": self.settings["fingerprint"],
+                "versions": [self.settings["versions"][name] for name in ("minigan", "numpy")],
+            }
+        )
+        if found:
+            rank, name = found
+            raise RunError(
+                f"process {rank} of {self.group.size} has other {name} than process 0, so nothing"
+                " was started: mpiexec must start the same command, with the same files and the"
+                " same packages, on every machine"
+            )
 
     def restore(self) -> None:
         """Continue from the checkpoint, if there is one.
@@ -288,12 +347,15 @@ class Run:
         try:
             # first, so that a signal waits until the run can be resumed
             self.stack.enter_context(self.interruption)
-            check_figures()
+            if self.group.leads:
+                check_figures()
             if not self.options.settings:
-                new_folder = self.folder = make_folder(self.options)
-            self.stack.enter_context(lock_folder(self.folder))
-            self.start_log()
-            self.announce()
+                self.folder = self.group.from_first(lambda: make_folder(self.options))
+                new_folder = self.folder if self.group.leads else None
+            self.group.from_first(self.lock)
+            if self.group.leads:
+                self.start_log()
+                self.announce()
             self.page = RunPage(
                 self.folder,
                 self.settings,
@@ -305,17 +367,20 @@ class Run:
             self.started = self.last_checkpoint = time.perf_counter()
             self.epoch_started = self.started - self.epoch_seconds
             self.stack.enter_context(np.errstate(all="ignore"))
-            for partial in self.folder.glob("*.partial"):  # left by an interrupted write
-                partial.unlink()
-            if self.options.arrays:
-                save_arrays(self.folder, self.options.arrays)
-            if not self.options.checkpoint:
-                self.save_samples(0)
+            if self.group.leads:
+                for partial in self.folder.glob("*.partial"):  # left by an interrupted write
+                    partial.unlink()
+                if self.options.arrays:
+                    save_arrays(self.folder, self.options.arrays)
+                if not self.options.checkpoint:
+                    self.save_samples(0)
             self.save_checkpoint()
-            save_settings(self.folder, self.settings)
-            self.write_page("running")
+            if self.group.leads:
+                save_settings(self.folder, self.settings)
+                self.write_page("running")
             if self.options.open_page:
                 self.say(open_in_browser(self.folder / PAGE_NAME))
+            self.group.watch(f"{self.resume_command()} goes on from the last checkpoint")
         except BaseException as error:
             self.stack.close()
             if new_folder and isinstance(error, Exception):
@@ -323,28 +388,37 @@ class Run:
             raise
         return self
 
+    def lock(self) -> None:
+        """Lock the run folder until the run ends."""
+        self.stack.enter_context(lock_folder(self.folder))
+
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         with self.stack:
             if kind is None:
                 try:
                     self.finish()
                 except Exception as failure:
-                    self.say_why(failure)
+                    if self.group.leads:
+                        self.say_why(failure)
                     raise
+            elif not self.group.leads:
+                pass
             elif issubclass(kind, Exception):
                 self.say_why(error)
             elif issubclass(kind, KeyboardInterrupt):
                 self.say_why("Ctrl-C was pressed twice")
-        if kind is None:
+        if kind is None and self.group.leads:
             self.say_goodbye()
 
     def finish(self) -> None:
         """Save everything at the end of the run, or of the part of it that was not interrupted."""
         self.save_checkpoint()  # first, because it raises an error if a weight is NaN
+        complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
+        self.status = 0 if complete else 128 + self.stop_signal
+        if not self.group.leads:
+            return
         self.save()
         self.save_figures()
-        complete = self.gan.t >= self.recipe.epochs * self.gan.steps_per_epoch
-        self.status = 0 if complete else 128 + self.interruption.signal
         self.write_page("interrupted" if self.status else "done")
 
     def say_why(self, failure: object) -> None:
@@ -365,7 +439,8 @@ class Run:
         """
         last = max(self.reported, (self.gan.t - 1) // self.gan.steps_per_epoch)
         for epoch in range(last + 1, self.recipe.epochs + 1):
-            if self.interruption:
+            self.agree()
+            if self.stop_signal:
                 return
             yield epoch
 
@@ -376,7 +451,7 @@ class Run:
         gan, steps = self.gan, self.gan.steps_per_epoch
         self.epoch_started = time.perf_counter() - self.epoch_seconds
         self.epoch_seconds, first = 0.0, gan.t - (epoch - 1) * steps
-        show = shows_progress(sys.stderr)
+        show = self.group.leads and shows_progress(sys.stderr)
         for i in tqdm(
             range(first, steps),
             f"epoch {epoch}/{self.recipe.epochs}{self.format_left()}",
@@ -387,21 +462,40 @@ class Run:
             disable=not show,
         ):
             yield i
-            self.page.update(self.history, self.progress(), None)
+            if self.group.leads:
+                self.page.update(self.history, self.progress(), None)
             if len(self.pending) == len(STEP_COLUMNS) * FETCH_EVERY:
                 self.fetch_losses()
-            if self.interruption:
+            requested, due = self.agree()
+            if self.stop_signal:
                 return
-            if self.interruption.save_requested:
+            if requested:
                 self.interruption.save_requested = False
                 self.save_checkpoint()
-                self.save()
-                self.say(f"saved after step {gan.t:,}; training goes on")
-            elif time.perf_counter() - self.last_checkpoint <= self.options.checkpoint_every:
-                continue
-            else:
+                if self.group.leads:
+                    self.save()
+                    self.say(f"saved after step {gan.t:,}; training goes on")
+            elif due:
                 self.save_checkpoint()
+            else:
+                continue
             self.last_checkpoint = time.perf_counter()
+
+    def agree(self) -> tuple[bool, bool]:
+        """(whether a checkpoint is requested, whether one is due); sets `stop_signal`.
+
+        A signal may have reached only one of the processes, and the clock is that of the first.
+        """
+        interruption = self.interruption
+        due = time.perf_counter() - self.last_checkpoint > self.options.checkpoint_every
+        if self.group.size == 1:
+            self.stop_signal = interruption.signal
+            return interruption.save_requested, due
+        seen = [interruption.signal == number for number in ENDING_SIGNALS]
+        seen += [interruption.save_requested, due and self.group.leads]
+        *signals, requested, due = self.group.all_reduce(np.array(seen, "float64"))[0] > 0
+        self.stop_signal = next((n for n, sent in zip(ENDING_SIGNALS, signals) if sent), 0)
+        return bool(requested), bool(due)
 
     def record(self, *losses: Array) -> None:
         """Collect the losses and scores of a step, in the order of STEP_COLUMNS, each of shape (),
@@ -410,7 +504,7 @@ class Run:
         self.pending += losses
         if self.graph_is_due:
             self.graph_is_due = False
-            say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
+            self.say(f"CUDA graphs: {self.gan.record() or 'both steps are recorded and checked'}")
 
     def end_epoch(self, epoch: int) -> None:
         """Report a complete epoch: evaluate and save its samples, and print a line about it.
@@ -421,31 +515,16 @@ class Run:
         if gan.t < epoch * gan.steps_per_epoch:
             return
         seconds = time.perf_counter() - self.epoch_started
-        if not self.report_is_due(epoch):
+        if not self.group.from_first(lambda: self.report_is_due(epoch)):
             self.epoch_seconds = seconds
             return
         report_started = time.perf_counter()
         self.fetch_losses()
         self.check_weights()
-        try:
-            requested = (
-                asnumpy(gan.evaluation_latents[1]).argmax(axis=1) if recipe.conditional else None
-            )
-            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents), requested)
-        except np.linalg.LinAlgError:
-            # the weights are finite, but so large that the images are not
-            raise self.diverged("a metric") from None
-        self.history.append(
-            {
-                "epoch": epoch,
-                **dict(zip(step_columns(recipe.loss), np.mean(self.losses, axis=0).tolist())),
-                **metrics,
-                "seconds": seconds,
-                "images_per_second": len(self.losses) * recipe.batch_size / seconds,
-                "elapsed": self.elapsed(),
-            }
-        )
+        self.history.append(self.group.from_first(lambda: self.evaluate(epoch, seconds)))
         self.losses.clear()
+        if not self.group.leads:
+            return
         write_history(self.history, self.folder)
         self.save_samples(epoch)
         self.save()
@@ -540,6 +619,26 @@ class Run:
         say(line)
         self.log(line)
 
+    def evaluate(self, epoch: int, seconds: float) -> dict:
+        """The row of history.csv for an epoch that took so many seconds."""
+        gan, recipe = self.gan, self.recipe
+        try:
+            requested = (
+                asnumpy(gan.evaluation_latents[1]).argmax(axis=1) if recipe.conditional else None
+            )
+            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents), requested)
+        except np.linalg.LinAlgError:
+            # the weights are finite, but so large that the images are not
+            raise self.diverged("a metric") from None
+        return {
+            "epoch": epoch,
+            **dict(zip(step_columns(recipe.loss), np.mean(self.losses, axis=0).tolist())),
+            **metrics,
+            "seconds": seconds,
+            "images_per_second": len(self.losses) * recipe.batch_size / seconds,
+            "elapsed": self.elapsed(),
+        }
+
     def report_is_due(self, epoch: int) -> bool:
         """Whether an epoch has a report: the last one always has."""
         if epoch == self.recipe.epochs or len(self.history) < FREE_REPORTS:
@@ -564,6 +663,29 @@ class Run:
         """Raise RunError if a weight is not finite."""
         if not all(np.isfinite(asnumpy(array)).all() for array in self.gan.arrays().values()):
             raise self.diverged("a weight")
+
+    def check_drift(self) -> None:
+        """Raise RunError if the state of another process is not that of the first, bit for bit."""
+        if self.group.size == 1:
+            return
+        digest = hashlib.sha256()
+        for name, array in self.gan.arrays().items():
+            # power iteration is a matrix product, which another processor may round differently
+            if not (self.recipe.spectral and name == "D.buffers"):
+                digest.update(np.ascontiguousarray(asnumpy(array)).data)
+        if self.group.first_difference({"state": digest.hexdigest(), "t": self.gan.t}):
+            raise RunError(
+                f"step {self.gan.t}: the processes no longer hold the same weights, so this state"
+                f" is not saved: {self.resume_command()} goes on from the last checkpoint"
+            )
+
+    def resume_command(self) -> str:
+        """The command that resumes this run."""
+        size, options = self.group.size, self.options
+        launcher = f"mpiexec -n {size} " if size > 1 else ""
+        folder = str(self.folder)
+        name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
+        return f"{launcher}{options.command} --resume {name}{options.imports}"
 
     def diverged(self, what: str) -> RunError:
         """The error for a run that has diverged."""
@@ -615,6 +737,9 @@ class Run:
         """Save everything needed to resume from here."""
         self.fetch_losses()
         self.check_weights()
+        self.check_drift()
+        if not self.group.leads:
+            return
         arrays, counts = self.gan.save()
         complete = self.gan.t == self.reported * self.gan.steps_per_epoch
         save_checkpoint(
@@ -660,10 +785,11 @@ class Run:
         options, recipe, n = self.options, self.recipe, len(self.gan.images)
         for note in self.notes:
             self.say(f"note: {note}")
+        on_processes = f" on {self.group.size} processes" if self.group.size > 1 else ""
         self.say(
             f"{'resuming on' if options.settings else 'training on'} {n:,} images of"
             f" {format_shape(self.shape)}"
-            f" with {describe_device(self.gan.xp)}; Ctrl-C saves and stops; "
+            f" with {describe_device(self.gan.xp)}{on_processes}; Ctrl-C saves and stops; "
             + (
                 "save() keeps the run"
                 if options.temporary
@@ -698,7 +824,7 @@ class Run:
         name = shlex.quote(f"./{folder}" if folder.startswith("-") else folder)
         name += self.options.imports
         if self.status:
-            self.say(f"{self.options.command} --resume {name} resumes it")
+            self.say(f"{self.resume_command()} resumes it")
             return
         if self.recipe.conditional:
             name += f" --digit {shlex.quote(self.settings['names'][-1])}"
@@ -760,8 +886,9 @@ def format_epoch(row: dict, epochs: int, diagnosis: str, *, loss: str = "non-sat
         if GAN_LOSSES[loss].paired
         else f"D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
     )
+    modes = f"modes {row['modes']}   " if "modes" in row else ""
     return (
-        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D"
+        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   {modes}loss D"
         f" {plots.format_number(row['loss_D'], 2)}  G {plots.format_number(row['loss_G'], 2)}"
         f"   {scores}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnosis}"

@@ -192,7 +192,7 @@ class RunPage:
             "charts": chart_settings(loss, real_label, self.real),
             "real": {name: five_digits(value) for name, value in self.real.items()},
             "settings": describe_settings(self.settings),
-            "commands": self.next_commands(progress.state),
+            "commands": self.next_commands(progress.state, trained=bool(history)),
         }
         return fill_page(PAGE_TEMPLATE.read_text(encoding="utf-8"), model).encode()
 
@@ -219,7 +219,7 @@ class RunPage:
             if epoch in self.frames and not newest:
                 continue
             try:
-                picture = read_picture(self.folder / "samples" / f"epoch-{epoch:04}.png")
+                picture = read_sample_grid(self.folder / "samples" / f"epoch-{epoch:04}.png")
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 continue  # it was removed or damaged
             if epoch not in self.frames:
@@ -230,8 +230,10 @@ class RunPage:
             {"epoch": epoch, **self.frames[epoch]} for epoch in epochs[:-1] if epoch in self.frames
         ] + [{"epoch": epoch, **self.newest[1]} for epoch in epochs[-1:] if epoch == self.newest[0]]
 
-    def next_commands(self, state: str) -> list[list[str]]:
-        """[[command, what it does], ...]: how to go on."""
+    def next_commands(self, state: str, *, trained: bool) -> list[list[str]]:
+        """[[command, what it does], ...]: how to go on. Before the first report there is nothing to
+        sample from.
+        """
         if not self.command:
             return [
                 ["gan.fit(epochs=5)", "trains for five more epochs, or continues after Ctrl-C"],
@@ -258,6 +260,8 @@ class RunPage:
             [f"inspect {name}", "shows what each layer does"],
             [f"export {name} --to html", "writes a page that generates images in a browser"],
         ]
+        if not trained:
+            return [[f"{self.command} {resume[0]}", resume[1]]]
         first = 1 if state == "done" else 0  # of a run that is not done, resuming comes first
         return [
             [f"{self.command} {text}", meaning]
@@ -300,7 +304,7 @@ def five_digits(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_sample_grid(path: Path) -> Image.Image:
     """Read a picture, at its original size if every pixel was enlarged to a square of 2 x 2."""
     with Image.open(path) as opened:
         picture = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")

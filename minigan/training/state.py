@@ -51,9 +51,11 @@ from minigan.accel.data_parallel import data_parallel
 from minigan.accel.device_layers import device_network
 from minigan.accel.fused_steps import fused_steps
 from minigan.accel.graph import record
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import Array, asnumpy
 from minigan.datasets.clusters import cluster_images
 from minigan.datasets.pixels import scale
+from minigan.datasets.stacked import StackedImages, to_backend
 from minigan.gan.augment import random_transforms
 from minigan.gan.gradient_penalty import make_penalty
 from minigan.gan.latents import latents_for_each_class, sample_latents
@@ -96,8 +98,12 @@ OLD_ARRAYS = {"drawer": "G_ema"}  # names in checkpoints from before 0.2.0
 class Batch(NamedTuple):
     """N real images, as positions in the data set, and their labels."""
 
-    indices: Array  # (N,)
+    indices: Array  # (N,), or (N, 3) in StackedImages
     labels: Array | None  # (N, C), one-hot; None without labels
+
+    def part(self, rows: slice) -> "Batch":
+        """Some of the images."""
+        return Batch(self.indices[rows], None if self.labels is None else self.labels[rows])
 
 
 def seed_of(seed: int, stream: str) -> np.random.SeedSequence:
@@ -105,9 +111,7 @@ def seed_of(seed: int, stream: str) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(stream)]
 
 
-def find_clusters(
-    recipe: Recipe, images: np.ndarray, *, seed: int
-) -> tuple[np.ndarray | None, int]:
+def find_clusters(recipe: Recipe, images: Any, *, seed: int) -> tuple[np.ndarray | None, int]:
     """(clusters (n,), their number) of the images (n, ...) in a run with this seed; (None, 0) if
     the recipe uses none.
     """
@@ -133,6 +137,8 @@ def make_initial_networks(
 class TrainingState:
     """The state of a training run on images (n, H, W) or (n, H, W, 3), uint8, on a backend xp.
 
+    The images are an array, or StackedImages.
+
     t counts the training steps so far; an epoch has `steps_per_epoch` of them. G_ema is the network
     that generates images: G with the moving average of its weights, or G itself if the recipe uses
     no average. A conditional recipe needs labels (n,), from 0 to n_classes - 1; its grid is sorted
@@ -143,12 +149,15 @@ class TrainingState:
     On a device both steps are computed by accel/fused_steps.py where possible, and otherwise, or
     with fused=False, by gan/steps.py as on NumPy. On NumPy, networks with convolutions are trained
     on up to `cores` cores in parallel where possible (see accel/data_parallel.py).
+
+    With a `group` of several processes, each has such an object and computes its own rows of every
+    batch (see accel/process_group.py). All methods must then be called by all of them.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        images: np.ndarray,
+        images: Any,
         *,
         labels: np.ndarray | None = None,
         n_classes: int = 0,
@@ -158,6 +167,7 @@ class TrainingState:
         optimizers: tuple[Any, Any] | None = None,
         fused: bool = True,
         cores: int = 1,
+        group: ProcessGroup = ONE_PROCESS,
     ):
         if labels is None:
             labels, n_classes = find_clusters(recipe, images, seed=seed)
@@ -165,7 +175,7 @@ class TrainingState:
         n, *shape = images.shape
         self.recipe, self.xp, self.seed, self.n_classes, self.t = recipe, xp, seed, n_classes, 0
         self.steps_per_epoch = recipe.steps_per_epoch or n // recipe.batch_size
-        self.loss, self.images = GAN_LOSSES[recipe.loss], xp.asarray(images)
+        self.loss, self.images = GAN_LOSSES[recipe.loss], to_backend(images, xp)
         self.labels = None if labels is None else xp.asarray(labels)
         self.one_hot = xp.eye(n_classes, dtype=recipe.dtype)  # row c is the label of class c
         self.G, self.D = networks or make_initial_networks(
@@ -203,13 +213,21 @@ class TrainingState:
                 real_label=recipe.real_label,
                 pixel_min=recipe.pixel_min,
             )
-            if fused and not recipe.penalty and not recipe.shared_fakes and not recipe.augment
+            if fused
+            and group.size == 1
+            and not recipe.penalty
+            and not recipe.shared_fakes
+            and not recipe.augment
+            and not isinstance(images, StackedImages)
             else None
         )
         # wgan-gp uses random numbers, and some scores depend on the whole batch; a pair does not
         score_of_whole = self.loss.score_over_batch and not self.loss.paired
         whole = recipe.penalty == "wgan-gp" or score_of_whole
-        self.parallel = data_parallel(self.G, self.D, cores) if xp is np and not whole else None
+        threads = xp is np and not whole and group.size == 1
+        self.parallel = data_parallel(self.G, self.D, cores) if threads else None
+        self.group = group
+        group.share_networks(self.G, self.D)
 
     def fixed_latents(self, labels: np.ndarray | None) -> tuple[Any, Any]:
         """The latents of the sample grids and of the evaluated samples, with labels if there are
@@ -287,6 +305,8 @@ class TrainingState:
     def order_of_epoch(self, rng: np.random.Generator, N: int) -> Array:
         """The positions of an epoch's images, in a new order, for batches of N."""
         n, count = len(self.images), self.steps_per_epoch * N
+        if isinstance(self.images, StackedImages):
+            return self.xp.asarray(self.images.draw(rng, count))
         chosen = (
             rng.integers(0, n, count)
             if self.recipe.with_replacement
@@ -319,32 +339,40 @@ class TrainingState:
         self, batch: Batch, penalised: bool = True
     ) -> tuple[Array, Array, Array]:
         """The same with gan/steps.py; a penalty is added every `penalty_every` training steps."""
-        recipe, penalty = self.recipe, None
-        real, z = self.real_images(batch), sample_latents(recipe, self.noise, recipe.batch_size)
+        recipe, penalty, group, N = self.recipe, None, self.group, self.recipe.batch_size
+        rows = group.rows(N)
+        batch, z = batch.part(rows), sample_latents(recipe, self.noise, N)[rows]
+        real, rng = self.real_images(batch), group.rows_rng(self.dropout, N)
         if recipe.shared_fakes:
-            self.shared = z, self.generate_fakes(z, batch)
+            self.shared = z, self.generate_fakes(z, batch, rng=rng)
         if recipe.penalty and penalised and self.t % recipe.penalty_every == 0:
             weight = penalty_weight(recipe, self.t, self.steps_per_epoch)
-            penalty = make_penalty(recipe.penalty, weight * recipe.penalty_every)
+            weight *= recipe.penalty_every * group.share(N)
+            penalty = make_penalty(recipe.penalty, weight)
         mixing = any(layer.mixes_examples for layer in self.D.layers)
         step = discriminator_step_two_passes if mixing else discriminator_step
         options: dict[str, Any] = dict(
-            real_label=recipe.real_label, loss=self.loss, penalty=penalty, rng=self.dropout
+            real_label=recipe.real_label,
+            loss=group.whole_loss(self.loss),
+            penalty=penalty,
+            rng=rng,
         )
         if recipe.shared_fakes:
             options["fakes"] = self.shared[1]
-        options |= self.transforms(recipe.batch_size)
+        options |= self.transforms(N)
         if self.parallel:
             return tuple(
                 self.parallel.run(
                     step, self.D, self.optimizer_D, real, z, labels=batch.labels, **options
                 )
             )
-        return step(self.G, self.D, self.optimizer_D, real, z, labels=batch.labels, **options)
+        optimizer = group.summing(self.optimizer_D)
+        options |= dict(labels=batch.labels, batch_size=N)
+        return group.mean(step(self.G, self.D, optimizer, real, z, **options), N)
 
-    def generate_fakes(self, z: Array, batch: Batch) -> Any:
+    def generate_fakes(self, z: Array, batch: Batch, *, rng: Any) -> Any:
         """The fakes of both steps, and what G's backward needs: a list of parts if `parallel`."""
-        options = dict(labels=batch.labels, rng=self.dropout)
+        options = dict(labels=batch.labels, rng=rng)
         if self.parallel:
             return self.parallel.generate_fakes(z, **options)
         return generate_fakes(self.G, z, **options)
@@ -357,36 +385,42 @@ class TrainingState:
         """
         if self.fused:
             return self.fused.generator_step(self.optimizer_G)
-        recipe, shared, real = self.recipe, self.shared, None
+        recipe, shared, real, group = self.recipe, self.shared, None, self.group
         self.shared = None  # so that the next step can reuse its memory
+        N = recipe.batch_size_G or recipe.batch_size
+        rows = group.rows(N)
         if shared:
             z, fakes = shared
         else:
-            n = recipe.batch_size_G or recipe.batch_size
-            z, fakes = sample_latents(recipe, self.noise, n), None
+            z, fakes = sample_latents(recipe, self.noise, N)[rows], None
         if self.loss.paired:
             batch = self.choose_images_for_G()
-            real = self.real_images(batch)
+            real = self.real_images(batch.part(rows))
+        labels = self.repeat_labels(batch, N)
         options: dict[str, Any] = dict(
-            labels=self.repeat_labels(batch, len(z)),
-            loss=self.loss,
+            labels=None if labels is None else labels[rows],
+            loss=group.whole_loss(self.loss),
             fakes=fakes,
             real=real,
-            rng=self.dropout,
+            rng=group.rows_rng(self.dropout, N),
         )
-        options |= self.transforms(len(z))
+        options |= self.transforms(N)
         if self.parallel:
             return self.parallel.run(generator_step, self.G, self.optimizer_G, z, **options)
-        return generator_step(self.G, self.D, self.optimizer_G, z, **options)
+        optimizer = group.summing(self.optimizer_G)
+        loss = generator_step(self.G, self.D, optimizer, z, batch_size=N, **options)
+        return group.mean(loss, N)
 
     def transforms(self, n: int) -> dict[str, Any]:
-        """The options of a step for random changes of n real images and n fakes; {} without any."""
+        """The options of a step for random changes of this process's rows of n real images and n
+        fakes; {} without any.
+        """
         recipe = self.recipe
         if not recipe.augment:
             return {}
         shape, rng = self.images.shape[1:], self.augmentation
         found = random_transforms(recipe.augment, 2 * n, shape, rng=rng)
-        transforms = self.xp.asarray(found.reshape(n, 2, 3))
+        transforms = self.xp.asarray(found.reshape(n, 2, 3)[self.group.rows(n)])
         return dict(transforms=transforms, pixel_min=recipe.pixel_min)
 
     def update_average(self) -> None:
@@ -511,7 +545,7 @@ class TrainingState:
 
 
 def check_training_data(
-    recipe: Recipe, images: np.ndarray, labels: np.ndarray | None, n_classes: int
+    recipe: Recipe, images: Any, labels: np.ndarray | None, n_classes: int
 ) -> None:
     """Raise ValueError if a recipe cannot be trained on images (n, ...) with labels (n,)."""
     if images.dtype != np.uint8:
@@ -521,6 +555,8 @@ def check_training_data(
         )
     if len(images) < recipe.batch_size:
         raise ValueError(f"{len(images)} images are fewer than the batch_size, {recipe.batch_size}")
+    if labels is not None and isinstance(images, StackedImages):
+        raise ValueError("images that are made on the fly have no labels, and no clusters")
     if recipe.has_labels != (labels is not None):
         raise ValueError(
             f"the recipe {recipe.name} is {'' if recipe.has_labels else 'not '}conditional, so"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 import zipfile
@@ -26,7 +27,8 @@ if name == "environment":
     row("environment", card="a card", code="c0de", date="today")
 if name == "slow":
     row("first", number=1)
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    code, nowhere = "import time; time.sleep(600)", subprocess.DEVNULL
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=nowhere, stderr=nowhere)
     open(folder + "/child", "w").write(str(child.pid))
     time.sleep(60)
 if name == "wrong":
@@ -91,6 +93,7 @@ def test_results_are_kept_when_a_part_exceeds_its_limit_fails_or_crashes(check, 
             break  # it has ended, and nobody has asked how
         time.sleep(0.1)
     else:
+        os.kill(child, signal.SIGKILL)
         pytest.fail("a process that the part had started goes on")
 
 

@@ -334,7 +334,7 @@ def test_recipes_are_listed(tmp_path):
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(RECIPES)
-    assert lines[1].startswith("dense            G   550,416  D   533,505  our own")
+    assert lines[2].startswith("dense            G   550,416  D   533,505  our own")
     for line, recipe in zip(lines, RECIPES.values()):
         G, D = make_networks(recipe, (28, 28), rng=np.random.default_rng(0))
         counts = [f"{net.theta.size:,}" for net in (G, D)]

@@ -11,17 +11,23 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from wrong_answers import RIGHT, WRONG
 
-from exercises import watch_gans
+from exercises import make_handout, train_digits, watch_gans
 from exercises.checkers import EXERCISES, digits
 from exercises.checkers.tools import grade, load
 
 FOLDER = Path(__file__).resolve().parents[2] / "exercises"
+IN_LAB = {  # lines of the solution of exercise 9 that LAB.md tells
+    "loss_D, _, _ = discriminator_step(G, D, optimizer_D, real, z_D, rng=rng)",
+    "loss_G = generator_step(G, D, optimizer_G, z_G, rng=rng)",
+}
 BY_NAME = {exercise.part or exercise.name.partition("_")[2]: exercise for exercise in EXERCISES}
 
 
@@ -168,10 +174,118 @@ def test_an_exercise_names_existing_modules_and_does_not_contain_its_solution(ex
     assert hint and not any(line.strip() in hint for line in code if len(line.strip()) > 12)
 
 
-def test_the_readme_lists_every_exercise_with_its_minutes():
+def test_the_readme_lists_every_exercise_with_its_difficulty_and_minutes():
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     for exercise in EXERCISES:
-        assert re.search(rf"`{exercise.name}.py`.*\| {exercise.minutes} \|", readme)
+        row = rf"`{exercise.name}.py`.*\| {exercise.difficulty} \| {exercise.minutes} \|"
+        assert re.search(row, readme), exercise.name
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name.startswith("gan_")])
+def test_a_hint_is_given_only_if_it_is_asked_for(name, tmp_path):
+    """Not even the step in which the mistake shows, which says half of it."""
+    edits, hint = WRONG[name]["as given"]
+    path = answer(BY_NAME[name], edits, tmp_path)
+    none, step, all_of_it = (
+        grade(BY_NAME[name].checker, path, name, hints=hints) for hints in (0, 1, 2)
+    )
+    assert none == f"{path.name}, {name}: the mistake is still there; for a hint, add --hint 1."
+    where = all_of_it.partition(": ")[0]
+    assert step.startswith(f"{where}: the mistake shows here; for what is wrong, add --hint 2.")
+    assert hint in all_of_it and hint not in step
+    path.write_text("def gan_1(\n")
+    assert "is not valid Python" in grade(BY_NAME[name].checker, path, name, hints=0)
+
+
+def test_without_an_option_the_command_gives_no_mistake_away(desk):
+    edits, hint = WRONG["gan_3"]["as given"]
+    shutil.copy(answer(BY_NAME["gan_3"], edits, desk), desk / "exercises")
+    said = [pytest_run(desk, "-k", "gan_3", *option).stdout for option in ([], ["--hint", "2"])]
+    assert "still there" in said[0] and hint not in said[0] and hint in said[1]
+
+
+def test_the_digits_of_a_solution_are_trained_and_shown(tmp_path, capsys):
+    """For a fraction of a second: how many steps that is depends on the machine."""
+    solution = str(FOLDER / "solutions" / "ex9_digits.py")
+    for number in "", "-2":
+        assert train_digits.main([solution, "--seconds", "0.1"]) == 0
+        head, *lines, last = capsys.readouterr().out.splitlines()
+        assert "FD" in head and len(lines) == train_digits.ROWS
+        picture = tmp_path / "runs" / f"my-digits{number}.png"
+        assert f"my-digits{number}.png" in last
+        with Image.open(picture) as image:
+            assert image.size == (2 * (12 * 30 + 2), 2 * (11 * 30 + 2))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "cannot read "),
+        ("def make_networks(rng):\n    raise NotImplementedError('not yet')\n", ": not yet."),
+        ("def make_networks(rng):\n    return 1 / 0\n", "line 2 raises ZeroDivisionError"),
+    ],
+)
+def test_digits_that_cannot_be_trained_get_one_sentence(text, message, tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    if text:
+        path.write_text(text)
+    assert train_digits.main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_the_handout_has_no_solution_and_can_be_used(tmp_path, capsys):
+    if solved := [path for path in FOLDER.glob("ex*.py") if not is_empty(path)]:
+        pytest.skip(f"{solved[0].name} is solved here")
+    assert make_handout.main([]) == 0 and "without solutions" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "handout.zip") as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / make_handout.NAME
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert not any("solution" in str(path.relative_to(folder)) for path in files)
+    solutions = "".join(p.read_text(encoding="utf-8") for p in (FOLDER / "solutions").glob("*.py"))
+    empty = "".join(p.read_text(encoding="utf-8") for p in FOLDER.glob("ex*.py"))
+    given_away = {
+        line.strip()
+        for line in solutions.splitlines()
+        if len(line.strip()) > 30 and line.strip() not in empty and not line.startswith("from ")
+    }
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in files
+        if path.suffix in (".py", ".md") and path.relative_to(folder).parts[0] != "minigan"
+    )
+    assert len(given_away) > 60
+    assert {line for line in given_away if line in text} == IN_LAB
+    for path in files:
+        if path.suffix == ".md" and "data" not in path.parts:
+            links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
+            assert all((path.parent / link).exists() for link in links), (path, links)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "exercises", "-k", "relu"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+    )
+    assert "0 of 1 solved" in run.stdout, run.stdout + run.stderr
+    assert make_handout.main([]) == 2 and "nothing was overwritten" in capsys.readouterr().err
+
+
+def is_empty(path):
+    """Whether nobody has written a solution into an exercise of this very copy."""
+    if path.stem != "ex3_broken_gans":
+        return "NotImplementedError" in path.read_text(encoding="utf-8")
+    return all(grade(BY_NAME[f"gan_{i}"].checker, path, f"gan_{i}") for i in range(1, 6))
+
+
+def test_a_handout_with_a_solution_is_refused(monkeypatch, desk, capsys):
+    monkeypatch.setattr(make_handout, "ROOT", desk)
+    assert make_handout.main([]) == 2
+    assert "contains a solution (ReLU)" in capsys.readouterr().err
+    assert not Path("handout.zip").exists()
+    shutil.copy(FOLDER / "ex1_relu.py", desk / "exercises")
+    assert make_handout.main([]) == 2 and "(a layer's backward)" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -167,8 +167,8 @@ def test_the_page_has_at_most_5_megabytes_and_60_epochs(tmp_path, epochs, size, 
 
 def test_the_sample_grids_of_a_growing_run_are_encoded_once(tmp_path, monkeypatch):
     page, history = a_page(tmp_path / "a", epochs=150, size=(3, 3))
-    read, plain = [], run_page.read_picture
-    monkeypatch.setattr(run_page, "read_picture", lambda path: read.append(path) or plain(path))
+    read, plain = [], run_page.read_sample_grid
+    monkeypatch.setattr(run_page, "read_sample_grid", lambda path: read.append(path) or plain(path))
     for n in range(1, 151):
         page.render(history[:n], Progress(1, 2, 1, 0.0, 0.0), every=1.0)
     assert len(read) == len(set(read)) == 151
@@ -241,6 +241,17 @@ def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
     model = model_of(tmp_path / "a")
     assert model["state"] == "failed" and "learning-rate" in model["message"]
     json.dumps(model, allow_nan=False)
+
+
+def test_a_run_that_cannot_be_finished_says_why(tmp_path, monkeypatch):
+    def save_figures(run):
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(run_module.Run, "save_figures", save_figures)
+    with pytest.raises(RunError, match="disk"):
+        train_small(tmp_path / "a")
+    model = model_of(tmp_path / "a")
+    assert (model["state"], model["message"], model["step"]) == ("failed", "the disk is full", 8)
 
 
 def test_an_interrupted_run(tmp_path, monkeypatch):

@@ -1,0 +1,336 @@
+"""Runs that processes share: speed, agreement, kills, and what communication costs.
+
+    python benchmarks/parallel.py speed            mpiexec -n 2 against one process, in turns
+    python benchmarks/parallel.py agree            recipes x losses x penalties on 1 to 4 processes
+    python benchmarks/parallel.py kills            runs killed at random moments, and resumed
+    python benchmarks/parallel.py cost             the constants of this machine, docs/parallel.json
+    python benchmarks/parallel.py draw             docs/parallel.png, from docs/parallel.json
+
+All need `pip install -e ".[mpi]"`, but draw. docs/parallel.md explains the numbers.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "accel")]
+
+from minigan.accel.cpu import disable_malloc_trim, limit_blas_threads  # noqa: E402
+from minigan.accel.mpi import start_group  # noqa: E402
+from minigan.datasets.load import load_dataset  # noqa: E402
+from minigan.gan.models import make_networks  # noqa: E402
+from minigan.gan.recipes import RECIPES, replace  # noqa: E402
+from minigan.training.state import TrainingState  # noqa: E402
+
+FILE = ROOT / "docs" / "parallel.json"
+TIMED = ("default", "default-conv", "dcgan", "dense", "keras-mlp-fixed")
+SHAPES = {"28 x 28": (28, 28), "128 x 128 in colour": (128, 128, 3)}
+LINKS = {"1 Gb/s": (1e9 / 8, 50e-6), "25 Gb/s": (25e9 / 8, 10e-6), "200 Gb/s": (25e9, 2e-6)}
+
+
+def mpiexec(size, *args, **options):
+    """`mpiexec -n size python parallel.py args`; returns the completed process."""
+    launcher = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    command = [launcher, "-n", str(size)] if size > 1 else []
+    command += [sys.executable, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, **options)
+
+
+# ---- speed ----
+
+
+def steps(args):
+    """In each process: time some training steps; the first one prints what they took."""
+    group = start_group()
+    disable_malloc_trim()
+    cores = limit_blas_threads(args.threads or group.cores)
+    recipe = RECIPES[args.recipe]
+    images = load_dataset(ROOT / "data").images
+    gan = TrainingState(recipe, images, cores=cores, group=group)
+    summing = [0.0]
+    add_up = group.add_up
+
+    def timed(array):
+        started = time.perf_counter()
+        group.wait_for_all()
+        arrived = time.perf_counter()  # waiting for a slower process is no communication
+        add_up(array)
+        summing[0] += time.perf_counter() - arrived if arrived > started else 0
+
+    if group.size > 1:
+        group.add_up = timed
+    times = []
+    for i in range(args.warm_up + args.count):
+        if i == args.warm_up:
+            summing[0] = 0.0
+        started = time.perf_counter()
+        gan.train_step()
+        times.append(time.perf_counter() - started)
+    times = times[args.warm_up :]
+    memory = max(group.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    if group.leads:
+        found = {
+            "median": float(np.median(times)),
+            "least": min(times),
+            "communication": summing[0] / sum(times),
+            "megabytes": memory / 1024,
+            "threads": cores,
+            "processes": group.size,
+        }
+        print(json.dumps(found))
+    group.finish(0)
+
+
+def speed(args):
+    """mpiexec -n 2 against one process of the same tree, in turns."""
+    clean = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    print("| recipe | one process, ms | two, ms | ratio (quartiles) | communication | memory |")
+    print("|---|---|---|---|---|---|")
+    for name in args.recipes:
+        pairs = []
+        for turn in range(args.pairs):
+            sizes = (1, 2) if turn % 2 == 0 else (2, 1)
+            found = {}
+            for size in sizes:
+                words = [__file__, "steps", name, "--count", args.count]
+                found[size] = json.loads(mpiexec(size, *words, env=clean).stdout)
+            pairs.append((found[1], found[2]))
+        ratios = [two["median"] / one["median"] for one, two in pairs]
+        low, middle, high = np.percentile(ratios, [25, 50, 75])
+        one, two = (np.median([pair[i]["median"] for pair in pairs]) * 1e3 for i in (0, 1))
+        shares = np.median([two["communication"] for _, two in pairs])
+        memory = np.median([two["megabytes"] / one["megabytes"] for one, two in pairs])
+        print(
+            f"| {name} | {one:.1f} | {two:.1f} | **{middle:.2f}** ({low:.2f} to {high:.2f}) |"
+            f" {shares:.0%} | {memory:.2f} |",
+            flush=True,
+        )
+
+
+# ---- agreement ----
+
+
+def agree_worker(args):
+    """In each process: every combination, beside the same run on one process."""
+    from test_process_group import COMBINATIONS, train
+
+    group = start_group()
+    for name, loss, penalty in COMBINATIONS:
+        if args.recipes and name not in args.recipes:
+            continue
+        recipe = replace(COMBINATIONS[name, loss, penalty], batch_size=args.batch_size)
+        alone, expected = train(recipe, steps=args.count)
+        gan, losses = train(recipe, group, steps=args.count)
+        worst = max(
+            float(np.abs(a - b).max(initial=0))
+            for a, b in zip([expected, *alone.arrays().values()], [losses, *gan.arrays().values()])
+        )
+        state = [array.tobytes() for array in gan.arrays().values()]
+        same = all(other == state for other in group.gather(state))
+        if group.leads:
+            print(json.dumps([name, loss, penalty, worst, same]), flush=True)
+    group.finish(0)
+
+
+def agree(args):
+    """The largest difference over all losses and penalties, for each recipe and number."""
+    rows = {}
+    for size in args.sizes:
+        for batch_size in (12, 13):
+            words = ["agree-worker", "--count", args.count, "--batch-size", batch_size]
+            words += ["--recipes", *args.recipes] if args.recipes else []
+            done = mpiexec(size, __file__, *words)
+            for line in done.stdout.splitlines():
+                name, _, _, worst, same = json.loads(line)
+                row = rows.setdefault(name, {}).setdefault(size, [0, 0.0, True])
+                rows[name][size] = [row[0] + 1, max(row[1], worst), row[2] and same]
+    print(f"| recipe | {' | '.join(f'{size} processes' for size in args.sizes)} |")
+    print("|---" * (1 + len(args.sizes)) + "|")
+    for name, row in rows.items():
+        cells = [
+            f"{count} runs, {worst:.0e}{'' if same else ', PROCESSES DIFFER'}"
+            for count, worst, same in row.values()
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+# ---- kills ----
+
+
+def kills(args):
+    """A process of a run, chosen at random, is killed at a random moment; the run is resumed."""
+    rng, survived = random.Random(args.seed), 0
+    demo = str(ROOT / "demo.py")
+    with tempfile.TemporaryDirectory() as folder:
+        images = np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8)
+        np.savez(Path(folder) / "data.npz", images=images)
+        tiny = ["--recipe", "dense", "--set", "widths_G=6", "--set", "widths_D=6,5"]
+        tiny += ["--latent-dim", "3", "--batch-size", "7", "--data", "data.npz", "--out", "run"]
+        from test_mpi import Started, steps_of
+
+        args_new = [*tiny, "--epochs", "9999", "--checkpoint-every", "0.01"]
+        for kill in range(args.count):
+            words = args_new if kill == 0 else ["--resume", "run", "--checkpoint-every", "0.01"]
+            before = max(steps_of(Path(folder) / "run"), default=0)
+            run = Started(2, *words, cwd=Path(folder))
+            run.wait_for(lambda: max(steps_of(run.folder), default=0) > before)  # noqa: B023
+            time.sleep(rng.uniform(0, args.seconds))
+            from test_mpi import processes_of
+
+            os.kill(rng.choice(processes_of(run)), signal.SIGKILL)
+            status, seconds, text = run.end()
+            saved = max(steps_of(run.folder))
+            good = status != 0 and seconds < 10 and "goes on from the last checkpoint" in text
+            survived += good and saved > before
+            print(
+                f"kill {kill + 1}: ended after {seconds:.1f} s, step {saved} is saved", flush=True
+            )
+        done = mpiexec(2, demo, "--resume", "run", "--epochs", saved // 12 + 1, cwd=folder)
+        print(f"{survived} of {args.count} survived; {done.stdout.splitlines()[-2]}")
+
+
+# ---- cost ----
+
+
+def parameters(recipe, shape):
+    """The number of parameters of G and of D."""
+    G, D = make_networks(recipe, shape, n_classes=recipe.clusters, rng=np.random.default_rng(0))
+    return len(G.theta), len(D.theta)
+
+
+def cost(args):
+    """The seconds of a step on one core, and the numbers that have to be summed, of each recipe."""
+    limit_blas_threads(1)
+    disable_malloc_trim()
+    found = {}
+    for title, shape in SHAPES.items():
+        for name in args.recipes:
+            recipe = RECIPES[name]
+            n = max(10 * recipe.clusters, recipe.batch_size)
+            images = np.random.default_rng(0).integers(0, 256, (n, *shape), dtype=np.uint8)
+            labels = np.arange(n) % recipe.clusters if recipe.clusters else None
+            gan = TrainingState(recipe, images, labels=labels, n_classes=recipe.clusters)
+            times = []
+            for _ in range(args.count):
+                started = time.process_time()  # of one thread; other programs do not count
+                gan.train_step()
+                times.append(time.process_time() - started)
+            found[f"{name}, {title}"] = {
+                "seconds": min(times),
+                "parameters": list(parameters(recipe, shape)),
+                "batch_size": recipe.batch_size,
+                "sums": messages(gan),
+            }
+            print(name, title, found[f"{name}, {title}"], flush=True)
+    FILE.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def messages(gan):
+    """How many sums over all processes a step has."""
+    count = [0]
+
+    def all_reduce(*sums):
+        count[0] += 1
+        return list(sums)
+
+    gan.G.compute_parts(all_reduce)
+    gan.D.compute_parts(all_reduce)
+    gan.train_step()
+    return count[0] + 5  # two gradients, the losses of both steps, and what all agree on
+
+
+def seconds_of(entry, n, bandwidth, latency):
+    """compute / n + latency + 2 P (n - 1) / n / bandwidth, for float32."""
+    rounds = entry["sums"] * 2 * np.ceil(np.log2(n)) * latency
+    volume = 2 * 4 * sum(entry["parameters"]) * (n - 1) / n / bandwidth
+    return entry["seconds"] / n + rounds + volume
+
+
+def draw(args):
+    """docs/parallel.png: the seconds of a step over the number of processes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    found = json.loads(FILE.read_text())
+    names = list(dict.fromkeys(key.partition(", ")[0] for key in found))
+    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 6.4), sharex=True)
+    for row, title in zip(axes, SHAPES):
+        for axis, name in zip(row, names):
+            entry = found[f"{name}, {title}"]
+            ns = [2**i for i in range(9) if 2**i <= entry["batch_size"]]
+            for link, (bandwidth, latency) in LINKS.items():
+                axis.loglog(
+                    ns,
+                    [1e3 * seconds_of(entry, n, bandwidth, latency) for n in ns],
+                    label=link,
+                )
+            ideal = [1e3 * entry["seconds"] / n for n in ns]
+            axis.loglog(ns, ideal, ":", color="grey", label="no cost")
+            axis.set_title(f"{name}\n{title}", fontsize=9)
+            axis.set_xlabel("processes")
+    axes[0, 0].set_ylabel("ms per step")
+    axes[1, 0].set_ylabel("ms per step")
+    axes[0, 0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(args.out, dpi=80)
+    print("| recipe | images | P | 1 Gb/s | 25 Gb/s | 200 Gb/s |")
+    print("|---|---|---|---|---|---|")
+    for key, entry in found.items():
+        name, _, title = key.partition(", ")
+        cells = []
+        for bandwidth, latency in LINKS.values():
+            ns = range(1, entry["batch_size"] + 1)
+            times = [seconds_of(entry, n, bandwidth, latency) for n in ns]
+            best = int(np.argmin(times))
+            # the largest number of processes of which at most half of the time is lost
+            useful = [n for n, t in zip(ns, times) if entry["seconds"] / n / t >= 0.5]
+            cells.append(f"{max(useful)} ({times[0] / times[best]:.0f} times at {ns[best]})")
+        size = f"{sum(entry['parameters']) / 1e6:.2f} million"
+        print(f"| {name} | {title} | {size} | {' | '.join(cells)} |")
+
+
+def main():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+
+    def command(name, run, **defaults):
+        found = commands.add_parser(name)
+        for option, value in defaults.items():
+            many = dict(nargs="*") if isinstance(value, (list, tuple)) else {}
+            kind = type(value[0]) if isinstance(value, (list, tuple)) and value else type(value)
+            kind = str if kind in (list, tuple) else kind
+            found.add_argument(f"--{option.replace('_', '-')}", default=value, type=kind, **many)
+        found.set_defaults(run=run)
+        return found
+
+    worker = command("steps", steps, count=30, warm_up=5, threads=0)
+    worker.add_argument("recipe")
+    command("speed", speed, recipes=TIMED, pairs=15, count=30)
+    command("agree-worker", agree_worker, recipes=[], count=100, batch_size=12)
+    command("agree", agree, recipes=[], count=100, sizes=(1, 2, 3, 4))
+    command("kills", kills, count=20, seconds=3.0, seed=0)
+    command("cost", cost, recipes=TIMED, count=5)
+    command("draw", draw, out=str(ROOT / "docs" / "parallel.png"))
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""MPI: the processes that mpiexec has started, as one process group.
+
+The idea
+    MPI is how programs on clusters have exchanged numbers since 1994. A launcher, mpiexec or a
+    cluster's own, starts the same program n times, on one machine or on many, and a library
+    connects the n processes. `mpiexec -n 4 python demo.py ...` is therefore all that a user types.
+    The launcher leaves traces in the environment. Without them mpi4py, the library's interface, is
+    not imported, and there is a group of one process.
+
+What can go wrong, and what then happens
+    A process that waits for a sum waits for ever if another one no longer takes part. Every end of
+    a process therefore passes through `finish`. If all processes end, which includes errors that
+    all of them meet, such as a wrong option, the first one reports, and all exit. If only this one
+    ends, with an error, it names itself, and MPI ends all others.
+
+    If a process is killed, nothing in it can report. The launcher then kills the others, and says
+    which process it was. A small helper of the first process, `Witness`, outlives it, and says how
+    to go on.
+
+Sums of NaN
+    Where a loss is NaN in one process, all must stop at the same step. Their sum is NaN everywhere,
+    but their maximum need not be: with MPICH 5.0.2 the processes receive different values. All
+    decisions are therefore made on sums, or by the first process.
+
+Which array is summed
+    MPI sums the memory of an array. A transposed array would be added as it lies in memory, without
+    an error, so `add_up` refuses it.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from minigan.accel.cpu import host_share, usable_cores
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
+from minigan.backend import BackendError, first_line
+
+# what launchers set in the environment of each process, and where the number of processes is
+LAUNCHERS = {
+    "PMI_RANK": "PMI_SIZE",  # MPICH, Intel MPI, Microsoft MPI, Slurm with --mpi=pmi2
+    "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",  # Open MPI
+    "MV2_COMM_WORLD_RANK": "MV2_COMM_WORLD_SIZE",  # MVAPICH
+    "PMIX_RANK": "",  # Slurm with --mpi=pmix
+    "PALS_RANKID": "",  # HPE Cray
+}
+SECONDS_OF_POLLING = 2e-4  # how long a process waits in a loop, and then between two looks
+SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
+
+
+def launched_rank() -> int:
+    """The number of this process, as its launcher has set it; 0 without one."""
+    numbers = [os.environ.get(rank, "") for rank in LAUNCHERS]
+    return next((int(number) for number in numbers if number.isdecimal()), 0)
+
+
+def launched_size() -> int | None:
+    """How many processes a launcher has started, 0 if it does not say, None without a launcher."""
+    for rank, size in LAUNCHERS.items():
+        if rank in os.environ:
+            number = os.environ.get(size, "")
+            return int(number) if number.isdecimal() else 0
+    return None
+
+
+def start_group() -> ProcessGroup:
+    """The processes that a launcher has started together with this one; ONE_PROCESS without one.
+
+    Raises BackendError if they cannot be connected.
+    """
+    expected = launched_size()
+    if expected is None or expected == 1:
+        return ONE_PROCESS
+    advice = 'pip install -e ".[mpi]" installs mpi4py and MPICH, with an mpiexec that fits'
+    try:
+        mpi4py = importlib.import_module("mpi4py")
+        mpi4py.rc(initialize=False, finalize=True, thread_level="funneled")
+        MPI = importlib.import_module("mpi4py.MPI")
+        library = MPI.Get_library_version()
+    except ModuleNotFoundError:
+        raise BackendError(f"mpiexec started this, but mpi4py is missing: {advice}") from None
+    except (ImportError, RuntimeError, OSError) as error:
+        raise BackendError(
+            f"mpi4py cannot load an MPI library ({first_line(error)}): {advice}"
+        ) from None
+    if ("OMPI_COMM_WORLD_RANK" in os.environ) != library.startswith("Open MPI"):
+        launcher = "Open MPI" if "OMPI_COMM_WORLD_RANK" in os.environ else "another MPI"
+        if "OMPI_COMM_WORLD_RANK" in os.environ or "PMIX_RANK" not in os.environ:
+            raise BackendError(
+                f"the mpiexec of {launcher} started this, but mpi4py uses"
+                f" {first_line(library).partition(',')[0]!r}: use the mpiexec that belongs to it"
+            )
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_FUNNELED)
+    size = MPI.COMM_WORLD.Get_size()
+    if expected and size != expected:
+        raise BackendError(
+            f"mpiexec started {expected} processes, but mpi4py sees {size}: use the mpiexec that"
+            f" belongs to its library, {first_line(library)!r}"
+        )
+    return MPIGroup(MPI) if size > 1 else ONE_PROCESS
+
+
+class MPIGroup(ProcessGroup):
+    """All processes that mpiexec has started."""
+
+    def __init__(self, MPI: Any):
+        self.MPI, self.world = MPI, MPI.COMM_WORLD
+        super().__init__(self.world.Get_rank(), self.world.Get_size())
+        # sums of a run, and ends of processes, never wait for each other
+        self.comm, self.ends = self.world.Dup(), self.world.Dup()
+        self.host = MPI.Get_processor_name()
+        self.name = f"process {self.rank} of {self.size} (PID {os.getpid()} on {self.host})"
+        neighbours = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = neighbours.Get_rank(), neighbours.Get_size()
+        # Slurm grants cores to each process, and the other schedulers to all that are on a host
+        usable = usable_cores() * (self.local_size if "SLURM_CPUS_PER_TASK" in os.environ else 1)
+        self.cores = host_share(neighbours.allgather((usable, allowed_cores())))[self.local_rank]
+        self.witness: Witness | None = None
+
+    def add_up(self, array: np.ndarray) -> None:
+        if not array.flags.c_contiguous:
+            raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")
+        self.wait_for_all()
+        self.comm.Allreduce(self.MPI.IN_PLACE, array)
+
+    def gather(self, value: Any) -> list:
+        self.wait_for_all()
+        return self.comm.allgather(value)
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        found: tuple[Any, Exception | None] = None, None
+        if self.leads:
+            try:
+                found = make(), None
+            except Exception as error:
+                found = None, error
+        self.wait_for_all()
+        value, failure = self.comm.bcast(found)
+        if failure is not None:
+            raise failure
+        return value
+
+    def wait_for_all(self) -> None:
+        """Wait until all processes are here, without keeping a core busy for long.
+
+        MPI waits in a loop. Where other programs need the cores as well, that takes them from the
+        very process that is waited for. Between hosts, which mostly belong to one job, a further
+        message would cost more than it saves.
+        """
+        if self.local_size < self.size:
+            return
+        request, started = self.comm.Ibarrier(), time.perf_counter()
+        while not request.Test():
+            if time.perf_counter() - started > SECONDS_OF_POLLING:
+                time.sleep(SECONDS_OF_POLLING)
+
+    def finish(self, status: int, sentence: object = None) -> tuple[int, object]:
+        """Wait until all processes end; if this one has failed, at most a few seconds.
+
+        If the others go on after that, this one reports, and all are ended.
+        """
+        request = self.ends.Ibarrier()
+        failed, started = sentence is not None or status in (1, 2), time.monotonic()
+        while not request.Test():
+            if failed and time.monotonic() - started > SECONDS_FOR_OTHERS:
+                self.abort(status, sentence or f"it ended with status {status}")
+            time.sleep(0.01)
+        if self.witness:
+            self.witness.dismiss()
+        return status, sentence if self.leads else None
+
+    def crash(self, error: Exception) -> None:
+        traceback.print_exception(error)
+        self.abort(1, f"{type(error).__name__}: {first_line(error)}")
+
+    def abort(self, status: int, sentence: object) -> None:
+        """Print what happened to this process, and end all of them."""
+        with suppress(OSError, ValueError, AttributeError):
+            print(f"{self.name}: {sentence}", file=sys.stderr)
+            sys.stderr.flush()
+        if self.witness:
+            self.witness.report()
+        self.world.Abort(status or 1)
+
+    def watch(self, advice: str) -> None:
+        """From now on, print `advice` if a process of this run is killed."""
+        pids = self.gather((os.getpid(), self.host))
+        if self.leads:
+            places = ", ".join(f"{i}: PID {pid} on {host}" for i, (pid, host) in enumerate(pids))
+            self.witness = Witness(f"a process was killed or failed ({places}): {advice}")
+
+
+class Witness:
+    """A helper process that prints a sentence if this process ends without dismissing it.
+
+    It reads from a pipe that only this process can write to. The system closes the pipe when the
+    process ends, whatever ended it. A launcher that kills all processes of a run does not know the
+    helper.
+    """
+
+    CODE = "import sys; sys.stdin.read(1) or print(sys.argv[1], file=sys.stderr, flush=True)"
+
+    def __init__(self, sentence: str):
+        self.process = subprocess.Popen(
+            [sys.executable, "-S", "-c", self.CODE, sentence],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """This process ends as it should."""
+        with suppress(OSError):
+            self.process.communicate(b".")
+
+    def report(self) -> None:
+        """Print the sentence now."""
+        with suppress(OSError):
+            self.process.communicate(b"")
+
+
+def allowed_cores() -> frozenset[int]:
+    """The numbers of the cores on which this process may run; empty where they are unknown."""
+    with suppress(AttributeError, OSError):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset()

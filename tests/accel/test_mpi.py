@@ -1,0 +1,287 @@
+"""Runs under mpiexec: the same run, and nothing hangs. Skipped without mpi4py or mpiexec."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import DEMO, ROOT
+
+from minigan.training.run_folder import read_npz
+
+pytest.importorskip("mpi4py", exc_type=ImportError)
+MPIEXEC = shutil.which(
+    "mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+)
+if MPIEXEC is None:
+    pytest.skip("no mpiexec", allow_module_level=True)
+
+TINY = ["--recipe", "dense", "--set", "widths_G=6", "--set", "widths_D=6,5", "--latent-dim", "3"]
+TINY += ["--batch-size", "7", "--data", "data.npz", "--out", "run"]
+LIMIT = 120  # seconds, on a machine that does much else; nothing here takes as long
+OPEN_MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+OPEN_MPI_LAUNCHES = "Open MPI" in (
+    subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
+)
+OPEN_MPI |= {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+
+
+def environment():
+    folders = [ROOT, ROOT / "tests", ROOT / "tests" / "accel"]
+    return {**os.environ, **OPEN_MPI, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+
+
+def command(size, *args):
+    return [MPIEXEC, "-n", str(size), sys.executable, *map(str, args)]
+
+
+def mpiexec(size, *args, cwd=ROOT):
+    """`mpiexec -n size python args`, after it has ended."""
+    return subprocess.run(
+        command(size, *args),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+class Started:
+    """A run under mpiexec that goes on; its output is in files."""
+
+    def __init__(self, size, *args, cwd):
+        self.folder, self.out = cwd / "run", cwd / "out.txt"
+        with open(self.out, "w") as file:
+            self.process = subprocess.Popen(
+                command(size, DEMO, *args),
+                cwd=cwd,
+                env=environment(),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_for(self, condition):
+        """Wait until condition() is true."""
+        limit = time.monotonic() + LIMIT
+        while not condition():
+            assert self.process.poll() is None, self.text()
+            assert time.monotonic() < limit, self.text()
+            time.sleep(0.02)
+
+    def wait_for_checkpoint(self):
+        """Wait until some steps have been saved."""
+        self.wait_for(lambda: max(steps_of(self.folder), default=0) > 5)
+
+    def text(self):
+        return self.out.read_text()
+
+    def end(self):
+        """(exit status, seconds that it took to end, output)"""
+        started = time.monotonic()
+        status = self.process.wait(LIMIT)
+        return status, time.monotonic() - started, self.text()
+
+
+def steps_of(folder):
+    return [int(path.stem.split("-")[1]) for path in folder.glob("checkpoint-*.npz")]
+
+
+def processes_of(started):
+    """The PIDs of the processes of a run, in the order of their numbers."""
+    started.wait_for(lambda: len(found_pids(started)) > 1)
+    return found_pids(started)
+
+
+def found_pids(started):
+    """Which processes were started by the launcher: those that have demo.py as an argument."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            if str(DEMO).encode() not in words or words[0] != sys.executable.encode():
+                continue
+            if os.readlink(path / "cwd") != str(started.folder.parent):
+                continue
+            settings = dict(
+                word.partition("=")[::2]
+                for word in (path / "environ").read_bytes().decode().split("\0")
+            )
+        except OSError:
+            continue
+        rank = settings.get("PMI_RANK", settings.get("OMPI_COMM_WORLD_RANK"))
+        if rank is not None:
+            found[int(rank)] = int(path.name)
+    return [found[rank] for rank in sorted(found)]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with data.npz."""
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=images)
+    return tmp_path
+
+
+def state(folder):
+    """The arrays of the newest checkpoint."""
+    path = max(folder.glob("checkpoint-*.npz"))
+    arrays = read_npz(path)
+    arrays.pop("text")
+    return path.name, {name: array.tobytes() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.long)])
+def test_the_same_run(size):
+    done = mpiexec(size, ROOT / "tests/accel/mpi_worker.py", "sums", "errors", "repeat", "agree")
+    assert (done.returncode, done.stdout) == (0, f"{size} agree\n"), done.stderr
+
+
+def test_a_run_folder_and_other_numbers_of_processes(place):
+    """One process writes. A run continues on as many processes bit for bit, and on others."""
+    done = mpiexec(2, DEMO, *TINY, "--epochs", "2", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch ") == 2 and done.stdout.count("on 2 processes") == 1
+    assert json.loads((place / "run/settings.json").read_text())["processes"] == 2
+    whole = state(place / "run")
+    shutil.rmtree(place / "run")
+    mpiexec(2, DEMO, *TINY, "--epochs", "1", cwd=place)
+    shutil.copytree(place / "run", place / "half")
+    more = ["--epochs", "2", "--resume", "run"]
+    assert mpiexec(2, DEMO, *more, cwd=place).returncode == 0
+    assert state(place / "run") == whole
+    shutil.rmtree(place / "run")
+    shutil.copytree(place / "half", place / "run")
+    alone = subprocess.run(
+        [sys.executable, DEMO, *more], cwd=place, capture_output=True, text=True, env=environment()
+    )
+    assert alone.returncode == 0, alone.stderr
+    assert "the number of processes is now 1 instead of 2" in alone.stdout
+    assert state(place / "run")[0] == whole[0]
+    assert "processes" not in json.loads((place / "run/settings.json").read_text())
+
+
+REFUSED = {  # name: (arguments of each process, what is said)
+    "rows": ([[], [], [], [], [], [], [], []], "8 processes are more than the 7 images"),
+    "flags": ([[], ["--seed", "1"]], "process 1 of 2 has other options"),
+    "data": ([[], ["--data", "other.npz"]], "process 1 of 2 has other data"),
+    "wrong": ([["--loss", "no"], ["--loss", "no"]], "invalid choice: 'no'"),
+    "file": ([["--data", "no.npz"], ["--data", "no.npz"]], "no.npz"),
+    "one file": ([[], ["--data", "no.npz"]], "process 1 of 2"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_refused_before_anything_is_written(why, place):
+    """In one sentence, without a traceback, whichever process notices it."""
+    images = np.random.default_rng(1).integers(0, 256, (90, 8, 8), dtype=np.uint8)
+    np.savez(place / "other.npz", images=images)
+    each, sentence = REFUSED[why]
+    parts = [["-n", "1", sys.executable, str(DEMO), *TINY, *args] for args in each]
+    words = [word for part in parts for word in (":", *part)][1:]
+    started = time.monotonic()
+    done = subprocess.run(
+        [MPIEXEC, *words], cwd=place, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode != 0 and time.monotonic() - started < LIMIT
+    assert done.stderr.count(sentence) == 1, done.stderr
+    assert "Traceback" not in done.stderr and not (place / "run").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_once(number, place):
+    args = [*TINY, "--epochs", "9999"]
+    run = Started(2, *args, "--checkpoint-every", "0.001", cwd=place)
+    run.wait_for_checkpoint()
+    if OPEN_MPI_LAUNCHES:  # its mpiexec kills a second after a signal, so one process receives it
+        os.kill(processes_of(run)[1], number)
+    else:
+        run.process.send_signal(number)
+    status, _, text = run.end()
+    assert status == 128 + number, text
+    assert text.count("interrupted, and saved") == 1
+    assert "mpiexec -n 2 python demo.py --resume run resumes it" in text
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_run(rank, place):
+    """Within seconds, with a sentence that says how to go on; and it does go on."""
+    run = Started(2, *TINY, "--epochs", "9999", "--checkpoint-every", "0.001", cwd=place)
+    run.wait_for_checkpoint()
+    pids = processes_of(run)
+    os.kill(pids[rank], signal.SIGKILL)
+    status, seconds, text = run.end()
+    assert status != 0 and seconds < 10
+    assert re.search(rf"killed or failed \(.*{rank}: PID {pids[rank]} .*\): mpiexec -n 2 ", text), (
+        text
+    )
+    before = max(steps_of(run.folder))
+    epochs = before // 12 + 2
+    done = mpiexec(2, DEMO, "--resume", "run", "--epochs", str(epochs), cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert max(steps_of(run.folder)) == epochs * 12
+
+
+FAIL = """
+import os
+from minigan.training.state import TrainingState
+step = TrainingState.generator_step
+def fails(gan, batch):
+    if gan.t == 3 and gan.group.rank == {rank}:
+        {what}
+    return step(gan, batch)
+TrainingState.generator_step = fails
+"""
+FAILURES = {  # name: (what the process does at a step, the sentence, which process has to say it)
+    "memory": ("raise MemoryError", "out of memory", True),
+    "bug": ("raise ZeroDivisionError('planted')", "ZeroDivisionError: planted", True),
+    "NaN": ("gan.D.theta[0] = float('nan')", "step 4: ", False),
+    "drift": ("gan.G.theta[0] += 1", "no longer hold the same weights", False),
+    "exit": ("raise SystemExit(2)", "it ended with status 2", True),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_failing_process_ends_the_run(what, rank, place):
+    action, sentence, named = FAILURES[what]
+    (place / "fail.py").write_text(FAIL.format(rank=rank, what=action))
+    args = ["--epochs", "9999", "--checkpoint-every", "0.001", "--import", "fail.py"]
+    done = mpiexec(2, DEMO, *TINY, *args, cwd=place)
+    assert done.returncode != 0 and sentence in done.stderr, done.stderr
+    if named:
+        assert re.search(rf"process {rank} of 2 \(PID \d+ on .*\): .*{sentence}", done.stderr)
+    if what != "bug":
+        assert "Traceback" not in done.stderr, done.stderr
+
+
+def test_only_training_is_shared(place):
+    done = mpiexec(2, DEMO, "sample", "--out", "digits.png", cwd=place)
+    assert done.returncode != 0 and done.stderr.count("run sample without mpiexec") == 1
+    assert not (place / "digits.png").exists()
+
+
+def test_without_mpiexec_mpi4py_is_not_imported(place):
+    code = (
+        "import sys, runpy; sys.argv = sys.argv[1:] + ['--epochs', '1']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not [name for name in sys.modules if 'mpi4py' in name]; print('none')"
+    )
+    launched = ("PMI_", "PMIX_", "OMPI_", "MV2_", "PALS_")
+    alone = {k: v for k, v in environment().items() if not k.startswith(launched)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(DEMO), *TINY],
+        cwd=place,
+        env=alone,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("none\n"), done.stderr

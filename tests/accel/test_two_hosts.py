@@ -1,0 +1,95 @@
+"""A run on two "hosts": two network namespaces of this machine, joined by a cable that exists for
+the test only. Nothing leaves the machine. Skipped where namespaces are not allowed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT
+from test_mpi import LIMIT, MPIEXEC, environment
+
+CABLE = "mg0"  # the network interface in both namespaces
+FIRST, SECOND = (f"mg{os.getpid()}{side}" for side in "ab")
+ADDRESSES = {FIRST: "10.77.0.1", SECOND: "10.77.0.2"}
+# takes the place of ssh: enters the namespace of an address
+ENTER = """#!/bin/sh
+while case $1 in -*) true;; *) false;; esac; do shift; done
+case $1 in 10.77.0.1) name={first};; 10.77.0.2) name={second};; *) exit 1;; esac
+shift
+exec ip netns exec $name sh -c "$*"
+"""
+
+
+def ip(*args):
+    return subprocess.run(["ip", *args], capture_output=True, text=True, check=True)
+
+
+@pytest.fixture
+def launcher(tmp_path):
+    """The beginning of a command that starts two processes, one in each namespace."""
+    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
+    if "HYDRA" not in version:
+        pytest.skip("network namespaces: only with the mpiexec of MPICH")
+    try:
+        for name in ADDRESSES:
+            ip("netns", "add", name)
+        ip(
+            "link",
+            "add",
+            CABLE,
+            "netns",
+            FIRST,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            CABLE,
+            "netns",
+            SECOND,
+        )
+        for name, address in ADDRESSES.items():
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", CABLE)
+            for device in CABLE, "lo":
+                ip("-n", name, "link", "set", device, "up")
+    except (OSError, subprocess.CalledProcessError) as error:
+        remove()
+        pytest.skip(f"network namespaces are not allowed: {error}")
+    enter = tmp_path / "enter"
+    enter.write_text(ENTER.format(first=FIRST, second=SECOND))
+    enter.chmod(0o755)
+    yield [
+        *("ip", "netns", "exec", FIRST, MPIEXEC, "-iface", CABLE, "-launcher", "ssh"),
+        *("-launcher-exec", str(enter), "-hosts", ",".join(ADDRESSES.values())),
+        *("-ppn", "1", "-n", "2", sys.executable),
+    ]
+    remove()
+
+
+def remove():
+    for name in ADDRESSES:
+        if shutil.which("ip"):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+def test_the_same_run_on_two_hosts(launcher):
+    """Each process has its own network, so that every sum goes over the cable."""
+    env = {**environment(), "FI_PROVIDER": "tcp", "FI_TCP_IFACE": CABLE}
+    before = received()
+    done = subprocess.run(
+        [*launcher, ROOT / "tests/accel/mpi_worker.py", "sums", "errors", "some"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert (done.returncode, done.stdout) == (0, "2 agree\n"), done.stderr
+    assert received() - before > 10_000
+
+
+def received():
+    """Bytes that have come through the cable to the second host."""
+    text = ip("netns", "exec", SECOND, "cat", f"/sys/class/net/{CABLE}/statistics/rx_bytes").stdout
+    return int(text)
