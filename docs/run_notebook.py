@@ -27,6 +27,8 @@ def run(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [part for part in cell.outputs if part.get("name") != "stderr"]
+            for part in cell.outputs:
+                part.get("data", {}).pop("image/jpeg", None)  # the same picture as image/png
 
 
 if __name__ == "__main__":
