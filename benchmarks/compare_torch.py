@@ -102,10 +102,11 @@ class TorchProjection(nn.Module):
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(K, 1)
-        self.E = nn.Parameter(torch.zeros(K, 4))
+        # in a list, so that parameters() yields W, b and E in this order
+        self.E = nn.ParameterList([torch.zeros(K, 4)])
 
     def forward(self, x):
-        rows = F.embedding(torch.arange(len(x)) % 4, self.E.t())
+        rows = F.embedding(torch.arange(len(x)) % 4, self.E[0].t())
         return self.linear(x) + (x * rows).sum(dim=1, keepdim=True)
 
 

@@ -30,7 +30,7 @@ def measure_steps(row: Callable, is_done: Callable, attempt: Callable, *, rehear
 
     The most important rows come first, because time may run out.
     """
-    xp, images = load_backend("cupy"), load_images()
+    xp, images, rounds = load_backend("cupy"), load_images(), 1 if rehearsal else 3
     images = images[:640] if rehearsal else images
     names = ["default", "keras-mlp-fixed", *RECIPES]
     own = [(name, 8 if rehearsal else RECIPES[name].batch_size) for name in dict.fromkeys(names)]
@@ -46,7 +46,7 @@ def measure_steps(row: Callable, is_done: Callable, attempt: Callable, *, rehear
             began = time.perf_counter()
             runners, reasons = step_runners(recipe, images, xp, *mode)
             times = time_alternately(
-                runners, xp.cuda.Device().synchronize, rounds=3, seconds=0.05, warm_up=0.02
+                runners, xp.cuda.Device().synchronize, rounds=rounds, seconds=0.05, warm_up=0.02
             )
             microseconds = {k: round(1e6 * float(np.median(t)), 1) for k, t in times.items()}
             row(

@@ -10,6 +10,8 @@
             longer runs than the recipe's 16 epochs; they are recorded separately
     python benchmarks/losses.py --page
             only write the page
+    OPENBLAS_NUM_THREADS=1 python benchmarks/losses.py --cost
+            only time the steps with different penalties, in turns (a minute), and print a table
 
 Every row is the recipe `dense` with the change given by its name, trained with three seeds. Every
 run appends a line to docs/losses.jsonl, so that the benchmark continues after an interruption.
@@ -44,6 +46,15 @@ RESULTS, PAGE, FUNCTIONS, CURVES = (
     DOCS / "losses-curves.png",
 )
 SEEDS, EVERY = 3, 50  # steps between two measurements of the gradient norm of G
+COST_RECIPES, TURNS, STEPS_OF_A_TURN = ("dense", "default-conv", "default"), 7, 3
+PAIRED = dict(loss="relativistic", shared_fakes=False)  # as demo.py sets it
+COST_ROWS = {
+    "non-saturating": dict(penalty="", shared_fakes=False),
+    "non-saturating, r1": dict(penalty="r1", shared_fakes=False),
+    "non-saturating, r1+r2": dict(penalty="r1+r2", shared_fakes=False),
+    "relativistic": dict(penalty="", **PAIRED),
+    "relativistic, r1+r2": dict(penalty="r1+r2", **PAIRED),
+}
 MARK = "<!-- what follows is written by benchmarks/losses.py -->"
 ROWS = {
     **{name: dict(loss=name) for name in GAN_LOSSES},
@@ -98,6 +109,35 @@ def train_row(name, seed, epochs, *, images, evaluator):
         "lengths": norms,
         **measured,
     }
+
+
+def print_cost(images):
+    """Time the steps of COST_ROWS in turns, and print the table.
+
+    A row is compared with the first one of its own turn, and the median over the turns is printed.
+    """
+    head = " | ".join(f"`{name}`" for name in COST_RECIPES)
+    lines = {name: f"| {name} |" for name in COST_ROWS}
+    for name in COST_RECIPES:
+        gans = {}
+        for row, change in COST_ROWS.items():
+            recipe = replace(RECIPES[name], penalty_every=1, penalty_weight=1.0, clusters=0)
+            gans[row] = TrainingState(replace(recipe, **change), images)
+        ms = {row: [] for row in gans}
+        for turn in range(TURNS + 1):  # the first only warms up
+            for row, gan in gans.items():
+                began = time.process_time()
+                for _ in range(STEPS_OF_A_TURN):
+                    gan.train_step()
+                if turn:
+                    ms[row].append(1e3 * (time.process_time() - began) / STEPS_OF_A_TURN)
+        plain = np.array(ms["non-saturating"])
+        for row, values in ms.items():
+            ratio = np.median(values / plain)
+            lines[row] += f" {ratio:.2f} ({np.median(values):.1f} ms) |"
+    print(f"| loss, penalty at every step | {head} |")
+    print("|---|" + "---|" * len(COST_RECIPES))
+    print("\n".join(lines.values()))
 
 
 def plot_functions(path):
@@ -222,8 +262,12 @@ if __name__ == "__main__":
     parser.add_argument("--part", default="1/1", metavar="I/N")
     parser.add_argument("--only", choices=list(ROWS), metavar="ROW")
     parser.add_argument("--page", action="store_true")
+    parser.add_argument("--cost", action="store_true")
     args = parser.parse_args()
     disable_malloc_trim()
+    if args.cost:
+        print_cost(load_dataset(SHIPPED).images)
+        sys.exit()
     if not args.page:
         data = load_dataset(SHIPPED)
         images, evaluator = data.images, make_evaluator(data, True)

@@ -72,7 +72,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=seed, default=0, help="default 0")
     options = parser.parse_args(args)
     disable_malloc_trim()
-    limit_blas_threads()
+    limit_blas_threads(1)  # hardly slower for small networks, and far faster on a busy machine
     try:
         picture = train(load(options.answer), options.seconds, seed=options.seed)
     except KeyboardInterrupt:

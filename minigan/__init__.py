@@ -64,6 +64,7 @@ What trains, measures and shows
     datasets/matlab           MATLAB and HDF5 files
     datasets/tables           CSV and Parquet
     datasets/load             your own images and their labels, in any supported format
+    datasets/stacked          three digits in each image: StackedMNIST
     datasets/batches          batches for a training loop of your own
     datasets/clusters         groups of similar images, which take the place of labels
     training/schedule         optimizers and learning rates of a recipe
@@ -89,6 +90,7 @@ What trains, measures and shows
     evaluation/classifier     a classifier of digits, made of the same layers
     evaluation/legibility     how many digits a second classifier can read
     evaluation/metrics        the quality of the generated images, in numbers
+    evaluation/modes          how many of StackedMNIST's 1000 kinds of images occur
     evaluation/memorisation   whether the generator copies training images
     evaluation/report         all metrics of a run, beside the metrics of real images and of noise
     evaluation/compare        several runs side by side

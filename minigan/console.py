@@ -41,11 +41,13 @@ def say_step(line: str) -> None:
 def format_seconds(seconds: float) -> str:
     """A time in words.
 
-    >>> format_seconds(59.6), format_seconds(164), format_seconds(7322)
-    ('1 min 0 s', '2 min 44 s', '2 h 2 min')
+    >>> format_seconds(59.4), format_seconds(164), format_seconds(7322)
+    ('59 s', '2 min 44 s', '2 h 2 min')
     """
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def is_terminal(stream: Any) -> bool:

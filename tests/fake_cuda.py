@@ -23,6 +23,7 @@ CACHE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "fake_cuda"  # g
 PREAMBLE = """
 #include <algorithm>
 #include <cmath>
+#include <csetjmp>
 #include <cstdlib>
 #include <cstring>
 #include <tuple>
@@ -32,10 +33,16 @@ PREAMBLE = """
 #include <vector>
 struct Dim { unsigned x, y, z; };
 static Dim gridDim, blockDim, blockIdx, threadIdx;
-static ucontext_t scheduler;
-static std::vector<ucontext_t> threads;
+// Each thread has a stack of its own. Switching between them by _setjmp and _longjmp needs no call
+// of the system, as swapcontext does, which only makes them.
+struct Place { jmp_buf registers; };
+static Place scheduler;
+static std::vector<Place> threads;
 static unsigned current;
-static void __syncthreads() { swapcontext(&threads[current], &scheduler); }
+static void pause_thread() {
+    if (!_setjmp(threads[current].registers)) _longjmp(scheduler.registers, 1);
+}
+static void __syncthreads() { pause_thread(); }
 #define __global__
 #define __device__ static
 #define __shared__ static
@@ -59,37 +66,50 @@ static int list(void (*f)(P...), int* sizes) {
     return sizeof...(P);
 }
 static std::vector<char> finished;
-static void begin() { call(KERNEL); finished[current] = 1; }
+static ucontext_t maker;
+static std::vector<ucontext_t> made;
+static void begin() {
+    if (!_setjmp(threads[current].registers)) setcontext(&maker);
+    for (;;) {  // once for each block
+        call(KERNEL);
+        finished[current] = 1;
+        pause_thread();
+    }
+}
 static void set_thread(unsigned i) {
     current = i;
     threadIdx = {i % blockDim.x, i / blockDim.x, 0};
+}
+__attribute__((noinline)) static void resume(unsigned i) {
+    set_thread(i);
+    if (!_setjmp(scheduler.registers)) _longjmp(threads[i].registers, 1);
 }
 extern "C" int parameters(int* sizes) { return list(KERNEL, sizes); }
 extern "C" void launch(unsigned* grid, unsigned* block, void** args, int synchronised) {
     gridDim = {grid[0], grid[1], 1}; blockDim = {block[0], block[1], 1}; arguments = args;
     unsigned n = block[0] * block[1];
     std::vector<char> stacks(synchronised ? n * 65536ul : 0);
-    threads.resize(n); finished.resize(n);
+    threads.resize(n); finished.resize(n); made.resize(n);
+    for (unsigned i = 0; synchronised && i < n; i++) {
+        current = i;
+        getcontext(&made[i]);
+        made[i].uc_stack.ss_sp = stacks.data() + i * 65536ul;
+        made[i].uc_stack.ss_size = 65536;
+        makecontext(&made[i], begin, 0);
+        swapcontext(&maker, &made[i]);
+    }
     for (unsigned y = 0; y < grid[1]; y++) for (unsigned x = 0; x < grid[0]; x++) {
         blockIdx = {x, y, 0};
         if (!synchronised) {
             for (unsigned i = 0; i < n; i++) { set_thread(i); call(KERNEL); }
             continue;
         }
-        for (unsigned i = 0; i < n; i++) {
-            getcontext(&threads[i]);
-            threads[i].uc_stack.ss_sp = stacks.data() + i * 65536ul;
-            threads[i].uc_stack.ss_size = 65536;
-            threads[i].uc_link = &scheduler;
-            makecontext(&threads[i], begin, 0);
-            finished[i] = 0;
-        }
+        std::fill(finished.begin(), finished.end(), 0);
         for (bool any = true; any;) {
             any = false;
             for (unsigned i = 0; i < n; i++) if (!finished[i]) {
                 any = true;
-                set_thread(i);
-                swapcontext(&scheduler, &threads[i]);
+                resume(i);
             }
         }
     }
@@ -110,7 +130,14 @@ def compile_for_cpu(code, name):
         with tempfile.TemporaryDirectory(dir=folder) as work:
             source, made = Path(work, "kernel.cpp"), Path(work, "kernel.so")
             source.write_text(code)
-            options = ["-O1", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off"]
+            options = [
+                "-O1",
+                "-std=c++17",
+                "-shared",
+                "-fPIC",
+                "-ffp-contract=off",
+                "-U_FORTIFY_SOURCE",
+            ]
             subprocess.run([COMPILER, *options, "-o", made, source], check=True)
             made.replace(library)
     return ctypes.CDLL(str(library))

@@ -74,7 +74,7 @@ def arrays(folder):
 
 def make_evaluator(dataset, digits):
     """An evaluator without a classifier."""
-    return Evaluator(dataset.images, None)
+    return Evaluator(dataset.images[:], None)  # StackedImages are not an array
 
 
 def train_small(

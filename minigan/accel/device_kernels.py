@@ -48,7 +48,7 @@ class DeviceKernel:
 
     def for_each(self, size: int, arrays: tuple[Array, ...], numbers: tuple = ()) -> None:
         """Launch it with a thread for each of `size` numbers, or for several of them."""
-        blocks = min(MAX_BLOCKS, -(-size // THREADS))
+        blocks = min(MAX_BLOCKS, max(1, -(-size // THREADS)))
         self((blocks,), (THREADS,), arrays, (*int32(size), *numbers))
 
 

@@ -54,7 +54,9 @@ What it costs
 (True, True)
 """
 
+import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -103,6 +105,18 @@ class ProcessGroup:
 
     def watch(self, advice: str) -> None:
         """From now on, print `advice` if a process of this run is killed."""
+
+    def choose_card(self) -> None:
+        """On a GPU, take the card of this process's number on its host, counted around.
+
+        This comes before anything else is asked of CuPy, so that no process has memory on a card
+        that it does not use. If CuPy does not work, load_backend says why.
+        """
+        if self.size == 1:
+            return
+        with suppress(Exception):
+            cuda = importlib.import_module("cupy").cuda
+            cuda.Device(self.local_rank % cuda.runtime.getDeviceCount()).use()
 
     def crash(self, error: Exception) -> None:
         """End all processes after an error that nobody foresaw."""

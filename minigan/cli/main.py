@@ -184,6 +184,8 @@ def run_command(
     options = train.training_options(args)
     options.command, options.arguments, options.open_page = typed, argv, args.open and group.leads
     options.imports = "".join(f" --import {shlex.quote(str(file))}" for file in files)
+    if options.backend == "cupy":
+        group.choose_card()
     with preserve_blas_threads():
         return train_loop(options, make_evaluator)
 

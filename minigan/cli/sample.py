@@ -117,10 +117,12 @@ def make_sheet(args, images: np.ndarray, look: Look) -> Sheet:
         return Sheet(grid)
     names = class_names(load_model(args.run)[0]) if args.run and args.digit is None else []
     of_class = "" if args.digit is None else f" of class {args.digit}"
+    of_epoch = "" if args.epoch is None else f", epoch {args.epoch}"
     same = names and count == columns * len(names)
+    what = f"{count:,} generated image{'s' if count > 1 else ''}"
     return Sheet(
         grid,
-        f"{count:,} generated image{'s' if count > 1 else ''}{of_class}, seed {args.seed}",
+        f"{what}{of_class}, seed {args.seed}{of_epoch}",
         class_rows(names, count, columns),
         caption="each column has the same latents" if same else "",
     )

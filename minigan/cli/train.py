@@ -8,6 +8,7 @@ from minigan.backend import BackendError, load_backend
 from minigan.cli import arguments
 from minigan.cli.arguments import format_value
 from minigan.datasets.idx import SHIPPED
+from minigan.datasets.stacked import STACKED_MNIST
 from minigan.datasets.value_range import format_range
 from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
@@ -84,7 +85,8 @@ def add_arguments(parser):
         metavar="PATH",
         help="your own images: a folder or .zip of pictures, a NumPy, MATLAB, HDF5, CSV or Parquet"
         " file, an IDX file, or a folder of IDX files named like MNIST's; docs/data.md lists them"
-        " all (default: the MNIST in data/)",
+        " all; stacked-mnist: three random digits in each image, one in each colour (default: the"
+        " MNIST in data/)",
     )
     add(
         "--classes",
@@ -248,6 +250,9 @@ def new_options(args: Any) -> TrainingOptions:
     recipe, notes = args.recipe or DEFAULT, []
     if args.conditional and recipe.dropout and "dropout" not in args.set:
         notes = ["--conditional trains without dropout (docs/recipe.md says why)"]
+    if args.data == STACKED_MNIST and recipe.clusters and args.clusters is None:
+        args.clusters = 0
+        notes.append(f"{args.data} trains without clusters, because its images are made on the fly")
     return TrainingOptions(
         recipe=changed_recipe(recipe, args),
         data=args.data or SHIPPED,

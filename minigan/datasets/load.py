@@ -12,6 +12,7 @@ The idea
         a folder of pictures      see images.py and files.py; labels: the sub-folders
         a .zip of pictures        the same
         a folder of one data set  in the files above: the file with "train" in its name, or the only
+        stacked-mnist             no path, but triples of the digits of MNIST: see stacked.py
 
     If a file has "train" in its name and no test images in it, the test images come from the file
     beside it with "test" or "val" instead. If it has no labels, they come from the file with
@@ -76,6 +77,7 @@ from minigan.datasets.pixels import (
     size_fits,
 )
 from minigan.datasets.raw import RawData, sibling, square_side
+from minigan.datasets.stacked import STACKED_MNIST, StackedImages
 from minigan.datasets.tables import CSV_SUFFIXES, PARQUET_SUFFIXES, read_csv, read_parquet
 from minigan.datasets.value_range import convert_to_bytes
 
@@ -87,7 +89,7 @@ PACKED_SUFFIXES = ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar
 class Dataset(NamedTuple):
     """Images with their labels, and images for evaluation."""
 
-    images: np.ndarray  # (N, H, W) or (N, H, W, 3), uint8
+    images: Any  # (N, H, W) or (N, H, W, 3), uint8: an array, or StackedImages
     labels: np.ndarray | None  # (N,), positions in `names`
     names: list[str]  # of the classes
     test: np.ndarray | None  # images for evaluation only, never used for training
@@ -112,6 +114,13 @@ def load_dataset(
     DataError if the data cannot be used or, if `strict` is set, if any picture cannot be read.
     """
     path = Path(path)
+    if path == STACKED_MNIST:
+        if classes:
+            raise DataError(
+                f"{path} has no labels, so --classes cannot select any: omit one of the two"
+            )
+        options = dict(size=size, value_range=value_range, transpose=transpose)
+        return stack(load_dataset(SHIPPED, **options))  # type: ignore[arg-type]
     if not (path.is_dir() or path.is_file()):
         problem = "is not a file or folder" if path.exists() else "does not exist"
         if path.resolve() == SHIPPED:
@@ -140,6 +149,18 @@ def load_dataset(
         raw = raw._replace(notes=[*raw.notes, note])
     data = make_dataset(raw, in_order=is_idx)
     return select_classes(data, classes, path) if classes else data
+
+
+def stack(digits: Dataset) -> Dataset:
+    """The Dataset of all triples of digits; its test images are a fixed sample of them."""
+    notes = ["each image is made of three digits, drawn at random: one in each colour"]
+    if STACKED_MNIST.exists():
+        notes.append(
+            f"{STACKED_MNIST} means the digits in {SHIPPED}, not what is called so in this folder:"
+            " give its full path to train on that"
+        )
+    test = None if digits.test is None else StackedImages(digits.test)[:]
+    return Dataset(StackedImages(digits.images), None, [], test, None, [*digits.notes, *notes])
 
 
 def check_raw(

@@ -52,6 +52,8 @@ HISTORY_COLUMNS = (  # required columns of history.csv; PAIR_COLUMNS replace the
 COMPARED_METRICS = {  # name in metrics.json: column heading
     "fd": "FD",
     "kid": "KID",
+    "modes": "modes",
+    "kl_uniform": "KL",
     "read": "read",
     "precision": "precision",
     "coverage": "coverage",

@@ -25,6 +25,10 @@ The idea
     For digits there is `read`, the share of the images that a second classifier can read (see
     legibility.py). It was trained on the training images, so here "real" means the test images.
 
+    For triples of digits (`--data stacked-mnist`) there are the figures of modes.py, `features` and
+    `read` are those of the three digits of an image, and "real" are training images. A generator
+    could not memorise images that are made on the fly, so memorisation is not measured.
+
     A conditional run on digits has one more metric, `agreement`: how often the first classifier
     recognises the digit that was requested. Classes are requested with the frequencies of the
     training images.
@@ -39,6 +43,7 @@ import numpy as np
 
 from minigan.datasets.load import Dataset
 from minigan.datasets.pixels import DataError, as_floats
+from minigan.datasets.stacked import StackedImages
 from minigan.evaluation.classifier import Classifier, load_classifier
 from minigan.evaluation.legibility import READ_CONFIDENCE, load_conv_classifier, share_read
 from minigan.evaluation.memorisation import (
@@ -50,6 +55,12 @@ from minigan.evaluation.memorisation import (
     quantiles,
 )
 from minigan.evaluation.metrics import Evaluator, nearest_neighbours
+from minigan.evaluation.modes import (
+    MODE_SAMPLES,
+    TripleEvaluator,
+    channels,
+    evaluate_modes,
+)
 from minigan.figures import plots
 from minigan.figures.plots import DEFAULT_LOOK, Look
 from minigan.figures.sheets import (
@@ -67,6 +78,7 @@ from minigan.gan.latents import (
     one_hot,
     sample_latents,
 )
+from minigan.gan.recipes import Recipe
 from minigan.gan.steps import with_labels
 from minigan.nn.losses import bce_with_logits
 from minigan.nn.sequential import Sequential
@@ -83,6 +95,9 @@ from minigan.training.sampling import (
 METRIC_LABELS = {  # name in metrics.json: printed label
     "fd": "Fréchet distance, 0 is best",
     "kid": "kernel distance KID, 0 is best",
+    "modes": "modes, of 1000",
+    "kl_uniform": "KL from uniform modes, 0 is best",
+    "kl_triples": "KL from real triples, 0 is best",
     "score": "classifier score, 1 to 10",
     "confidence": "classifier's confidence",
     "read": "read by a second classifier",
@@ -109,6 +124,11 @@ NOISE_TO_READ = 1000  # images of noise for `read`; more would take time and cha
 
 def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
     """The Evaluator for a Dataset; `digits` says that it is MNIST, which has a classifier."""
+    if isinstance(dataset.images, StackedImages) and dataset.images.shape[1:3] == (28, 28):
+        test, of = dataset.test, "test"
+        if test is None:
+            test, of = dataset.images[:MAX_REFERENCES], "training"
+        return TripleEvaluator(test, load_classifier(), reference=f"triples of MNIST's {of} images")
     labelled = None if dataset.labels is None else (dataset.images, dataset.labels)
     if digits and dataset.test is not None:
         test, classifier, reference = dataset.test, load_classifier(), "MNIST's test images"
@@ -149,6 +169,9 @@ def evaluate(
         )
 
     real = data.images  # as bytes: whatever needs floats converts them in parts
+    stacked = real if isinstance(real, StackedImages) else None
+    if stacked:
+        real = stacked[: max(count, MAX_REFERENCES)]
     n_classes = class_count(settings)
     z, labels = latents_and_labels(settings, recipe, count, seed=seed)
     say(f"generating {count:,} images")
@@ -180,6 +203,8 @@ def evaluate(
             ("real", as_floats(evaluator.images)),
             ("noise", noise[:NOISE_TO_READ]),
         ):
+            if stacked:
+                images = channels(images.reshape(-1, *evaluator.shape))
             metrics[part]["read"] = share_read(second, images)
         metrics["read_by"] = describe_classifier(second)
     if evaluator.classifier and recipe.conditional and data.labels is not None:
@@ -192,7 +217,12 @@ def evaluate(
             recognised = evaluator.classifier.predict(as_floats(images))[1].argmax(axis=1)
             metrics[part]["agreement"] = float((recognised == digits[requested]).mean())
 
-    if data.test is not None:
+    if stacked and evaluator.classifier:
+        say(f"reading the digits of {MODE_SAMPLES:,} images")
+        figures = evaluate_triples(G, recipe, stacked, evaluator.classifier, seed=seed)
+        for part, of_part in figures.items():
+            metrics[part] |= of_part
+    if data.test is not None and not stacked:
         say(f"searching {len(real):,} training images for copies")
         parts = {"run": generated, "noise": noise}
         compared = compare_with_training(parts, real, evaluator.images, files=files, look=look)
@@ -240,6 +270,21 @@ def evaluate(
     if given is None:
         files.check()
     return metrics
+
+
+def evaluate_triples(
+    G: Sequential, recipe: Recipe, images: StackedImages, classifier: Classifier, *, seed: int
+) -> dict[str, dict[str, float]]:
+    """The figures of modes.py of "run", "real" and "noise", for a run on these images."""
+    rng = np.random.default_rng([seed, 2])
+    positions = images.draw(rng, MODE_SAMPLES)
+    z = sample_latents(recipe, rng, MODE_SAMPLES)
+    parts = {
+        "run": lambda rows: generate(G, z[rows], recipe.pixel_min),
+        "real": lambda rows: images[positions[rows]],
+        "noise": lambda rows: rng.random((rows.stop - rows.start, *images.shape[1:]), "float32"),
+    }
+    return evaluate_modes(classifier, parts, images.digits)
 
 
 def compare_with_training(
@@ -387,7 +432,9 @@ def format_report(metrics: dict[str, Any]) -> str:
     lines = [f"{'':34}{'this run':>10}{'real images':>13}{'noise':>10}"]
     for name, label in METRIC_LABELS.items():
         if name in metrics["run"]:
-            run, real, noise = (plots.format_number(part[name], 3) for part in parts)
+            run, real, noise = (
+                plots.format_number(part[name], 0 if name == "modes" else 3) for part in parts
+            )
             lines.append(f"{label:34}{run:>10}{real:>13}{noise:>10}")
     if "classes" in metrics["run"]:
         shares = enumerate(metrics["run"]["classes"])
@@ -398,6 +445,8 @@ def format_report(metrics: dict[str, Any]) -> str:
         lines.append("features of " + format_classifier(features))
     else:
         lines.append(f"features: {features}")
+    if "modes" in metrics["run"]:
+        lines.append(f"modes and KL: of {MODE_SAMPLES:,} images each; real images are not at 0")
     if "read_by" in metrics:
         lines.append(
             f"read: with a confidence of {READ_CONFIDENCE} or more by "

@@ -11,7 +11,8 @@ The idea
                     where the arrows are dense. D and D* are plotted where p + q is at least 0.02,
                     because elsewhere D hardly ever receives an x.
     In the plane    red where D's output is near 1 (real), blue where it is near 0 (fake), and white
-                    where it is 1/2; circles of three standard deviations around each Gaussian of
+                    where it is 1/2, or with a loss on pairs, where D ranks a point as high as real
+                    ones on average; circles of three standard deviations around each Gaussian of
                     the data; and 500 samples of G.
 
     Dirac-GAN       three phase portraits: psi to the right, theta upwards, and one curve for each
@@ -40,9 +41,13 @@ from minigan.figures.toys import (
     measure_modes,
     optimal_discriminator,
     probability_real,
-    sample_noise,
+    sample_data,
     train_toy,
+    with_loss,
 )
+from minigan.gan.latents import sample_latents
+from minigan.gan.losses import GAN_LOSSES
+from minigan.nn.activations import sigmoid
 from minigan.nn.sequential import Sequential
 
 GIF_COLOURS = 96  # fewer colours make a smaller file, but paler reds
@@ -52,13 +57,22 @@ PLANE_SIDE = 81  # points along each side at which D is evaluated
 
 
 def animate_toy(
-    name: str, *, steps: int | None = None, seed: int = 0, file: BinaryIO, look: Look = GIF
+    name: str,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    loss: str = "non-saturating",
+    penalty: str = "",
+    gamma: float = 0.0,
+    file: BinaryIO,
+    look: Look = GIF,
 ) -> None:
     """Train on the toy of that name, write the GIF to an open file, and print a table.
 
-    If look.kind is not "gif", the file is a picture of the end.
+    loss, penalty and gamma are as in `with_loss`. If look.kind is not "gif", the file is a picture
+    of the end.
     """
-    toy, frames = TOYS[name], []
+    toy, frames = with_loss(TOYS[name], loss, penalty, gamma), []
     rng = np.random.default_rng([seed, 1])  # the samples shown are not those used for training
     with new_figure(6, 4.5) as figure:
         figure.set_dpi(DPI * look.zoom)
@@ -220,7 +234,9 @@ class PlanePlot:
         )
         # few colours, because of the palette
         self.output.set_cmap(self.output.get_cmap().resampled(21))
-        bar = figure.colorbar(self.output, label="D: probability of being real", ticks=(0, 0.5, 1))
+        paired = GAN_LOSSES[toy.loss].paired
+        label = "D: probability of being " + ("ranked above a real x" if paired else "real")
+        bar = figure.colorbar(self.output, label=label, ticks=(0, 0.5, 1))
         bar.ax.set_ylim(0, 1)
         for mean in toy.means:
             axes.add_patch(Circle(mean, 3 * toy.std, fill=False, edgecolor="green", linewidth=1.3))
@@ -233,7 +249,8 @@ class PlanePlot:
             markersize=9,
             label="modes of the data, to 3 standard deviations",
         )
-        self.z = sample_noise(toy, 2500, rng=rng)
+        self.z = sample_latents(toy, rng, 2500)
+        self.real = sample_data(toy, 2500, rng=rng)
         (self.dots,) = axes.plot([], [], ".", color="black", markersize=3, label="500 samples of G")
         axes.set(xlim=(-3, 3), ylim=(-3, 3), xticks=(-2, 0, 2), yticks=(-2, 0, 2))
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
@@ -241,7 +258,10 @@ class PlanePlot:
     def update(self, step: int, G: Sequential, D: Sequential) -> str:
         """Update the figure for G and D; returns a row of the table."""
         x, n = G.forward(self.z)[0], len(self.toy.means)
-        self.output.set_data(probability_real(D, self.places).reshape(PLANE_SIDE, PLANE_SIDE))
+        logits = D.forward(self.places.astype("float32"))[0]
+        if GAN_LOSSES[self.toy.loss].paired:  # single logits have no meaning
+            logits = logits - D.forward(self.real)[0].mean()
+        self.output.set_data(sigmoid(logits).reshape(PLANE_SIDE, PLANE_SIDE))
         self.dots.set_data(*x[:500].T)
         hit, covered, good = measure_modes(x, self.toy)
         self.axes.set_title(

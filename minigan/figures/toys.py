@@ -45,13 +45,21 @@ Modes  (counted as in Srivastava et al. 2017, "VEEGAN")
     that is, half of 2,500 / 8 or of 2,500 / 25. (The Gaussians in the literature are narrower, so
     that task is harder.)
 
-Both networks are trained by the steps of gan/steps.py. On the line, D takes two steps for each step
+Both networks are trained by the steps of gan/steps.py, with any of the losses and penalties of
+gan/. `with_loss` has settings for the relativistic loss with R1 and R2, in which three things
+change. The penalty's weight gamma falls from `gamma` to `final_gamma` during the first half of
+training: at first it keeps D smooth, and in the end D must be steep between modes that are narrow
+compared with their distances. Half of the latents are signs (gan/latents.py): from normal noise
+alone, which is connected, G cannot make separate modes without samples in between. The samples are
+those of a moving average of G's weights. benchmarks/toys.py shows what each of the three does.
+
+On the line, D takes two steps for each step
 of G (k = 2 in the paper's algorithm 1), with ten times the learning rate of G. With one step and
 the same rate, G changes before D has learned: D stays near 1/2, and q stays far from p. All
 learning rates fall to a tenth, so that both networks converge.
 
 Shapes
-    Data and samples x (n, d) and noise z (n, d), in d dimensions; densities (n,), one number for
+    Data and samples x (n, d), in d dimensions, and noise z (n, Z); densities (n,), one number for
     each x.
 
 >>> p = data_density(BIN_CENTRES)
@@ -61,6 +69,7 @@ Shapes
 [0.75, 0.5]
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from statistics import NormalDist
@@ -68,9 +77,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigan.gan.gradient_penalty import make_penalty
+from minigan.gan.latents import sample_latents
+from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.steps import discriminator_step, generator_step
 from minigan.nn.activations import LeakyReLU, Tanh, sigmoid
 from minigan.nn.dense import Dense
+from minigan.nn.ema import ExponentialMovingAverage
 from minigan.nn.optim import Adam
 from minigan.nn.sequential import Sequential
 
@@ -87,6 +100,15 @@ class Toy(NamedTuple):
     lr_D: float
     k: int  # steps of D for each step of G
     steps: int  # of G
+    latent_dim: int  # Z
+    noise: str = "normal"  # distribution of z: see gan/latents.py
+    dtype: str = "float32"
+    final_lr_factor: float = 0.1  # the learning rates fall linearly to this fraction
+    ema_decay: float = 0.0  # of the moving average of G's weights; 0: none
+    loss: str = "non-saturating"  # see gan/losses.py
+    penalty: str = ""  # see gan/gradient_penalty.py
+    gamma: float = 0.0  # weight of the penalty at the first step
+    final_gamma: float = 0.0  # its weight during the second half of training
 
 
 ANGLES = [i * math.pi / 4 for i in range(8)]
@@ -101,6 +123,7 @@ TOYS = {
         lr_D=5e-3,
         k=2,
         steps=3000,
+        latent_dim=1,
     ),
     "ring": Toy(
         means=np.array([[2 * math.cos(angle), 2 * math.sin(angle)] for angle in ANGLES]),
@@ -112,6 +135,7 @@ TOYS = {
         lr_D=1e-3,
         k=1,
         steps=3000,
+        latent_dim=2,
     ),
     "grid": Toy(
         means=np.array([[x, y] for y in range(-2, 3) for x in range(-2, 3)], float),
@@ -123,8 +147,18 @@ TOYS = {
         lr_D=1e-3,
         k=1,
         steps=5000,
+        latent_dim=2,
     ),
 }
+PAIRED = dict(  # what with_loss changes in a toy for the relativistic loss
+    lr_G=3e-3,
+    lr_D=3e-3,
+    latent_dim=8,
+    noise="half-binary",
+    final_lr_factor=0.02,
+    ema_decay=0.998,
+)
+FIRST_GAMMA, LAST_GAMMA = 0.1, 0.003  # if no other penalty weight is given
 TOY_BATCH = 256  # real examples, and fakes, per step
 TOY_FRAMES = 40  # frames of the animation, in addition to the first
 BIN_EDGES = np.linspace(-5, 5, 501)  # of the bins on the line
@@ -137,24 +171,57 @@ Z_QUANTILES = np.array(  # the ends of 2,000 intervals of equal probability, (20
 def train_toy(toy: Toy, steps: int, *, seed: int) -> Iterator[tuple[int, Sequential, Sequential]]:
     """Train a GAN on a toy, and yield (step, G, D) before the first step and for each frame.
 
-    Frames are closer together at the beginning, when more changes.
+    Frames are closer together at the beginning, when more changes. If the toy has an ema_decay, G
+    has the moving average of the weights.
     """
     rng, d = np.random.default_rng(seed), toy.means.shape[1]
-    G = make_mlp(d, d, toy.widths, activation=toy.activation, rng=rng)
+    G = make_mlp(toy.latent_dim, d, toy.widths, activation=toy.activation, rng=rng)
     D = make_mlp(d, 1, toy.widths, activation=toy.activation, rng=rng)
+    G_ema = copy.deepcopy(G) if toy.ema_decay else G
+    average = ExponentialMovingAverage(G_ema.theta, toy.ema_decay)
     optimizer_G = Adam(G.theta, beta1=0.0, beta2=0.99)
     optimizer_D = Adam(D.theta, beta1=0.0, beta2=0.99)
+    loss, penalty = GAN_LOSSES[toy.loss], None
     frames = {round(steps * (i / TOY_FRAMES) ** 2) for i in range(TOY_FRAMES + 1)}
     for step in range(steps + 1):
         if step in frames:
-            yield step, G, D
-        lr_factor = 1 - 0.9 * step / steps
+            yield step, G_ema, D
+        lr_factor = 1 - (1 - toy.final_lr_factor) * step / steps
         optimizer_G.lr, optimizer_D.lr = toy.lr_G * lr_factor, toy.lr_D * lr_factor
+        if toy.penalty:
+            penalty = make_penalty(toy.penalty, gamma_at(toy, step / steps))
         for _ in range(toy.k):
             real = sample_data(toy, TOY_BATCH, rng=rng)
-            z = sample_noise(toy, TOY_BATCH, rng=rng)
-            discriminator_step(G, D, optimizer_D, real, z, rng=rng)
-        generator_step(G, D, optimizer_G, sample_noise(toy, TOY_BATCH, rng=rng), rng=rng)
+            z = sample_latents(toy, rng, TOY_BATCH)
+            discriminator_step(G, D, optimizer_D, real, z, loss=loss, penalty=penalty, rng=rng)
+        z = sample_latents(toy, rng, TOY_BATCH)
+        pairs = sample_data(toy, TOY_BATCH, rng=rng) if loss.paired else None
+        generator_step(G, D, optimizer_G, z, loss=loss, real=pairs, rng=rng)
+        if toy.ema_decay:
+            average.step(G.theta)
+
+
+def with_loss(toy: Toy, loss: str, penalty: str = "", gamma: float = 0.0) -> Toy:
+    """The toy with another loss and penalty, and with the settings that we have found for them.
+
+    `gamma` is the weight of the penalty at the first step; 0 means FIRST_GAMMA.
+    """
+    if GAN_LOSSES[loss].paired:
+        toy = toy._replace(**PAIRED)  # type: ignore[arg-type]
+    if penalty:
+        first = gamma or FIRST_GAMMA
+        toy = toy._replace(
+            penalty=penalty, gamma=first, final_gamma=first * LAST_GAMMA / FIRST_GAMMA
+        )
+    return toy._replace(loss=loss)
+
+
+def gamma_at(toy: Toy, progress: float) -> float:
+    """The weight of the penalty when a part of the training, from 0 to 1, is done.
+
+    It is multiplied by the same number in every step of the first half.
+    """
+    return toy.gamma * (toy.final_gamma / toy.gamma) ** min(1, 2 * progress)
 
 
 def make_mlp(
@@ -176,11 +243,6 @@ def sample_data(toy: Toy, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """Sample n real examples, (n, d), float32."""
     means = toy.means[rng.choice(len(toy.means), n, p=toy.weights)]
     return (means + toy.std * rng.standard_normal(means.shape)).astype("float32")
-
-
-def sample_noise(toy: Toy, n: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Sample n standard normal z, (n, d), float32; z has as many dimensions as x."""
-    return rng.standard_normal((n, toy.means.shape[1]), dtype="float32")
 
 
 def data_density(x: np.ndarray, toy: Toy = TOYS["line"]) -> np.ndarray:

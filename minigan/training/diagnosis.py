@@ -8,7 +8,8 @@ The idea
         diverged      a loss is NaN or infinite
         won           D is confident and correct on average, and G no longer learns
         scribbling    the samples are not digits yet, but neither network has won
-        collapsed     far too many samples are the same digit, or all samples look alike
+        collapsed     far too many samples are the same digit, or all samples look alike, or they
+                      show few of the 1000 modes of StackedMNIST
         cannot tell   D gives real and generated images the same mean score, although the digits
                       are not yet good
         hardly any    one digit is almost missing from the samples
@@ -37,6 +38,7 @@ from minigan.gan.losses import GAN_LOSSES
 
 MIN_STEPS = 300  # about two thirds of an epoch of MNIST
 RECENT_REPORTS = 3
+FEW_MODES = 300  # of 1000, in 2,000 samples; as many real images show about 865
 ALIKE = 0.3  # label_agreement: 0 if labels have no effect, 1 for real images
 GOOD_FD = 2.0  # of digits: D is expected not to tell good ones from real images
 DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
@@ -99,7 +101,8 @@ def diagnose(
     )
     equal_share = 1 / max(1, len(by_share))
     alike = "spread" in row and row["spread"] < 0.5
-    if fd_falling and (alike or by_share and by_share[-1][0] > equal_share + 0.3):
+    few_modes = row.get("modes", FEW_MODES) < FEW_MODES
+    if fd_falling and (alike or few_modes or by_share and by_share[-1][0] > equal_share + 0.3):
         return "the samples are still too alike, but FD is falling"
     if by_share and by_share[-1][0] > equal_share + 0.3:
         share, name = by_share[-1]
@@ -111,6 +114,11 @@ def diagnose(
         return (
             f"collapsed: the samples differ from each other only {row['spread']:.0%} as much as"
             " real images do; try a lower --learning-rate or another --seed"
+        )
+    if few_modes:
+        return (
+            f"collapsed: the samples show only {row['modes']:.0f} of 1000 modes; try --loss"
+            " relativistic --penalty r1+r2, or another --seed"
         )
     if advantage < 0.01 and not ("share_0" in row and row["fd"] < GOOD_FD):
         return (

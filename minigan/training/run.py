@@ -58,6 +58,7 @@ from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
 from minigan.datasets.pixels import format_shape
 from minigan.datasets.raw import RawData
+from minigan.datasets.stacked import StackedImages
 from minigan.figures import plots, sheets
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES
@@ -140,7 +141,7 @@ class TrainingOptions:
 class TrainingData(NamedTuple):
     """The training images, uint8, and their labels, if the networks receive any."""
 
-    images: np.ndarray  # (n, H, W), or (n, H, W, 3) in colour
+    images: Any  # (n, H, W), or (n, H, W, 3) in colour: an array, or StackedImages
     labels: np.ndarray | None  # (n,), from 0 to n_classes - 1: classes, clusters, or None
     n_classes: int  # or clusters; 0 without labels
     dataset: Dataset
@@ -215,6 +216,11 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
             f"{len(dataset.names):,} classes are too many for --conditional: at most {MAX_CLASSES}"
         )
     n_classes = len(dataset.names) if recipe.conditional else 0
+    if recipe.clusters and isinstance(images, StackedImages):
+        raise RunError(
+            f"{data} cannot be divided into clusters, because its images are made on the fly: use"
+            " --clusters 0"
+        )
     if recipe.clusters:
         limit_blas_threads(options.threads)
         labels, n_classes = options.group.from_first(
@@ -880,8 +886,9 @@ def format_epoch(row: dict, epochs: int, diagnosis: str, *, loss: str = "non-sat
         if GAN_LOSSES[loss].paired
         else f"D(x) {row['score_real']:.2f}  D(G(z)) {row['score_fake']:.2f}"
     )
+    modes = f"modes {row['modes']}   " if "modes" in row else ""
     return (
-        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   loss D"
+        f"epoch {row['epoch']:3}/{epochs}   FD {row['fd']:6.3g}   {modes}loss D"
         f" {plots.format_number(row['loss_D'], 2)}  G {plots.format_number(row['loss_G'], 2)}"
         f"   {scores}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnosis}"

@@ -18,6 +18,7 @@ from typing import Any
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, with_class_order
 from minigan.datasets.pixels import DataError, format_shape
+from minigan.datasets.stacked import STACKED_MNIST
 from minigan.training.run_folder import class_names, fingerprint, image_shape, save_settings
 
 
@@ -54,8 +55,10 @@ def in_folder(folder: Path, path: str) -> Path:
 
 def format_path(folder: Path, data: Path) -> str:
     """The path of the data of a run as settings.json has it: absolute, or relative to the run
-    folder if the data is in it.
+    folder if the data is in it; "stacked-mnist" is not a path.
     """
+    if data == STACKED_MNIST:
+        return str(data)
     data, folder = data.resolve(), Path(folder).resolve()
     return str(data.relative_to(folder) if data.is_relative_to(folder) else data)
 
@@ -66,7 +69,7 @@ def load_run_data(folder: Path, settings: dict[str, Any], data: Path | None = No
     Raises DataError if it is missing or not the same. A new place is remembered.
     """
     path = data or recorded_path(folder, settings)
-    if not data and not path.exists() and path != SHIPPED:
+    if not data and not path.exists() and path not in (SHIPPED, STACKED_MNIST):
         raise DataError(
             f"{path}, on which {folder} was trained, does not exist: if it has moved, name its new"
             " place with --data PATH"

@@ -45,6 +45,7 @@ import numpy as np
 import minigan.nn
 from minigan.datasets.numpy_files import read_header
 from minigan.datasets.pixels import DAMAGE, format_shape, size_fits
+from minigan.datasets.stacked import STACKED_MNIST, StackedImages
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.models import ARCHITECTURES, make_networks
 from minigan.gan.recipes import Recipe, asdict, recipe_from_dict
@@ -135,7 +136,7 @@ def make_settings(
         "recipe": asdict(recipe),
         "seed": seed,
         "backend": backend,
-        "data": str(Path(path).resolve()),
+        "data": str(path if path == STACKED_MNIST else Path(path).resolve()),
         "digits": digits,
         "n_images": len(images),
         "height": images.shape[1],
@@ -160,9 +161,13 @@ def make_settings(
     }
 
 
-def fingerprint(images: np.ndarray, labels: np.ndarray | None = None) -> str:
-    """The first 16 hex digits of a SHA-256 of the images and, if given, of their labels."""
-    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+def fingerprint(images: Any, labels: np.ndarray | None = None) -> str:
+    """The first 16 hex digits of a SHA-256 of the images and, if given, of their labels.
+
+    Of StackedImages the digits count, in another order than in a run on the digits themselves.
+    """
+    stored = images.digits[::-1] if isinstance(images, StackedImages) else images
+    digest = hashlib.sha256(np.ascontiguousarray(stored).data)
     if labels is not None:
         digest.update(np.ascontiguousarray(labels, "<i8").data)
     return digest.hexdigest()[:16]

@@ -67,8 +67,12 @@ def make_optimizers(recipe: Any, G: Sequential, D: Sequential) -> tuple[Any, Any
 def learning_rate_factor(recipe: Any, step: int, steps_per_epoch: int) -> float:
     """The factor by which the recipe's learning rates are multiplied at a step, counted from 0."""
     progress = step / (steps_per_epoch * recipe.epochs)
-    # a negative power becomes 0 where a positive one would be too large for a float
-    return (1 - (1 - recipe.final_lr_factor) * progress) * recipe.lr_decay**-step
+    try:
+        divisor = recipe.lr_decay**step
+    except OverflowError:  # too large for a float
+        divisor = math.inf
+    # not a product with a negative power, whose last bit often differs
+    return (1 - (1 - recipe.final_lr_factor) * progress) / divisor
 
 
 def set_learning_rates(

@@ -55,6 +55,7 @@ from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import Array, asnumpy
 from minigan.datasets.clusters import cluster_images
 from minigan.datasets.pixels import scale
+from minigan.datasets.stacked import StackedImages, to_backend
 from minigan.gan.augment import random_transforms
 from minigan.gan.gradient_penalty import make_penalty
 from minigan.gan.latents import latents_for_each_class, sample_latents
@@ -97,7 +98,7 @@ OLD_ARRAYS = {"drawer": "G_ema"}  # names in checkpoints from before 0.2.0
 class Batch(NamedTuple):
     """N real images, as positions in the data set, and their labels."""
 
-    indices: Array  # (N,)
+    indices: Array  # (N,), or (N, 3) in StackedImages
     labels: Array | None  # (N, C), one-hot; None without labels
 
     def part(self, rows: slice) -> "Batch":
@@ -110,9 +111,7 @@ def seed_of(seed: int, stream: str) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(stream)]
 
 
-def find_clusters(
-    recipe: Recipe, images: np.ndarray, *, seed: int
-) -> tuple[np.ndarray | None, int]:
+def find_clusters(recipe: Recipe, images: Any, *, seed: int) -> tuple[np.ndarray | None, int]:
     """(clusters (n,), their number) of the images (n, ...) in a run with this seed; (None, 0) if
     the recipe uses none.
     """
@@ -138,6 +137,8 @@ def make_initial_networks(
 class TrainingState:
     """The state of a training run on images (n, H, W) or (n, H, W, 3), uint8, on a backend xp.
 
+    The images are an array, or StackedImages.
+
     t counts the training steps so far; an epoch has `steps_per_epoch` of them. G_ema is the network
     that generates images: G with the moving average of its weights, or G itself if the recipe uses
     no average. A conditional recipe needs labels (n,), from 0 to n_classes - 1; its grid is sorted
@@ -156,7 +157,7 @@ class TrainingState:
     def __init__(
         self,
         recipe: Recipe,
-        images: np.ndarray,
+        images: Any,
         *,
         labels: np.ndarray | None = None,
         n_classes: int = 0,
@@ -174,7 +175,7 @@ class TrainingState:
         n, *shape = images.shape
         self.recipe, self.xp, self.seed, self.n_classes, self.t = recipe, xp, seed, n_classes, 0
         self.steps_per_epoch = recipe.steps_per_epoch or n // recipe.batch_size
-        self.loss, self.images = GAN_LOSSES[recipe.loss], xp.asarray(images)
+        self.loss, self.images = GAN_LOSSES[recipe.loss], to_backend(images, xp)
         self.labels = None if labels is None else xp.asarray(labels)
         self.one_hot = xp.eye(n_classes, dtype=recipe.dtype)  # row c is the label of class c
         self.G, self.D = networks or make_initial_networks(
@@ -217,6 +218,7 @@ class TrainingState:
             and not recipe.penalty
             and not recipe.shared_fakes
             and not recipe.augment
+            and not isinstance(images, StackedImages)
             else None
         )
         # wgan-gp uses random numbers, and some scores depend on the whole batch; a pair does not
@@ -303,6 +305,8 @@ class TrainingState:
     def order_of_epoch(self, rng: np.random.Generator, N: int) -> Array:
         """The positions of an epoch's images, in a new order, for batches of N."""
         n, count = len(self.images), self.steps_per_epoch * N
+        if isinstance(self.images, StackedImages):
+            return self.xp.asarray(self.images.draw(rng, count))
         chosen = (
             rng.integers(0, n, count)
             if self.recipe.with_replacement
@@ -541,7 +545,7 @@ class TrainingState:
 
 
 def check_training_data(
-    recipe: Recipe, images: np.ndarray, labels: np.ndarray | None, n_classes: int
+    recipe: Recipe, images: Any, labels: np.ndarray | None, n_classes: int
 ) -> None:
     """Raise ValueError if a recipe cannot be trained on images (n, ...) with labels (n,)."""
     if images.dtype != np.uint8:
@@ -551,6 +555,8 @@ def check_training_data(
         )
     if len(images) < recipe.batch_size:
         raise ValueError(f"{len(images)} images are fewer than the batch_size, {recipe.batch_size}")
+    if labels is not None and isinstance(images, StackedImages):
+        raise ValueError("images that are made on the fly have no labels, and no clusters")
     if recipe.has_labels != (labels is not None):
         raise ValueError(
             f"the recipe {recipe.name} is {'' if recipe.has_labels else 'not '}conditional, so"

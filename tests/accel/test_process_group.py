@@ -308,3 +308,23 @@ def test_each_process_takes_its_share_of_the_cores_of_its_host():
         ([(4, frozenset())] * 2, [2, 2]),  # an affinity that the system does not tell
     ):
         assert host_share(processes) == shares, processes
+
+
+@pytest.mark.parametrize("size, chosen", [(1, []), (4, [0, 1, 0, 1])])
+def test_each_process_takes_a_card(size, chosen, monkeypatch):
+    """Two cards; one process keeps CuPy's own choice."""
+    used = []
+
+    def device(number):
+        return types.SimpleNamespace(use=lambda: used.append(number))
+
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: 2)
+    cuda = types.SimpleNamespace(Device=device, runtime=runtime)
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda))
+    for rank in range(size):
+        group = ProcessGroup(rank, size)
+        group.local_rank = rank
+        group.choose_card()
+    assert used == chosen
+    monkeypatch.setitem(sys.modules, "cupy", None)  # load_backend reports it
+    ProcessGroup(1, 2).choose_card()

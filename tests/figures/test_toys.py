@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minigan.figures.toy_animation import animate_toy
+from minigan.figures import toys
+from minigan.figures.plots import new_figure
+from minigan.figures.toy_animation import PlanePlot, animate_toy
 from minigan.figures.toys import (
     BIN_CENTRES,
     BIN_EDGES,
     BIN_WIDTH,
     TOYS,
     data_density,
+    gamma_at,
     generator_density,
     make_mlp,
     measure_line,
@@ -23,7 +26,9 @@ from minigan.figures.toys import (
     probability_real,
     sample_data,
     train_toy,
+    with_loss,
 )
+from minigan.gan.latents import sample_latents
 
 LINE = TOYS["line"]
 
@@ -166,3 +171,68 @@ def test_the_animation_has_a_frame_for_each_moment_and_a_row_for_every_fourth(na
     assert all((a != b).any() for a, b in zip(frames, frames[1:]))
     assert (frames[0] == 255).all(axis=2).mean() > 0.3  # the background is a pure white
     assert len(np.unique(frames[-1].reshape(-1, 3), axis=0)) > 10
+
+
+# ---- Other losses ----
+
+
+def test_the_toy_of_the_relativistic_loss_has_settings_of_its_own():
+    grid = TOYS["grid"]
+    assert with_loss(grid, "non-saturating") == grid
+    assert with_loss(grid, "hinge") == grid._replace(loss="hinge")
+    paired = with_loss(grid, "relativistic", "r1+r2")
+    assert (paired.noise, paired.latent_dim, paired.gamma) == ("half-binary", 8, 0.1)
+    assert with_loss(grid, "relativistic").penalty == ""
+    heavy = with_loss(grid, "non-saturating", "r1", 2.0)
+    assert (heavy.noise, heavy.gamma) == ("normal", 2.0)
+    assert heavy.final_gamma == pytest.approx(0.06)
+
+
+def test_gamma_falls_by_the_same_factor_in_every_step_of_the_first_half():
+    toy = with_loss(TOYS["grid"], "relativistic", "r1+r2", 1.0)
+    gammas = [gamma_at(toy, progress) for progress in (0, 0.125, 0.25, 0.375, 0.5, 0.75, 1)]
+    assert gammas[0] == 1 and gammas[4:] == pytest.approx([0.03] * 3)
+    ratios = np.array(gammas[1:5]) / gammas[:4]
+    np.testing.assert_allclose(ratios, 0.03**0.25)
+
+
+def test_the_penalty_has_the_weight_of_the_step(monkeypatch):
+    seen, make = [], toys.make_penalty
+    monkeypatch.setattr(toys, "make_penalty", lambda *args: seen.append(args) or make(*args))
+    for _ in train_toy(with_loss(TOYS["ring"], "relativistic", "r1+r2"), 4, seed=0):
+        pass
+    assert [name for name, _ in seen] == ["r1+r2"] * 5
+    np.testing.assert_allclose([w for _, w in seen], 0.1 * 0.03 ** np.array([0, 0.5, 1, 1, 1]))
+
+
+def test_the_samples_are_those_of_the_moving_average():
+    toy = with_loss(TOYS["ring"], "relativistic", "r1+r2")
+    averaged = [G.theta.copy() for _, G, _ in train_toy(toy, 9, seed=0)]
+    alone = [G.theta.copy() for _, G, _ in train_toy(toy._replace(ema_decay=0.0), 9, seed=0)]
+    assert (averaged[0] == alone[0]).all()
+    assert np.linalg.norm(averaged[-1] - averaged[0]) < np.linalg.norm(alone[-1] - alone[0])
+    assert (averaged[-1] != alone[-1]).any()
+
+
+@pytest.mark.long
+def test_the_relativistic_loss_covers_the_ring():
+    toy = with_loss(TOYS["ring"], "relativistic", "r1+r2")
+    *_, (_, G, _) = train_toy(toy, 600, seed=0)
+    x = G.forward(sample_latents(toy, np.random.default_rng(1), 2500))[0]
+    hit, covered, good = measure_modes(x, toy)
+    assert (hit, covered) == (8, 8) and good > 0.9
+
+
+def test_the_map_of_a_loss_on_pairs_does_not_depend_on_the_constant(capsys):
+    toy = with_loss(TOYS["ring"], "relativistic", "r1+r2")
+    rng = np.random.default_rng(0)
+    G = make_mlp(8, 2, (4,), activation=toy.activation, rng=rng)
+    D = make_mlp(2, 1, (4,), activation=toy.activation, rng=rng)
+    maps = []
+    with new_figure(6, 4.5) as figure:
+        plot = PlanePlot(figure, toy, rng=rng)
+        for _ in range(2):
+            plot.update(0, G, D)
+            maps.append(np.array(plot.output.get_array()))
+            D.theta[-1] += 7  # the last bias
+    np.testing.assert_allclose(*maps, atol=1e-5)

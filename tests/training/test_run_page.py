@@ -243,6 +243,17 @@ def test_a_diverged_run_says_why_also_at_its_last_step(tmp_path, monkeypatch):
     json.dumps(model, allow_nan=False)
 
 
+def test_a_run_that_cannot_be_finished_says_why(tmp_path, monkeypatch):
+    def save_figures(run):
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(run_module.Run, "save_figures", save_figures)
+    with pytest.raises(RunError, match="disk"):
+        train_small(tmp_path / "a")
+    model = model_of(tmp_path / "a")
+    assert (model["state"], model["message"], model["step"]) == ("failed", "the disk is full", 8)
+
+
 def test_an_interrupted_run(tmp_path, monkeypatch):
     plain = state.TrainingState.train_step
 

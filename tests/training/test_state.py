@@ -150,6 +150,10 @@ def test_rates_follow_the_recipe():
     set_learning_rates(recipe, G, D, 299_999, 600)
     assert D.momentum == pytest.approx(0.7) and D.lr == pytest.approx(0.05 * 1.000004**-299_999)
 
+    # to the last bit: a quotient, as in earlier versions, and not a product with a negative power
+    steps = range(0, 30_000, 7)
+    lrs = [(set_learning_rates(recipe, G, D, step, 600), G.lr)[1] for step in steps]
+    assert lrs == [0.1 * (1 / 1.000004**step) for step in steps]
     set_learning_rates(replace(recipe, lr_decay=1e10), G, D, 299_999, 600)
     assert G.lr == D.lr == 0  # a divisor too large for a float
 
