@@ -68,7 +68,7 @@ def add_arguments(parser):
         type=arguments.positive_float,
         metavar="X",
         help=f"weight of the penalty at the first step (default {FIRST_GAMMA}); it falls to"
-        f" {LAST_GAMMA / FIRST_GAMMA:.0%} of that during the first half of training",
+        f" {LAST_GAMMA / FIRST_GAMMA:.0%}% of that during the first half of training",
     )
     add_look(parser)
     add_force(parser)

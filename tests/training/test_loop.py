@@ -359,7 +359,7 @@ def test_a_bad_model_is_refused_in_a_sentence(finished, tmp_path, content, words
         )
     with pytest.raises(RunError, match=words) as caught:
         load_model(tmp_path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_folder_that_is_no_run(tmp_path):
