@@ -77,10 +77,14 @@ def test_a_row_that_is_interrupted_ends_as_it_would_have(benchmark, tmp_path, mo
     monkeypatch.setattr(benchmark.TrainingState, "train_step", stop)
     with pytest.raises(KeyboardInterrupt):
         train("parts", json.loads(json.dumps(empty)))
-    monkeypatch.setattr(benchmark.TrainingState, "train_step", step)
+    taken.clear()
+    monkeypatch.setattr(
+        benchmark.TrainingState, "train_step", lambda gan: taken.append(gan.t) or step(gan)
+    )
     results = benchmark.read_results()
     assert [one["step"] for one in results["rows"]["own"]["a|0"]["history"]] == [4]
     row = train("parts", results)
+    assert taken == [4, 5, 6, 7, 8]  # from the last checkpoint on
     for one, other in zip(whole["history"], row["history"], strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
