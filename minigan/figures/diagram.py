@@ -181,7 +181,8 @@ def draw_step(axes: Any, diagram: Diagram, step: int, *, top: float, tallest: in
     arrow(axes, [(X["loss"], out_D + 7), (X["D"] + BOX, out_D + 7)], red=True)
     write(axes, (X["D"] + BOX + X["loss"]) / 2, out_D + 17, "dlogit", size=9, color=GRADIENT)
     side = X["D"] + BOX - 9
-    arrow(axes, [(side, out_D), (side, first_D)], red=True)
+    end = in_D if step == 1 else first_D  # G's gradient passes through all of D
+    arrow(axes, [(side, out_D), (side, end)], red=True)
     constant: Any = {"size": 9, "color": GRADIENT}
     if step == 0:
         centre, text = X["fake"] + SMALL / 2, "no gradient:\nG is constant"
