@@ -125,7 +125,7 @@ class DeviceConv2d(Conv2d):
     device_layers.py sets. A network that has been moved back to NumPy computes as in nn/conv.py.
     """
 
-    splittable = False
+    splittable = True
     W_b: Array
     dW_b: Array
 
@@ -165,7 +165,7 @@ class DeviceConv2d(Conv2d):
 class DeviceConvTranspose2d(ConvTranspose2d):
     """ConvTranspose2d on a device."""
 
-    splittable = False
+    splittable = True
 
     def forward(self, x, *, train=False, rng=None):
         check_image(self, x, self.in_channels)
