@@ -9,6 +9,9 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from minigan.figures.plots import new_figure, save_figure
+
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- measured: benchmarks/gpu_report.py -->", "<!-- end of what is measured -->"
 RUNNERS = {  # as gpu_steps.py names them: as the table does
@@ -170,23 +173,21 @@ def profile(rows: list[dict]) -> list[str]:
 
 def plot(times: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     """The times of each recipe and batch size, on a logarithmic axis."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = [f"{recipe}, {batch}" for recipe, batch in times]
-    figure = Figure(figsize=(9, 1.2 + 0.24 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    for runner, label in RUNNERS.items():
-        points = [(t[runner], i) for i, t in enumerate(times.values()) if runner in t]
-        if points:
-            ours = runner in ("minigan", "recorded", "plain")
-            axes.plot(*zip(*points), "o" if ours else "x", label=label.replace("`", ""))
-    axes.set(xscale="log", xlabel="microseconds of a training step", yticks=range(len(names)))
-    axes.set_yticklabels(names)
-    axes.invert_yaxis()
-    axes.grid(alpha=0.2)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    FigureCanvasAgg(figure).print_png(path)
+    with new_figure(9, 1.8 + 0.24 * len(names)) as figure:
+        axes = figure.add_subplot()
+        for runner, label in RUNNERS.items():
+            points = [(t[runner], i) for i, t in enumerate(times.values()) if runner in t]
+            if points:
+                ours = runner in ("minigan", "recorded", "plain")
+                axes.plot(*zip(*points), "o" if ours else "x", label=label.replace("`", ""))
+        axes.set(title="How long a training step takes", yticks=range(len(names)))
+        axes.set(xscale="log", xlabel="microseconds of a training step")
+        axes.set_yticklabels(names)
+        axes.invert_yaxis()
+        axes.grid(alpha=0.2)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        save_figure(figure, path)
 
 
 def main(argv: list[str]) -> None:

@@ -30,6 +30,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "accel")]
 from minigan.accel.cpu import disable_malloc_trim, limit_blas_threads  # noqa: E402
 from minigan.accel.mpi import start_group  # noqa: E402
 from minigan.datasets.load import load_dataset  # noqa: E402
+from minigan.figures.plots import new_figure, save_figure  # noqa: E402
 from minigan.gan.models import make_networks  # noqa: E402
 from minigan.gan.recipes import RECIPES, replace  # noqa: E402
 from minigan.training.state import TrainingState  # noqa: E402
@@ -260,33 +261,29 @@ def seconds_of(entry, n, bandwidth, latency):
 
 def draw(args):
     """docs/parallel.png: the seconds of a step over the number of processes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     found = json.loads(FILE.read_text())
     names = list(dict.fromkeys(key.partition(", ")[0] for key in found))
-    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 6.4), sharex=True)
-    for row, title in zip(axes, SHAPES):
-        for axis, name in zip(row, names):
-            entry = found[f"{name}, {title}"]
-            ns = [2**i for i in range(9) if 2**i <= entry["batch_size"]]
-            for link, (bandwidth, latency) in LINKS.items():
-                axis.loglog(
-                    ns,
-                    [1e3 * seconds_of(entry, n, bandwidth, latency) for n in ns],
-                    label=link,
-                )
-            ideal = [1e3 * entry["seconds"] / n for n in ns]
-            axis.loglog(ns, ideal, ":", color="grey", label="no cost")
-            axis.set_title(f"{name}\n{title}", fontsize=9)
-            axis.set_xlabel("processes")
-    axes[0, 0].set_ylabel("ms per step")
-    axes[1, 0].set_ylabel("ms per step")
-    axes[0, 0].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(args.out, dpi=80)
+    with new_figure(3 * len(names), 7) as figure:
+        axes = figure.subplots(2, len(names), sharex=True)
+        for row, title in zip(axes, SHAPES):
+            for axis, name in zip(row, names):
+                entry = found[f"{name}, {title}"]
+                ns = [2**i for i in range(9) if 2**i <= entry["batch_size"]]
+                for link, (bandwidth, latency) in LINKS.items():
+                    times = [1e3 * seconds_of(entry, n, bandwidth, latency) for n in ns]
+                    axis.loglog(ns, times, label=link)
+                ideal = [1e3 * entry["seconds"] / n for n in ns]
+                axis.loglog(ns, ideal, ":", color="grey", label="no cost")
+                axis.set(title=f"{name}\n{title}", xlabel="processes")
+            row[0].set_ylabel("milliseconds per step")
+        figure.suptitle("How long a training step takes on several machines")
+        figure.legend(
+            *axes[0, 0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=len(LINKS) + 1,
+            frameon=False,
+        )
+        save_figure(figure, args.out)
     print("| recipe | images | P | 1 Gb/s | 25 Gb/s | 200 Gb/s |")
     print("|---|---|---|---|---|---|")
     for key, entry in found.items():

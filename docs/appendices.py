@@ -94,7 +94,8 @@ def anchor(name: str) -> str:
 
 def data_url(name: str, content: bytes) -> str:
     """A figure as a URL that contains it."""
-    return f"data:image/{name.rpartition('.')[2]};base64,{base64.b64encode(content).decode()}"
+    kind = name.rpartition(".")[2].replace("svg", "svg+xml")
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def slug(words: str) -> str:

@@ -26,6 +26,7 @@ section h2 { font-size: 5vmin; margin: 0 0 3vh; max-width: none; }
 section p, section li { margin: 1.2vh 0; max-width: 56em; }
 section .display { font-size: 1.25em; margin: 2vh 0; }
 section img { display: block; margin: 0 auto; max-width: 100%; height: 58vh; object-fit: contain; }
+section p:only-of-type img { height: 72vh; }
 section .title p { text-align: center; max-width: none; }
 section pre { font-size: .75em; }
 section footer { position: absolute; right: 2vw; bottom: 2vh; color: var(--soft); font-size: .7em; }
@@ -34,6 +35,7 @@ section footer { position: absolute; right: 2vw; bottom: 2vh; color: var(--soft)
   body { font-size: 23px; background: none; }
   section { height: 17.9cm; padding: 1cm 2cm; break-after: page; }
   section h1 { font-size: 44px; } section h2 { font-size: 30px; } section img { height: 10cm; }
+  section p:only-of-type img { height: 13cm; }
 }
 """
 SCRIPT = """

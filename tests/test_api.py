@@ -247,7 +247,7 @@ def test_values_that_depend_on_others_are_adapted():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(recipe="defalt"), "there is no recipe 'defalt': there are default, dense"),
+        (dict(recipe="defalt"), "there is no recipe 'defalt': there are default"),
         (dict(batchsize=3), "no 'batchsize'; did you mean batch_size"),
         (dict(epochs=0), "epochs is 0, but must be an integer of at least 1"),
         (dict(dropout=2), "dropout is 2.0, but must be a number of at least 0 and less than 1"),

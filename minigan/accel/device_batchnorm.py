@@ -12,17 +12,18 @@ Sums over rows
     The second kernel begins by adding the sums of all blocks, in each of its own blocks.
 
 Forward
-    One pass gives both the mean and the variance, from the sums of a and a², where a = x - x0:
+    One pass gives both the mean and the variance. Let a = x - x0 for each row, s the sum of all a,
+    and q the sum of all a²:
 
-        m = x0 + sum of a / R          v = (sum of a² - (sum of a)² / R) / R
+        m = x0 + s / R          v = (q - s² / R) / R
 
     This holds for any number x0 that is subtracted from all x, but for x0 = 0 the two terms of v
     may be large and nearly equal, and their difference wrong. With the first row as x0 they are as
     small as the variance itself. The sums are computed in double precision.
 
 Backward
-    The sums of dy and of dy (x - m) give dbeta and, divided by sd, dgamma. With them each dx is
-    elementwise (see nn/batchnorm.py):
+    Here s is the sum of all dy, which is dbeta, and q is the sum of all dy (x - m), which is
+    sd dgamma. With them each dx is elementwise (see nn/batchnorm.py):
 
         dx = gamma / sd * (dy - dbeta / R - (x - m) dgamma / (R sd))
 

@@ -308,13 +308,20 @@ class Run:
 
     def check_processes(self) -> None:
         """Raise RunError if another process differs from the first in what a run depends on."""
-        differing = {"started", "data", "threads", "fingerprint", "versions"}
-        settings = {name: v for name, v in self.settings.items() if name not in differing}
+        versions = self.settings["versions"]
+        of_data = {"fingerprint", "image_fingerprint", "n_images", "height", "width", "channels"}
+        of_data |= {"names", "shares"}
+        may_differ = {"started", "data", "threads", "versions"}
+        rest = self.settings.keys() - of_data - may_differ
         found = self.group.first_difference(
             {
-                "options": {**settings, "recipe": vars(self.recipe), "t": self.gan.t},
-                "data": self.settings["fingerprint"],
-                "versions": [self.settings["versions"][name] for name in ("minigan", "numpy")],
+                "versions": [versions[name] for name in ("minigan", "numpy")],
+                "data": {name: self.settings.get(name) for name in of_data},
+                "options": {
+                    **{name: self.settings[name] for name in rest},
+                    "recipe": vars(self.recipe),
+                    "t": self.gan.t,
+                },
             }
         )
         if found:

@@ -245,7 +245,7 @@ def test_networks_that_nothing_would_change_are_left_alone():
     assert device_network(net) is net
 
 
-LAUNCHES = {"default": 117, "default-conv": 127, "dcgan": 138, "auto-write": 162}
+LAUNCHES = {"default": 117, "long": 117, "default-conv": 127, "dcgan": 138, "auto-write": 162}
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)

@@ -172,6 +172,7 @@ REFUSED = {  # name: (arguments of each process, what is said)
     "rows": ([[], [], [], [], [], [], [], []], "8 processes are more than the 7 images"),
     "flags": ([[], ["--seed", "1"]], "process 1 of 2 has other options"),
     "data": ([[], ["--data", "other.npz"]], "process 1 of 2 has other data"),
+    "fewer": ([[], ["--data", "fewer.npz"]], "process 1 of 2 has other data"),
     "wrong": ([["--loss", "no"], ["--loss", "no"]], "invalid choice: 'no'"),
     "file": ([["--data", "no.npz"], ["--data", "no.npz"]], "no.npz"),
     "one file": ([[], ["--data", "no.npz"]], "process 1 of 2"),
@@ -183,6 +184,7 @@ def test_refused_before_anything_is_written(why, place):
     """In one sentence, without a traceback, whichever process notices it."""
     images = np.random.default_rng(1).integers(0, 256, (90, 8, 8), dtype=np.uint8)
     np.savez(place / "other.npz", images=images)
+    np.savez(place / "fewer.npz", images=images[:80])
     each, sentence = REFUSED[why]
     parts = [["-n", "1", sys.executable, str(DEMO), *TINY, *args] for args in each]
     words = [word for part in parts for word in (":", *part)][1:]

@@ -662,6 +662,43 @@ def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monk
     assert recorded("other") == [1, 1] and "BLAS threads is now" not in result.stdout
 
 
+# ---- pictures ----
+
+
+def test_pictures_are_of_the_kind_and_size_that_was_asked_for(folder, tmp_path):
+    run = folder / "run"
+    six = ["sample", run, "--count", 6, "--columns", 3]
+    for args, out, begins in (
+        ([*six, "--plain"], "plain.png", b"\x89PNG"),
+        ([*six, "--plain", "--invert", "--zoom", 2], "inverted.png", b"\x89PNG"),
+        (six, "words.png", b"\x89PNG"),
+        (six, "words.pdf", b"%PDF"),
+        (["walk", run, "--frames", 4, "--seeds", "1,2,3"], "walk.svg", b"<?xml"),
+        (["walk", run, "--frames", 4, "--columns", 2], "walk.png", b"\x89PNG"),
+        (["toy", "--steps", 1], "toy.svg", b"<?xml"),
+        (["toy", "--shape", "dirac", "--steps", 3], "dirac.PDF", b"%PDF"),
+        (["diagram", "--recipe", "dcgan"], "dcgan.png", b"\x89PNG"),
+    ):
+        result = demo(*args, "--out", out, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / out).read_bytes().startswith(begins)
+    pictures = {}
+    for name in "plain", "inverted", "words":
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            pictures[name] = np.asarray(picture)
+    plain = pictures["plain"]
+    assert plain.shape == (2 * (2 * 30 + 2), 2 * (3 * 30 + 2))
+    np.testing.assert_array_equal(pictures["inverted"], 255 - np.kron(plain, np.ones((2, 2), int)))
+    height, width = plain.shape
+    found = [
+        (y, x)
+        for y in range(pictures["words"].shape[0] - height)
+        for x in range(pictures["words"].shape[1] - width)
+        if (pictures["words"][y : y + height, x : x + width] == plain).all()
+    ]
+    assert len(found) == 1 and found[0][0] > 15  # below the title
+
+
 # ---- --force ----
 
 

@@ -673,3 +673,9 @@ def test_errors_and_wide_parts_are_noticed(file, tmp_path):
         and any("500px" in part for part in answer["wide"])
         and any("planted" in line for line in said)
     )
+
+
+@pytest.mark.parametrize("name, kind", [("a.svg", "svg+xml"), ("b.c.png", "png"), ("d.gif", "gif")])
+def test_a_figure_has_the_type_that_browsers_expect(name, kind):
+    url = make_book.data_url(name, b"content")
+    assert url == f"data:image/{kind};base64,Y29udGVudA=="

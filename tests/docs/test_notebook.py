@@ -42,6 +42,7 @@ def cells():
         if cell.id.endswith("-answer"):
             (code,) = re.findall(r"^```python\n(.*?)^```$", cell.source, re.MULTILINE | re.DOTALL)
             notebook.cells.insert(i + 1, nbformat.v4.new_code_cell(code, id=cell.id + "-run"))
+    notebook.cells.append(nbformat.v4.new_code_cell("print(minigan.__file__)", id="where"))
     nbclient.NotebookClient(
         notebook,
         timeout=900,

@@ -160,3 +160,19 @@ def test_a_bad_folder_is_an_error_that_names_the_file(runs, tmp_path, file, text
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(RunError, match=fragment):
         read_run(tmp_path / "a")
+
+
+@pytest.mark.parametrize("columns", [3, 2, 1])
+def test_sixteen_runs_have_sixteen_colours_and_a_legend_that_covers_nothing(runs, columns):
+    many = {f"runs/20261128-2040{i:02}-default": runs["a"] for i in range(15)} | {"$a_b": runs["a"]}
+    with new_figure(1 + 4.2 * columns, 14 / columns + 4) as figure:
+        plot_comparison(figure, many, columns=columns)
+        figure.canvas.draw()
+        [legend] = figure.legends
+        box = legend.get_window_extent()
+        for axes in figure.axes:
+            assert axes.get_title() or not axes.axison
+            assert not box.overlaps(axes.get_tightbbox()), axes.get_title()
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+    colours = {tuple(line.get_color()) for line in figure.axes[0].lines}
+    assert len(colours) == len(legend.texts) == 16

@@ -217,3 +217,64 @@ def test_a_backend_that_is_not_installed_does_not_matter(name):
     )
     assert result.returncode == 0 and result.stderr == "", result.stderr
     assert (result.stdout.strip() == name) == (name != "nonsense")
+
+
+@pytest.mark.parametrize("n", [1, 10, 16, 20, 60])
+def test_no_colour_is_used_twice(n):
+    colours = [matplotlib.colors.to_hex(colour) for colour in plots.distinct_colours(n)]
+    assert len(set(colours)) == len(colours) == n
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were drawn."""
+    drawn, new_figure = [], plots.new_figure
+
+    @contextlib.contextmanager
+    def remember(*size):
+        with new_figure(*size) as figure:
+            drawn.append(figure)
+            yield figure
+
+    monkeypatch.setattr(plots, "new_figure", remember)
+    return drawn
+
+
+def test_fd_png_shows_real_images_and_the_value_at_the_end(figures, tmp_path):
+    plots.save_fd(HISTORY, tmp_path / "fd.png", real=31.5)
+    axes = figures[0].axes[0]
+    assert axes.get_yscale() == "log" and axes.get_title()
+    assert [line.get_ydata()[0] for line in axes.lines] == [100, 31.5]
+    texts = sorted(text.get_text().split()[0] for text in axes.texts)
+    assert texts == ["31.5", f"{100 / 3:.3g}"]
+    plots.save_fd(HISTORY, tmp_path / "fd.png")
+    assert len(figures[1].axes[0].lines) == 1
+
+
+@pytest.mark.parametrize("heights", [(1.0, 1.01, 1.02, 2.0), (2.0, 2.0), (1.0, 2.0), (1.5,)])
+def test_labels_are_beside_the_axes_and_do_not_overlap(heights):
+    with plots.new_figure(7, 4) as figure:
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [1, 2])
+        labels = [(height, f"{i}: two\nlines of it", "grey") for i, height in enumerate(heights)]
+        plots.label_heights(axes, labels)
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in axes.texts]
+        inside = axes.get_window_extent()
+    assert all(box.x0 > inside.x1 and box.x1 <= figure.bbox.x1 for box in boxes)
+    boxes.sort(key=lambda box: box.y0)
+    for low, high in zip(boxes, boxes[1:]):
+        assert low.y1 <= high.y0 + 1
+
+
+@pytest.mark.parametrize("name", ["losses", "scores"])
+def test_legends_and_words_cover_no_curve(name, figures, tmp_path):
+    save = {"losses": plots.save_losses, "scores": plots.save_scores}[name]
+    save(HISTORY, tmp_path / "a.png")
+    figure = figures[0]
+    axes, renderer = figure.axes[0], figure.canvas.get_renderer()
+    inside = axes.get_window_extent(renderer)
+    words = [*axes.texts, *figure.legends, axes.title]
+    assert len(words) >= 3 and axes.get_title()
+    for word in words:
+        assert not inside.overlaps(word.get_window_extent(renderer)), word
