@@ -575,7 +575,8 @@ class Failures:
 def is_ours(module):
     """Whether a module is one of minigan's, or one of its tests."""
     file = getattr(module, "__file__", None) or ""
-    return module.__name__.split(".")[0] == "minigan" or file.startswith(str(ROOT / "tests"))
+    name = getattr(module, "__name__", "")  # mpi4py's has none
+    return name.split(".")[0] == "minigan" or file.startswith(str(ROOT / "tests"))
 
 
 @contextlib.contextmanager

@@ -150,7 +150,9 @@ def test_sample_writes_a_grid_or_an_array(folder, tmp_path):
         == (tmp_path / "b.npy").read_bytes()
         != (tmp_path / "c.npy").read_bytes()
     )
-    assert demo("sample", run, "--count", 5, "--out", "a.png", cwd=tmp_path).returncode == 0
+    assert (
+        demo("sample", run, "--count", 5, "--plain", "--out", "a.png", cwd=tmp_path).returncode == 0
+    )
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (2 * (3 * 30 + 2), 2 * (2 * 30 + 2))
 
@@ -183,7 +185,7 @@ def test_walk_is_an_animation(folder, tmp_path):
     )
     assert result.returncode == 0 and "6 frames" in result.stdout, result.stderr
     with Image.open(tmp_path / "walk.gif") as picture:
-        assert picture.n_frames == 6 and picture.size == (4 * 32, 4 * 32)
+        assert picture.n_frames == 6 and min(picture.size) > 4 * 32  # with words around it
 
 
 def test_a_conditional_run_generates_the_requested_class(folder, tmp_path):
@@ -226,7 +228,8 @@ def test_a_conditional_run_generates_the_requested_class(folder, tmp_path):
     result = demo("walk", "run", "--out", "w.gif", "--frames", 1, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "w.gif") as picture:
-        assert picture.size == (4 * (2 * 30 + 2), 4 * 32)  # both classes side by side
+        width, height = picture.size
+        assert width > 4 * (2 * 30 + 2) and height > 4 * 32  # both classes side by side, and words
     refused = demo("sample", "run", "--digit", 5, cwd=tmp_path)
     assert (
         refused.returncode == 2 and refused.stderr == "demo.py: run has no class '5': it has 4, 6\n"
@@ -270,7 +273,7 @@ def test_compare_puts_runs_side_by_side(folder, tmp_path):
     assert result.returncode == 0, result.stderr
     assert str(run) in result.stdout and "curves in both.png" in result.stdout
     with Image.open(tmp_path / "both.png") as picture:
-        assert picture.size == (1300, 400)
+        assert picture.size[0] >= 1300 and picture.size[1] >= 400
     again = demo("compare", run, "--out", "both.png", cwd=tmp_path)
     assert (
         again.returncode == 2
@@ -819,7 +822,7 @@ BAD_FLAGS = {
     "recipes of no recipe": (["recipes", "dcgam"], "no recipe 'dcgam'; did you mean dcgan?"),
     "unknown recipe": (
         ["--recipe", "dcgam"],
-        "no recipe 'dcgam'; did you mean dcgan? The recipes are default, dense,",
+        "no recipe 'dcgam'; did you mean dcgan? The recipes are default, long, dense,",
     ),
     "convolutions on odd images": (
         ["--data", "odd", "--recipe", "dcgan", "--batch-size", "2"],
@@ -873,7 +876,10 @@ BAD_FLAGS = {
     "compare nothing": (["compare"], "the following arguments are required: RUN_DIR"),
     "compare no run": (["compare", "data"], "data has no history.csv"),
     "compare into a text": (["compare", "run", "--out", "a.txt"], "--out a.txt should end in .png"),
-    "unknown command": (["paint"], "no command 'paint': use recipes, summary, sample, "),
+    "unknown command": (
+        ["paint"],
+        "no command 'paint': use recipes, runs, summary, diagram, sample, ",
+    ),
     "training is no command": (["train"], "no command 'train': use recipes, "),
     "mistyped command": (["smaple"], "there is no command 'smaple': did you mean 'sample'?"),
     "unknown augmentation": (
@@ -1204,11 +1210,12 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     assert result.returncode == 0
     text = " ".join(result.stdout.split())
     flags = {
-        "sample": ["--count", "--out", "--seed", "--force"],
-        "evaluate": ["--data", "--count", "--seed"],
+        "sample": "--count --out --seed --zoom --columns --invert --epoch --force".split(),
+        "evaluate": "--data --count --seed --zoom --columns --invert --format".split(),
         "export": ["--out", "--force"],
-        "toy": ["--shape", "--out", "--seed", "--steps", "--force"],
-        "inspect": ["--data", "--steps"],
+        "toy": "--shape --out --seed --steps --loss --penalty --penalty-weight --zoom"
+        " --force".split(),
+        "inspect": "--data --steps --zoom --columns --format".split(),
     }.get(
         args[0],
         [
@@ -1226,6 +1233,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--transpose",
             "--strict",
             "--out",
+            "--open",
             "--latent-dim",
             "--learning-rate",
             "--loss",
@@ -1234,6 +1242,7 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
             "--augment",
             "--spectral",
             "--threads",
+            "--graph",
             "--resume",
             "--checkpoint-every",
         ],

@@ -1,6 +1,7 @@
 """docs/make_book.py: it loses no text, sets formulas right, and works in a browser, offline."""
 
 import ast
+import base64
 import html as html_module
 import json
 import os
@@ -17,6 +18,7 @@ from PIL import Image
 pytest.importorskip("pygments", reason='the book needs Pygments: pip install -e ".[book]"')
 pytest.importorskip("markdown_it", reason='the book needs markdown-it-py: pip install -e ".[book]"')
 ROOT = Path(__file__).resolve().parents[2]
+KINDS = "png", "gif", "svg+xml"  # of figures
 sys.path.insert(0, str(ROOT / "docs"))
 import make_book  # noqa: E402
 from appendices import target  # noqa: E402
@@ -241,9 +243,12 @@ def test_nothing_is_loaded_and_every_link_leads_somewhere(file):
         )
         if "src" in attributes:
             assert (
-                attributes["src"].startswith(("data:image/png;base64,", "data:image/gif;base64,"))
+                attributes["src"].startswith(tuple(f"data:image/{kind};base64," for kind in KINDS))
                 and attributes["alt"]
             ), tag
+            if "svg" in attributes["src"][:20]:
+                drawing = base64.b64decode(attributes["src"].partition(",")[2]).decode()
+                assert not re.search(r"<script|<image|href=\"[^#]", drawing)
         if "href" in attributes:
             link = attributes["href"]
             assert (

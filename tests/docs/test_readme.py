@@ -27,7 +27,7 @@ from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_lab
 from minigan.datasets.pixels import MAX_PIXELS, MAX_SIDE, size_fits
 from minigan.evaluation.classifier import load_classifier
 from minigan.evaluation.legibility import load_conv_classifier, share_read
-from minigan.gan.recipes import OLD_FIELDS, Recipe
+from minigan.gan.recipes import OLD_FIELDS, RECIPES, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -535,16 +535,28 @@ def test_the_metrics_are_those_of_the_files():
 
 
 def test_the_long_run_is_that_of_the_file():
-    recipe, run = (
-        " ".join(read("docs/recipe.md").split()),
-        json.loads(read("docs/seeds/long-0.json")),
-    )
+    recipe = " ".join(read("docs/recipe.md").split())
+    runs = [json.loads(read(f"docs/seeds/long-{seed}.json")) for seed in range(3)]
+    run, last = runs[0], [run["rows"][-1] for run in runs]
     for name, digits in ("fd", 2), ("kid", 3), ("read", 3), ("coverage", 2), ("recall", 2):
         shown = [f"{row[name]:.{digits}f}" for row in run["rows"] if row["epoch"] % 10 == 0]
         title = name if name[0] in "rc" else name.upper()
         assert f"| {title} | {' | '.join(shown)} |" in recipe, name
-    assert f"the last FD is {run['worse']:.2f} times the lowest mean" in recipe
-    assert f"--epochs {run['epochs']} --seed {run['seed']} " in recipe and len(shown) == 10
+    worse = "{:.2f}, {:.2f} and {:.2f}".format(*(run["worse"] for run in runs))
+    assert f"the last FD is {worse} times the lowest mean" in recipe
+    fd = "{:.2f}, {:.2f} and {:.2f}".format(*(row["fd"] for row in last))
+    legible = "{:.1f}, {:.1f} and {:.1f} %".format(*(100 * row["read"] for row in last))
+    assert f"end with an FD of {fd}, and the second classifier reads {legible}" in recipe
+    assert f"an FD of {fd}, and the second classifier reads {legible}" in " ".join(
+        read("docs/results.md").split()
+    )
+    for seed, run in enumerate(runs):
+        settings = RECIPES["long"]
+        assert (run["epochs"], run["seed"]) == (settings.epochs, seed) and len(shown) == 10
+        assert run["set"] == {
+            "clusters": settings.clusters,
+            "final_lr_factor": settings.final_lr_factor,
+        }
 
 
 def one_thread_runs():

@@ -58,7 +58,8 @@ def files(folder):
 
 
 def test_every_architecture_is_inspected():
-    assert {recipe.networks for recipe in ONE_OF_EACH.values()} == set(ARCHITECTURES)
+    ours = {name for name in ARCHITECTURES if not name.startswith("own-")}  # of another test
+    assert {recipe.networks for recipe in ONE_OF_EACH.values()} == ours
 
 
 @pytest.mark.parametrize(

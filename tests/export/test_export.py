@@ -798,7 +798,7 @@ def tree(folder):
 
 
 def test_the_command_writes_what_it_says(folder, tmp_path):
-    result = demo("export", folder / "run", "--to", "html", cwd=tmp_path)
+    result = demo("export", folder / "run", "--to", "html", "--out", "run.html", cwd=tmp_path)
     assert result.returncode == 0 and result.stderr == ""
     page = (tmp_path / "run.html").read_bytes()
     assert result.stdout == f"written: run.html ({len(page) / 1e6:.1f} MB)\n"

@@ -190,7 +190,7 @@ def test_interrupted_while_the_figures_are_plotted(whole, tmp_path, monkeypatch)
         raise Stop
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_module.plots, "save_animation", stop)
+        patched.setattr(run_module.sheets, "save_animation", stop)
         with pytest.raises(Stop):
             start(tmp_path / "cut")
     assert start(tmp_path / "cut", resume=True) == 0
