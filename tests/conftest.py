@@ -25,7 +25,7 @@ LONG_FILES = ("docs/answers.md",)  # doctests, which cannot be marked
 ALLOWED_SKIPS = (  # with --no-skips: the beginnings of the reasons why a test may be skipped
     "no GPU: ",
     "a GPU draws other random numbers",
-    "could not import 'cupy'",
+    "could not import 'cupy",  # or a part of it
     "could not import 'torch'",  # which is not one of minigan's packages
     "could not import 'datasets.arrow_dataset'",  # nor this
     "this Pillow does not write",
