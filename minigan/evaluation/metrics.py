@@ -73,7 +73,7 @@ Do labels have an effect?
     independent. Cohen's kappa, (o - e) / (1 - e), is 1 if they are equal and 0 on average if they
     are independent (Cohen 1960). label_agreement is the kappa of the samples divided by that of
     real images: near 0, all classes look alike. If it is below 0.1 for real images, their classes
-    cannot be told apart in this way, and there is no label_agreement.
+    cannot be distinguished in this way, and there is no label_agreement.
 
     `spread` needs no classifier. It is the standard deviation of the pixels from image to image,
     relative to that of real images. Near 0, all images look alike.

@@ -161,10 +161,15 @@ def draw_step(axes: Any, diagram: Diagram, step: int, *, top: float, tallest: in
     arrow(axes, [(X["fake"] + SMALL, fake_y - 7), (X["D"], fake_y - 7)])
     if step == 0 or loss.paired:
         draw_box(axes, X["fake"], real_y, ["real", str(diagram.image)], IMAGE)
-        bend = X["D"] - 24
+        corner = X["D"] - 24
         arrow(
             axes,
-            [(X["fake"] + SMALL, real_y), (bend, real_y), (bend, in_D + 14), (X["D"], in_D + 14)],
+            [
+                (X["fake"] + SMALL, real_y),
+                (corner, real_y),
+                (corner, in_D + 14),
+                (X["D"], in_D + 14),
+            ],
         )
     if labels:
         label_y = last + 28

@@ -152,7 +152,7 @@ def generate_fakes(G: Sequential, z: Array, *, labels: Array | None = None, rng:
 def check_counts(real: Array, z: Array, fakes: tuple | None) -> None:
     """Raise ValueError unless there are as many fakes as real images in D's step.
 
-    With other counts, the two halves of D's batch would be told apart in the wrong place.
+    With other counts, the two halves of D's batch would be separated in the wrong place.
     """
     n = len(z if fakes is None else fakes[0])
     if n != len(real):

@@ -42,7 +42,7 @@ def own_architecture(G: Sequential, D: Sequential, latent_dim: int = 0) -> tuple
     """(name, Architecture) of networks that were made by hand, to be entered in ARCHITECTURES.
 
     The architecture makes copies of them as they are now, with their weights. Its name depends on
-    the layers, but not on the weights. `latent_dim` is Z, which is needed only if it cannot be told
+    the layers, but not on the weights. `latent_dim` is Z, which is needed only if it cannot be derived
     from G's first layers. Raises ValueError if G, D and Z do not fit together.
     """
     for name, net in ("G", G), ("D", D):
@@ -100,7 +100,9 @@ def find_latent_dim(G: Sequential) -> int:
             return layer.W.shape[0] - count_classes(G)
         if not isinstance(layer, ConcatLabels):
             break
-    raise ValueError("the length of z cannot be told from G's first layer: give it as latent_dim")
+    raise ValueError(
+        "the length of z cannot be derived from G's first layer: give it as latent_dim"
+    )
 
 
 def try_forward(name: str, net: Sequential, x: Any, labels: Any, what: str) -> Any:

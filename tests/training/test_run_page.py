@@ -295,7 +295,7 @@ def test_a_page_that_cannot_be_written_does_not_end_a_run(tmp_path, monkeypatch,
 
 
 class Clock:
-    """A clock in whose time a page and the figures take as long as they are told."""
+    """A clock in whose time a page and the figures take a chosen time."""
 
     def __init__(self):
         self.now, self.page_cost, self.figures_cost = 1000.0, 0.0, 0.0
