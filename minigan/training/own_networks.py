@@ -42,8 +42,8 @@ def own_architecture(G: Sequential, D: Sequential, latent_dim: int = 0) -> tuple
     """(name, Architecture) of networks that were made by hand, to be entered in ARCHITECTURES.
 
     The architecture makes copies of them as they are now, with their weights. Its name depends on
-    the layers, but not on the weights. `latent_dim` is Z, which is needed only if it cannot be derived
-    from G's first layers. Raises ValueError if G, D and Z do not fit together.
+    the layers, but not on the weights. `latent_dim` is Z, which is needed only if it cannot be
+    derived from G's first layers. Raises ValueError if G, D and Z do not fit together.
     """
     for name, net in ("G", G), ("D", D):
         if not isinstance(net, Sequential):
