@@ -140,7 +140,7 @@ def compile_for_cpu(code, name):
             ]
             subprocess.run([COMPILER, *options, "-o", made, source], check=True)
             made.replace(library)
-    return ctypes.CDLL(str(library))
+    return ctypes.PyDLL(str(library))  # keeps the GIL: a library's variables are one launch's
 
 
 class RawKernel:

@@ -53,6 +53,7 @@ LAUNCHERS = {
 }
 SECONDS_OF_POLLING = 2e-4  # how long a process waits in a loop, and then between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
+SECONDS_TO_FORWARD = 1.0  # how long mpiexec is given to print what a process has written
 
 
 def launched_rank() -> int:
@@ -182,12 +183,17 @@ class MPIGroup(ProcessGroup):
         self.abort(1, f"{type(error).__name__}: {first_line(error)}")
 
     def abort(self, status: int, sentence: object) -> None:
-        """Print what happened to this process, and end all of them."""
+        """Print what happened to this process, and end all of them.
+
+        The pause is for mpiexec. MPICH 5.0.2's, on a busy machine, can receive the last lines and
+        the end at the same time; then it ends all processes and prints none of the lines.
+        """
         with suppress(OSError, ValueError, AttributeError):
             print(f"{self.name}: {sentence}", file=sys.stderr)
             sys.stderr.flush()
         if self.witness:
             self.witness.report()
+        time.sleep(SECONDS_TO_FORWARD)
         self.world.Abort(status or 1)
 
     def watch(self, advice: str) -> None:

@@ -264,6 +264,26 @@ def test_a_failing_process_ends_the_run(what, rank, place):
         assert "Traceback" not in done.stderr, done.stderr
 
 
+BUSY = """
+import os, signal, subprocess
+from minigan.accel.mpi import MPIGroup
+abort = MPIGroup.abort
+def aborts(group, *args):  # while mpiexec's own process has no time to read
+    launcher = os.getppid()
+    subprocess.Popen(f"sleep 0.4; kill -CONT {launcher}", shell=True, start_new_session=True)
+    os.kill(launcher, signal.SIGSTOP)
+    abort(group, *args)
+MPIGroup.abort = aborts
+"""
+
+
+def test_a_failure_is_reported_on_a_busy_machine(place):
+    fail = FAIL.format(rank=1, what="raise MemoryError")
+    (place / "fail.py").write_text(BUSY + fail)
+    done = mpiexec(2, DEMO, *TINY, "--epochs", "9999", "--import", "fail.py", cwd=place)
+    assert done.returncode != 0 and "out of memory" in done.stderr
+
+
 def test_only_training_is_shared(place):
     done = mpiexec(2, DEMO, "sample", "--out", "digits.png", cwd=place)
     assert done.returncode != 0 and done.stderr.count("run sample without mpiexec") == 1
