@@ -154,7 +154,7 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
         lines.append(
             f"{name:{width}}  {run['recipe'][:15]:15} {run['seed']:4} {epochs:6} {seconds:7.0f}"
             f" {format_number(fd[-1], 2):>8} {format_number(min(fd), 2):>8}"
-            + "".join(f"{format_number(metrics[m], 3) if m in metrics else '-':>10}" for m in shown)
+            + "".join(f"{format_metric(m, metrics):>10}" for m in shown)
         )
     first = next(iter(runs.values()))
     if not all(used_same_images(first, run) for run in runs.values()):
@@ -177,6 +177,13 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
         more = " ..." if len(missing) > 1 else ""
         lines.append(f"not evaluated with 10,000 images yet: {command} evaluate {missing[0]}{more}")
     return "\n".join(lines)
+
+
+def format_metric(name: str, metrics: dict[str, float]) -> str:
+    """A metric of a run, or - if it has none; the number of modes is an integer."""
+    if name not in metrics:
+        return "-"
+    return format_number(metrics[name], 0 if name == "modes" else 3)
 
 
 def save_curves_of_runs(

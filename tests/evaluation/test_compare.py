@@ -52,6 +52,12 @@ def test_newer_metrics_are_shown_where_they_were_measured(runs):
     assert second.split()[-5:] == ["2.125", "-", "-", "0.500", "-"]
 
 
+def test_the_number_of_modes_has_no_decimals(runs):
+    runs["a"]["metrics"] |= {"modes": 997.0, "kl_uniform": 0.25}
+    row = format_comparison(runs).splitlines()[1].split()
+    assert "997" in row and "0.250" in row
+
+
 def test_a_metric_that_is_rounded_to_zero_has_no_minus_sign(runs):
     runs["a"]["metrics"] |= {"kid": -0.0004, "memorisation": -0.0006}
     runs["a"]["history"]["fd"][-1] = -1e-7
