@@ -369,6 +369,17 @@ def chart_settings(loss: str, real_label: float, real: dict[str, float]) -> list
             f" Dotted: the newest value, and that of 2,000 real images, {real['fd']:.3g}, which"
             " good samples approach."
         )
+    if "modes" in real:  # StackedMNIST
+        charts.insert(
+            1,
+            {
+                "title": "Modes",
+                "columns": {"modes": "of 2,000 samples"},
+                "lines": [{"value": real["modes"], "tag": "real", "words": "2,000 real images"}],
+                "words": "How many of the 1000 combinations of three digits occur. Dotted:"
+                f" {real['modes']:.0f}, the number among 2,000 real images.",
+            },
+        )
     if not GAN_LOSSES[loss].paired:
         words = (
             "The probability with which the discriminator takes images for real: near 1 for real"

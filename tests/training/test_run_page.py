@@ -103,6 +103,12 @@ def test_every_loss_has_its_curves(loss):
         assert probability == GAN_LOSSES[loss].score_is_probability
 
 
+def test_modes_have_a_curve_where_they_are_counted():
+    charts = run_page.chart_settings("relativistic", 1.0, {"fd": 0.5, "modes": 865})
+    assert [[*chart["columns"]] for chart in charts][:2] == [["fd"], ["modes"]]
+    assert [line["value"] for line in charts[1]["lines"]] == [865]
+
+
 def test_a_run_on_pairs_shows_only_what_has_a_meaning(tmp_path):
     folder = train(tmp_path / "a", replace(SMALL, loss="relativistic"))
     model = model_of(folder)
