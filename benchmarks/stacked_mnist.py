@@ -135,8 +135,16 @@ def with_steps(recipe, steps):
     return replace(recipe, epochs=epochs, burn_in=burn_in)
 
 
+def clock_for(cores):
+    """The clock that times the steps: on one core processor time, which a busy machine and a pause
+    hardly change, and on several the time that passes.
+    """
+    return time.process_time if cores == 1 else time.perf_counter
+
+
 def time_steps(images, cores):
     """{table: {row: milliseconds of a step}}, all rows timed in turns; the median of TURNS."""
+    clock = clock_for(cores)
     gans = {
         (table, name): make_gan(table, with_steps(recipe, 1000), images, seed=0, cores=cores)
         for table, rows in ROWS.items()
@@ -145,11 +153,11 @@ def time_steps(images, cores):
     found = {row: [] for row in gans}
     for turn in range(TURNS + 1):  # the first only warms up
         for row, gan in gans.items():
-            began = time.perf_counter()
+            began = clock()
             for _ in range(TIMED_STEPS):
                 gan.train_step()
             if turn:
-                found[row].append(1e3 * (time.perf_counter() - began) / TIMED_STEPS)
+                found[row].append(1e3 * (clock() - began) / TIMED_STEPS)
     return {
         table: {name: float(np.median(found[table, name])) for name in rows}
         for table, rows in ROWS.items()
@@ -169,6 +177,14 @@ def write_results(results):
     write_atomically(RESULTS, lambda file: file.write(text.encode()))
 
 
+def write_row(table, key, row, results):
+    """Write a row, with the rows that another call has written in the meantime."""
+    if RESULTS.exists():
+        results["rows"] = read_results()["rows"]
+    results["rows"][table][key] = row
+    write_results(results)
+
+
 def measure(gan, classifier, digits):
     """The figures of 25,600 samples of a GAN."""
     z = sample_latents(gan.recipe, np.random.default_rng(99), MODE_SAMPLES)
@@ -180,10 +196,11 @@ def train_row(table, name, seed, steps, results, *, images, classifier, folder, 
     """Train a row to its last step, from its last checkpoint if there is one."""
     recipe = with_steps(ROWS[table][name], steps)
     gan = make_gan(table, recipe, images, seed=seed, cores=cores)
-    row = results["rows"][table].setdefault(f"{name}|{seed}", {"steps": steps, "history": []})
+    key = f"{name}|{seed}"
+    row = results["rows"][table].get(key) or {"steps": steps, "history": []}
     folder = folder / f"{table}-{name}-{seed}".replace(" ", "-").replace(",", "").replace("'", "")
     folder.mkdir(parents=True, exist_ok=True)
-    seconds = 0.0
+    seconds, clock = 0.0, clock_for(cores)
     try:
         arrays, words, _ = load_checkpoint(folder)
         gan.restore(arrays, words["counts"])
@@ -194,9 +211,9 @@ def train_row(table, name, seed, steps, results, *, images, classifier, folder, 
     every = max(1, steps // MEASUREMENTS)
     saved = time.perf_counter()
     while gan.t < steps:
-        began = time.perf_counter()
+        began = clock()
         gan.train_step()
-        seconds += time.perf_counter() - began
+        seconds += clock() - began
         if time.perf_counter() - saved > CHECKPOINT_EVERY or gan.t % every == 0 or gan.t == steps:
             if not np.isfinite(gan.G.theta).all():
                 row["diverged"] = gan.t
@@ -207,11 +224,11 @@ def train_row(table, name, seed, steps, results, *, images, classifier, folder, 
         if gan.t % every == 0 or gan.t == steps:
             figures = measure(gan, classifier, images.digits)
             row["history"].append({"step": gan.t, "seconds": round(seconds, 1), **figures})
-            write_results(results)
+            write_row(table, key, row, results)
             save_grid(gan.generate(gan.grid_latents), folder / "samples.png")
             print(f"{table}: {name}, seed {seed}:", row["history"][-1], flush=True)
     row["done"] = True
-    write_results(results)
+    write_row(table, key, row, results)
 
 
 def write_tables():

@@ -97,3 +97,12 @@ def test_a_row_that_is_interrupted_ends_as_it_would_have(benchmark, tmp_path, mo
     last = row["history"][-1]
     assert f"| a | 0 | 7 | 9 | 0 | {last['modes']} | {last['kl_uniform']:.3f} |" in text
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
+
+
+def test_two_calls_beside_each_other_keep_both_rows(benchmark):
+    """Each has read the file before the other wrote to it."""
+    first, second = benchmark.read_results(), benchmark.read_results()
+    benchmark.write_row("own", "a|0", {"steps": 1}, first)
+    benchmark.write_row("own", "b|0", {"steps": 2}, second)
+    benchmark.write_row("own", "a|0", {"steps": 3}, first)
+    assert benchmark.read_results()["rows"]["own"] == {"a|0": {"steps": 3}, "b|0": {"steps": 2}}
