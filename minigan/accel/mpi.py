@@ -24,7 +24,7 @@ Sums of NaN
 
 Which array is summed
     MPI sums the memory of an array. A transposed array would be added as it lies in memory, without
-    an error, so `add_up` refuses it.
+    an error, so it is refused.
 """
 
 import importlib
@@ -127,10 +127,27 @@ class MPIGroup(ProcessGroup):
         self.witness: Witness | None = None
 
     def add_up(self, array: np.ndarray) -> None:
-        if not array.flags.c_contiguous:
-            raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")
+        check_contiguous(array)
         self.wait_for_all()
         self.comm.Allreduce(self.MPI.IN_PLACE, array)
+
+    def add_up_part(self, vector: np.ndarray) -> None:
+        check_contiguous(vector)
+        part = vector[self.rows(len(vector))]
+        total = np.empty_like(part)
+        self.wait_for_all()
+        self.comm.Reduce_scatter(vector, total, self.lengths(len(vector)))
+        part[...] = total
+
+    def collect(self, vector: np.ndarray) -> None:
+        check_contiguous(vector)
+        self.wait_for_all()
+        self.comm.Allgatherv(self.MPI.IN_PLACE, (vector, self.lengths(len(vector))))
+
+    def lengths(self, n: int) -> list[int]:
+        """How many of n rows each process has."""
+        parts = (ProcessGroup(rank, self.size).rows(n) for rank in range(self.size))
+        return [part.stop - part.start for part in parts]
 
     def gather(self, value: Any) -> list:
         self.wait_for_all()
@@ -231,6 +248,12 @@ class Witness:
         """Print the sentence now."""
         with suppress(OSError):
             self.process.communicate(b"")
+
+
+def check_contiguous(array: np.ndarray) -> None:
+    """Raise ValueError if MPI would take the elements of an array in another order."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")
 
 
 def allowed_cores() -> frozenset[int]:

@@ -77,6 +77,18 @@ class ThreadGroup(ProcessGroup):
         assert array.flags.c_contiguous
         array[...] = sum(self.gather(array))
 
+    def add_up_part(self, vector):
+        """As MPI does: the other parts are not the sum."""
+        total = sum(self.gather(vector))
+        part = self.rows(len(vector))
+        vector[...] = np.nan
+        vector[part] = total[part]
+
+    def collect(self, vector):
+        parts = [ProcessGroup(rank, self.size).rows(len(vector)) for rank in range(self.size)]
+        for part, other in zip(parts, self.gather(vector)):
+            vector[part] = other[part]
+
     def from_first(self, make):
         return self.gather(make() if self.leads else None)[0]
 
@@ -85,7 +97,9 @@ def train(recipe, group=ONE_PROCESS, steps=10, xp=np):
     """A GAN after some steps, and their losses and scores."""
     labels = dict(labels=LABELS, n_classes=3) if recipe.conditional else {}
     gan = TrainingState(recipe, IMAGES, group=group, xp=xp, **labels)
-    return gan, np.array([[float(value) for value in gan.train_step()] for _ in range(steps)])
+    losses = np.array([[float(value) for value in gan.train_step()] for _ in range(steps)])
+    gan.collect_optimizers()
+    return gan, losses
 
 
 def assert_same_run(recipe, size, **options):
