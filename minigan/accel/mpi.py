@@ -41,7 +41,7 @@ import numpy as np
 
 from minigan.accel.cpu import host_share, usable_cores
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
-from minigan.backend import BackendError, first_line
+from minigan.backend import Array, BackendError, first_line
 
 # what launchers set in the environment of each process, and where the number of processes is
 LAUNCHERS = {
@@ -51,6 +51,14 @@ LAUNCHERS = {
     "PMIX_RANK": "",  # Slurm with --mpi=pmix
     "PALS_RANKID": "",  # HPE Cray
 }
+# what says that an MPI was built to read the memory of GPUs, and shall; nothing else tells it apart
+# from one that ends with an invalid address
+READS_DEVICES = (
+    "OMPI_MCA_opal_cuda_support",  # Open MPI, NVIDIA HPC-X
+    "MV2_USE_CUDA",  # MVAPICH
+    "MPICH_GPU_SUPPORT_ENABLED",  # HPE Cray MPICH
+    "I_MPI_OFFLOAD",  # Intel MPI
+)
 SECONDS_OF_POLLING = 2e-4  # how long a process waits in a loop, and then between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
 SECONDS_TO_FORWARD = 1.0  # how long mpiexec is given to print what a process has written
@@ -125,8 +133,10 @@ class MPIGroup(ProcessGroup):
         usable = usable_cores() * (self.local_size if "SLURM_CPUS_PER_TASK" in os.environ else 1)
         self.cores = host_share(neighbours.allgather((usable, allowed_cores())))[self.local_rank]
         self.witness: Witness | None = None
+        switches = (os.environ.get(name, "").lower() for name in READS_DEVICES)
+        self.reads_devices = any(switch in ("1", "true") for switch in switches)
 
-    def add_up(self, array: np.ndarray) -> None:
+    def add_up(self, array: Array) -> None:
         check_contiguous(array)
         self.wait_for_all()
         self.comm.Allreduce(self.MPI.IN_PLACE, array)
@@ -250,7 +260,7 @@ class Witness:
             self.process.communicate(b"")
 
 
-def check_contiguous(array: np.ndarray) -> None:
+def check_contiguous(array: Array) -> None:
     """Raise ValueError if MPI would take the elements of an array in another order."""
     if not array.flags.c_contiguous:
         raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")

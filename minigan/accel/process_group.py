@@ -90,9 +90,11 @@ class ProcessGroup:
     name = "this process"
     cores = 0  # the share of each process of its host's cores; 0: all
     local_rank = 0  # its number among the processes on the same host
+    reads_devices = False  # whether add_up can add up arrays that are on a GPU
 
     def __init__(self, rank: int = 0, size: int = 1):
         self.rank, self.size = rank, size
+        self.buffers: dict[int, Any] = {}  # memory on the host, by its length in bytes
 
     def __deepcopy__(self, memo: dict) -> "ProcessGroup":  # networks that know it can be copied
         return self
@@ -104,8 +106,8 @@ class ProcessGroup:
 
     # ---- what a larger group replaces ----
 
-    def add_up(self, array: np.ndarray) -> None:
-        """Replace an array, on the host, by its sum over all processes."""
+    def add_up(self, array: Array) -> None:
+        """Replace an array, on the host unless `reads_devices`, by its sum over all processes."""
 
     def add_up_part(self, vector: np.ndarray) -> None:
         """Replace this process's part of a vector (P,), its rows(P), by the sum over all processes.
@@ -193,9 +195,17 @@ class ProcessGroup:
         if isinstance(vector, np.ndarray):
             self.add_up(vector)
             return
-        host = asnumpy(vector)  # waits for the device
+        cuda = get_array_module(vector).cuda
+        if self.reads_devices:
+            cuda.get_current_stream().synchronize()  # MPI does not know CuPy's streams
+            self.add_up(vector)
+            return
+        if vector.nbytes not in self.buffers:  # page-locked memory, which the device copies fastest
+            self.buffers[vector.nbytes] = cuda.alloc_pinned_memory(vector.nbytes)
+        host = np.ndarray(vector.shape, vector.dtype, buffer=self.buffers[vector.nbytes])
+        vector.get(out=host)
         self.add_up(host)
-        vector[...] = get_array_module(vector).asarray(host)
+        vector.set(host)
 
     def mean(self, means: Any, n: int) -> Any:
         """The means over a batch of n, from the means over this process's rows: a tuple of arrays

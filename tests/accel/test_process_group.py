@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 
+import fake_cuda
 import fake_cupy
 import numpy as np
 import pytest
@@ -179,6 +180,27 @@ def test_recipes_with_losses_and_penalties(name, loss, penalty):
 @pytest.mark.parametrize("name", ["dcgan", "keras-mlp-fixed", "default"])
 def test_a_shared_run_on_a_device(name):
     assert_same_run(SELECTED[name], 2, steps=3, xp=fake_cupy)
+
+
+def test_an_mpi_that_reads_devices_is_given_the_arrays_on_them(monkeypatch):
+    """After all work on them has ended."""
+    monkeypatch.setattr(ThreadGroup, "reads_devices", True)
+    waited = len(fake_cuda.synchronized)
+    seen = []
+
+    def add_up(group, array):
+        seen.append((type(array), len(fake_cuda.synchronized) > waited))
+        array._host[...] = sum(group.gather(array._host))
+
+    monkeypatch.setattr(ThreadGroup, "add_up", add_up)
+
+    def work(group):
+        vector = fake_cupy.asarray(np.full(3, group.rank + 1.0))
+        group.add_up_vector(vector)
+        return vector.tolist()
+
+    assert Threads(2).run(work) == [[3.0] * 3] * 2
+    assert seen == [(fake_cupy.Array, True)] * 2
 
 
 def test_rows():
