@@ -320,8 +320,9 @@ class TrainingState:
         """The Batch of the images at these positions (N,), without labels if a recorded step is
         going to find them.
         """
-        labelled = self.labels is not None and not self.recorded
-        return Batch(indices, self.one_hot[self.labels[indices]] if labelled else None)
+        if self.labels is None or self.recorded:
+            return Batch(indices, None)
+        return Batch(indices, self.one_hot[self.labels[indices]])
 
     def discriminator_step(self, batch: Batch) -> tuple[Array, Array, Array]:
         """Train D on a batch and on N fakes; returns (loss, mean D(x), mean D(G(z))), or what
