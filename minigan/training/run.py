@@ -153,8 +153,9 @@ class TrainingData(NamedTuple):
         return self.images.shape[1:]
 
 
-def load_training_data(options: TrainingOptions) -> TrainingData:
-    """Load the training images and check that the recipe can be trained on them.
+def load_training_data(options: TrainingOptions, xp: Any = np) -> TrainingData:
+    """Load the training images and check that the recipe can be trained on them. Clusters are found
+    on the backend xp.
 
     Raises DataError or RunError.
     """
@@ -224,7 +225,7 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     if recipe.clusters:
         limit_blas_threads(options.threads)
         labels, n_classes = options.group.from_first(
-            lambda: find_clusters(recipe, images, seed=options.seed)
+            lambda: find_clusters(recipe, images, seed=options.seed, xp=xp)
         )
     if fixed and n_classes != fixed.n_classes:
         raise RunError(
@@ -256,6 +257,8 @@ class Run:
         self.real: dict[str, float] = {}
         if self.group.leads:
             self.evaluator = make_evaluator(data.dataset, data.digits)
+            if gan.xp is not np and hasattr(self.evaluator, "to"):
+                self.evaluator.to(gan.xp)
             self.real = self.measure_real_images(data.images)
         self.history: list[dict] = []  # one row per report
         self.losses: list[list] = []  # one row per step since the last report, on the host
@@ -633,7 +636,9 @@ class Run:
             requested = (
                 asnumpy(gan.evaluation_latents[1]).argmax(axis=1) if recipe.conditional else None
             )
-            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents), requested)
+            xp = getattr(self.evaluator, "xp", np)
+            samples = gan.generate(gan.evaluation_latents, xp=xp)
+            metrics = self.evaluator.quick(samples, requested)
         except np.linalg.LinAlgError:
             # the weights are finite, but so large that the images are not
             raise self.diverged("a metric") from None

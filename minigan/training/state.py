@@ -111,14 +111,16 @@ def seed_of(seed: int, stream: str) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(stream)]
 
 
-def find_clusters(recipe: Recipe, images: Any, *, seed: int) -> tuple[np.ndarray | None, int]:
-    """(clusters (n,), their number) of the images (n, ...) in a run with this seed; (None, 0) if
-    the recipe uses none.
+def find_clusters(
+    recipe: Recipe, images: Any, *, seed: int, xp: Any = np
+) -> tuple[np.ndarray | None, int]:
+    """(clusters (n,), their number) of the images (n, ...) in a run with this seed on the backend
+    xp; (None, 0) if the recipe uses none.
     """
     if not recipe.clusters:
         return None, 0
     rng = np.random.default_rng(seed_of(seed, "clusters"))
-    return cluster_images(images, recipe.clusters, rng=rng)
+    return cluster_images(images, recipe.clusters, rng=rng, xp=xp)
 
 
 def make_initial_networks(
@@ -170,7 +172,7 @@ class TrainingState:
         group: ProcessGroup = ONE_PROCESS,
     ):
         if labels is None:
-            labels, n_classes = find_clusters(recipe, images, seed=seed)
+            labels, n_classes = find_clusters(recipe, images, seed=seed, xp=xp)
         check_training_data(recipe, images, labels, n_classes)
         n, *shape = images.shape
         self.recipe, self.xp, self.seed, self.n_classes, self.t = recipe, xp, seed, n_classes, 0
@@ -465,11 +467,12 @@ class TrainingState:
             else self.xp.concatenate([labels] * -(-n // len(labels)))[:n]
         )
 
-    def generate(self, latents: Any) -> np.ndarray:
-        """Images (n, H, W[, 3]) on the host, float32 in [0, 1], from latents (n, Z), or
-        (latents, labels), on the device.
+    def generate(self, latents: Any, *, xp: Any = np) -> Array:
+        """Images (n, H, W[, 3]), float32 in [0, 1], from latents (n, Z), or (latents, labels), on
+        the device; on the host, unless xp is the module of the device.
         """
-        return generate(self.G_ema, latents, self.recipe.pixel_min).astype("float32", copy=False)
+        images = generate(self.G_ema, latents, self.recipe.pixel_min, xp=xp)
+        return images.astype("float32", copy=False)
 
     def sample(self, n: int, *, seed: int) -> np.ndarray:
         """n images like those of `generate`, from latents sampled with the given seed.
