@@ -229,10 +229,13 @@ class MemoryPool:
     """cupy.cuda.MemoryPool, which keeps the memory of the arrays of a recording."""
 
     def __init__(self):
-        self.kept = []
+        self.kept, self.freed = [], False
 
     def malloc(self, size):
         raise NotImplementedError
+
+    def free_all_blocks(self):
+        self.freed = True
 
 
 _pools = [None]
@@ -289,11 +292,12 @@ class Graph:
     """cupy.cuda.Graph."""
 
     def __init__(self, kernels, pool):
-        self.kernels, self.pool = kernels, weakref.ref(pool) if pool else lambda: self
+        self.kernels, self.pool = kernels, weakref.ref(pool or self)
 
     def launch(self):
         fake = sys.modules["fake_cupy"]
-        assert self.pool(), "the memory of the recording has been given back"
+        pool = self.pool()
+        assert pool and not getattr(pool, "freed", False), "the memory has been given back"
         after = fake.launches + 1
         for kernel in self.kernels:
             kernel()

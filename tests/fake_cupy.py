@@ -309,6 +309,7 @@ class Generator:
 
 
 random = types.SimpleNamespace(default_rng=Generator)
+get_default_memory_pool = fake_cuda.MemoryPool
 
 
 def asnumpy(x):

@@ -34,6 +34,7 @@ What CuPy allows in a recording
 
 import contextlib
 import ctypes
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -117,27 +118,53 @@ def record(steps: FusedSteps, library: Any = None) -> str:
     """
     G, D, _ = steps.made_from[0]
     functions = steps.discriminator_gradient, steps.generator_gradient
+    results, memory = [G.dtheta, D.dtheta, steps.sums], Memory(get_array_module(steps.sums))
     try:
-        launches = record_functions(functions, [G.dtheta, D.dtheta, steps.sums], library=library)
+        launches = record_functions(functions, results, memory=memory, library=library)
     except Exception as error:  # of any kind: the steps themselves are known to work
-        return reason_of(error)
+        return memory.give_back(error)
     steps.discriminator_gradient, steps.generator_gradient = launches  # type: ignore[method-assign]
     return ""
 
 
-def reason_of(error: Exception) -> str:
-    """Why nothing has been recorded, in one line."""
-    reason = str(error).splitlines()[0] if str(error) else ""
-    return f"not recorded: {type(error).__name__}: {reason}"[:200]
+class Memory:
+    """The memory of a recording: a pool for its arrays, and the workspace of cuBLAS.
+
+    A pool of CuPy does not give its memory back when it is deleted, only when it is asked to.
+    """
+
+    def __init__(self, xp: Any):
+        self.pool, self.workspace = xp.cuda.MemoryPool(), xp.zeros(WORKSPACE, "uint8")
+
+    def __del__(self):
+        self.pool.free_all_blocks()
+
+    def give_back(self, error: Exception) -> str:
+        """Free the memory of a recording that has failed; why it has, in one line."""
+        traceback.clear_frames(error.__traceback__)  # their variables are arrays in the pool
+        self.pool.free_all_blocks()
+        reason = str(error).splitlines()[0] if str(error) else ""
+        return f"not recorded: {type(error).__name__}: {reason}"[:200]
+
+
+class Launch:
+    """A function that launches a graph, whose memory must last as long."""
+
+    def __init__(self, graph: Any, memory: Memory):
+        self.graph, self.memory = graph, memory
+
+    def __call__(self) -> None:
+        self.graph.launch()
 
 
 def record_functions(
     functions: Sequence[Callable[[], None]],
     results: list[Array],
     *,
+    memory: Memory,
     buffers: Sequence[Array] = (),
     library: Any = None,
-) -> list[Callable[[], None]]:
+) -> list[Launch]:
     """Record functions that are always called one after the other; for each, what launches it.
 
     `results` are the arrays that they fill, and `buffers` are those that they change, which are
@@ -153,39 +180,36 @@ def record_functions(
         for function in functions:
             function()
         expected = [array.copy() for array in (*results, *buffers)]
-        graphs, memory = capture_all(functions, xp, str(results[0].dtype), library)
+        graphs = capture_all(functions, xp, str(results[0].dtype), memory, library)
         restore()
         check_recording(graphs, results, buffers, expected)
     finally:
         restore()
 
-    def launcher(graph):  # the memory has to live as long as the graph is used
-        return lambda memory=memory: graph.launch()
-
-    return [launcher(graph) for graph in graphs]
+    return [Launch(graph, memory) for graph in graphs]
 
 
 def capture_all(
-    functions: Sequence[Callable[[], None]], xp: Any, dtype: str, library: Any
-) -> tuple[list, Any]:
-    """(graphs, the memory that they use), one graph for each function."""
+    functions: Sequence[Callable[[], None]], xp: Any, dtype: str, memory: Memory, library: Any
+) -> list:
+    """One graph for each function."""
     library = library or find_library()
     handle = ctypes.c_void_p(xp.cuda.device.get_cublas_handle())
-    workspace, pool = xp.zeros(WORKSPACE, "uint8"), xp.cuda.MemoryPool()
-    address, size = ctypes.c_void_p(workspace.data.ptr), ctypes.c_size_t(WORKSPACE)
+    address = ctypes.c_void_p(memory.workspace.data.ptr)
     xp.cuda.Device().synchronize()
     before = PRODUCT.set(make_product(library, handle, dtype))
     try:
         with (
             xp.cuda.Stream(non_blocking=True) as stream,
-            xp.cuda.using_allocator(pool.malloc),
+            xp.cuda.using_allocator(memory.pool.malloc),
         ):
             check_status(library.cublasSetStream_v2(handle, ctypes.c_void_p(stream.ptr)))
+            size = ctypes.c_size_t(WORKSPACE)
             check_status(library.cublasSetWorkspace_v2(handle, address, size))
             for function in functions:  # no kernel may be compiled or loaded during the recording
                 function()
             stream.synchronize()
-            return [capture(stream, function) for function in functions], (workspace, pool)
+            return [capture(stream, function) for function in functions]
     finally:
         PRODUCT.reset(before)
 
@@ -268,7 +292,7 @@ class RecordedSteps:
     Raises an error of any kind if they cannot be recorded.
     """
 
-    def __init__(self, gan: Any, *, penalised: bool, library: Any = None):
+    def __init__(self, gan: Any, *, penalised: bool, memory: Memory, library: Any = None):
         xp, recipe = gan.xp, gan.recipe
         self.gan, self.penalised = gan, penalised
         self.indices = gan.indices[: recipe.batch_size].copy()
@@ -285,7 +309,7 @@ class RecordedSteps:
         results, buffers = [gan.G.dtheta, gan.D.dtheta, self.numbers], [gan.G.buffers]
         buffers += [gan.D.buffers]
         self.launch_D, self.launch_G = record_functions(
-            functions, results, buffers=buffers, library=library
+            functions, results, memory=memory, buffers=buffers, library=library
         )
 
     def discriminator_gradient(self) -> None:
@@ -368,9 +392,13 @@ def record_steps(gan: Any, library: Any = None) -> tuple[dict[bool, RecordedStep
     penalised = [True] if recipe.penalty else []
     if not recipe.penalty or recipe.penalty_every > 1:
         penalised.insert(0, False)
+    memory, found = Memory(gan.xp), {}
     try:
-        return {p: RecordedSteps(gan, penalised=p, library=library) for p in penalised}, ""
+        for each in penalised:
+            found[each] = RecordedSteps(gan, penalised=each, memory=memory, library=library)
+        return found, ""
     except Exception as error:  # of any kind: the steps themselves are known to work
-        return {}, reason_of(error)
+        found.clear()
+        return {}, memory.give_back(error)
     finally:
         gan.shared = None

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import sys
 from pathlib import Path
 
@@ -296,6 +297,27 @@ def test_steps_that_allocate_memory_are_recorded_in_a_pool_of_their_own(monkeypa
     gan = trained_gan("dense")
     gan.fused.discriminator_kernel = lambda a, *rest: (a + 0, plain(a, *rest))
     assert "common pool" in graph.record(gan.fused, CuBLAS())
+
+
+@needs_compiler
+@pytest.mark.parametrize("wrong", [1.0, 1.01], ids=["recorded", "failed"])
+def test_the_memory_of_a_recording_is_given_back(wrong, monkeypatch):
+    """When nobody uses it any longer, or at once if the recording has failed."""
+    pools = []
+
+    class Pool(fake_cuda.MemoryPool):
+        def __init__(self):
+            super().__init__()
+            pools.append(self)
+
+    monkeypatch.setattr(fake_cupy.cuda, "MemoryPool", Pool)
+    gans = gans_of("default-conv")[1], trained_gan("dense")
+    reasons = record_steps(gans[0], CuBLAS(wrong)), graph.record(gans[1].fused, CuBLAS(wrong))
+    assert [reason == "" for reason in reasons] == [wrong == 1] * 2
+    assert [pool.freed for pool in pools] == [wrong != 1] * 2
+    del gans
+    gc.collect()
+    assert all(pool.freed for pool in pools)
 
 
 CANNOT_BE_RECORDED = {
