@@ -53,7 +53,7 @@ def main(folder: Path, only: list[str]) -> int:
         **os.environ,
         "MINIGAN_REQUIRE_GPU": "1",
         "PYTHONUNBUFFERED": "1",
-        **({"OPENBLAS_NUM_THREADS": "1"} if REHEARSAL else {}),
+        **(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1") if REHEARSAL else {}),
         "PYTHONPATH": os.pathsep.join(
             [
                 *([str(ROOT / "tests" / "stand_in")] if REHEARSAL else []),

@@ -13,7 +13,7 @@ import numpy as np
 import step
 from step import Gemm, record_steps, time_alternately
 
-from minigan.backend import load_backend
+from minigan.backend import first_line, load_backend
 from minigan.datasets.idx import SHIPPED, load_images
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
@@ -92,7 +92,7 @@ def step_runners(
             made.train_step()
             runners[name] = made
         except Exception as error:  # of any kind: the other runners are measured all the same
-            reasons[name] = f"{type(error).__name__}: {error}"[:300]
+            reasons[name] = f"{type(error).__name__}: {first_line(error)}"[:300]
 
     labels, n_classes = find_clusters(recipe, images[:2000], seed=0)
     options: dict[str, Any] = dict(xp=xp)
