@@ -122,20 +122,25 @@ def step_runners(
 
 
 def measure_phases(row: Callable, is_done: Callable, attempt: Callable, *, rehearsal: bool) -> None:
-    """For three recipes, the time of each part of a step on the host and on the device, and the
-    Python functions that take most of it.
+    """For three recipes, and for two of them with --graph, the time of each part of a step on the
+    host and on the device, and the Python functions that take most of it.
     """
     xp, images, steps = load_backend("cupy"), load_images(), 5 if rehearsal else 200
-    for name in "default", "keras-mlp-fixed", "dcgan":
-        if is_done(name):
+    recorded = "default", "keras-mlp-fixed"
+    for key in (*recorded, "dcgan", *(f"{name}, --graph" for name in recorded)):
+        if is_done(key):
             continue
-        with attempt(name):
+        name, _, graph = key.partition(", ")
+        with attempt(key):
             recipe = replace(RECIPES[name], clusters=0)
             gan = TrainingState(
                 with_batch(recipe, 8) if rehearsal else recipe, images[:2000], xp=xp
             )
             names = "set_learning_rates next_batch discriminator_step generator_step update_average"
             host, device = dict.fromkeys(names.split(), 0.0), dict.fromkeys(names.split(), 0.0)
+            gan.train_step()
+            if graph and (reason := gan.record()):
+                raise RuntimeError(reason)
             for _ in range(5):
                 gan.train_step()
             synchronize = xp.cuda.Device().synchronize
@@ -169,10 +174,10 @@ def measure_phases(row: Callable, is_done: Callable, attempt: Callable, *, rehea
                 key=lambda item: -item[1][2],
             )
             row(
-                name,
+                key,
                 step_us=round(1e6 * whole / steps, 1),
                 launching_us=round(1e6 * launched / steps, 1),
-                launches=step.count_launches(RECIPES[name], images),
+                launches=step.count_launches(RECIPES[name], images, graph=bool(graph)),
                 host_us={phase: round(1e6 * t / steps, 1) for phase, t in host.items()},
                 device_us={phase: round(1e6 * t / steps, 1) for phase, t in device.items()},
                 functions=[
@@ -197,12 +202,14 @@ def measure_outside(row: Callable, is_done: Callable, attempt: Callable) -> None
 
     def evaluator():
         found["evaluator"] = make_evaluator(load_dataset(SHIPPED), True)
+        found["evaluator"].to(xp)
 
     def generate():
-        found["samples"] = gan.generate(gan.evaluation_latents)
+        found["samples"] = gan.generate(gan.evaluation_latents, xp=xp)
+        xp.cuda.Device().synchronize()
 
     for name, function in {
-        "clusters, once": lambda: find_clusters(recipe, images, seed=0),
+        "clusters, once": lambda: find_clusters(recipe, images, seed=0, xp=xp),
         "evaluator, once": evaluator,
         "2,000 samples, the first time": generate,
         "2,000 samples, each epoch": generate,

@@ -261,14 +261,15 @@ class TrainingState:
         self.update_average()
         return loss_D, loss_G, score_real, score_fake
 
-    def record(self) -> str:
+    def record(self, library: Any = None) -> str:
         """Record both steps as CUDA graphs (accel/graph.py), after the first training step.
 
-        Returns "", or one line with the reason why they cannot be recorded.
+        Returns "", or one line with the reason why they cannot be recorded. `library` takes the
+        place of cuBLAS in tests.
         """
         if self.fused:
-            return record(self.fused)
-        self.recorded, reason = record_steps(self)
+            return record(self.fused, library)
+        self.recorded, reason = record_steps(self, library)
         return reason
 
     def set_learning_rates(self) -> None:

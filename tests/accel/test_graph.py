@@ -221,8 +221,7 @@ def test_recorded_steps_of_changed_recipes(change):
 
 
 def record_steps(gan, library=None):
-    gan.recorded, reason = graph.record_steps(gan, library or CuBLAS())
-    return reason
+    return gan.record(library or CuBLAS())
 
 
 LAUNCHES = {  # steps without a penalty
@@ -268,8 +267,8 @@ def test_after_a_failed_recording_any_recipe_trains_as_before(options, reason, m
 
     monkeypatch.setattr(ctypes, "CDLL", not_found)
     gans = gans_of("default-conv")
-    found, line = graph.record_steps(gans[1], **options)
-    assert found == {} and line.startswith(f"not recorded: {reason}") and "\n" not in line
+    line = gans[1].record(**options)
+    assert not gans[1].recorded and line.startswith(f"not recorded: {reason}") and "\n" not in line
     train_both(gans, 5)
 
 
