@@ -16,7 +16,7 @@ import pytest
 
 from minigan.accel import cpu
 from minigan.accel.cpu import blas_advice, choose_blas_advice, disable_malloc_trim
-from minigan.backend import BackendError, asnumpy, get_array_module, load_backend
+from minigan.backend import BackendError, asnumpy, fused, get_array_module, load_backend
 from minigan.rng import make_rng, random_uint16
 
 
