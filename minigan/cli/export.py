@@ -27,6 +27,7 @@ def add_arguments(parser):
         help="the file to write, ending in .html, .safetensors or .onnx (default: the name of the"
         " run, in its folder)",
     )
+    arguments.add_epoch(parser)
     add_force(parser)
 
 
@@ -36,7 +37,7 @@ def run(args):
     others = (".py",) if args.to == "torch" else ()
     out = args.out or default_out(args.run, args.run.resolve().name + suffix, *others)
     check_out(out, suffix, force=args.force)
-    files = export_run(args.run, args.to, out)
+    files = export_run(args.run, args.to, out, epoch=args.epoch)
     for file in files:
         check_out(file, file.suffix.lower(), force=args.force)
     for file, content in files.items():

@@ -91,8 +91,47 @@ def test_samples_of_an_earlier_epoch(folder, tmp_path):
     assert demo("sample", *args, "a.npy", cwd=tmp_path).returncode == 0
     assert demo("sample", *args, "b.npy", "--epoch", 1, cwd=tmp_path).returncode == 0
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-    result = demo("sample", *args, "c.npy", "--epoch", 2, cwd=tmp_path)
-    assert result.returncode == 2 and "epoch 2: it has those of 1" in result.stderr
+    for command in (
+        ["sample", *args, "c.npy"],
+        ["walk", folder / "run", "--out", "c.gif"],
+        ["evaluate", folder / "run"],
+        ["export", folder / "run", "--to", "html", "--out", "c.html"],
+    ):
+        result = demo(*command, "--epoch", 2, cwd=tmp_path)
+        assert result.returncode == 2 and result.stderr.count("\n") == 1, command
+        assert "epoch 2: it has those of 1" in result.stderr, command
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "b.npy"]
+
+
+def test_an_earlier_epoch_is_measured_beside_the_metrics_of_the_run(folder, tmp_path):
+    own = shutil.copytree(folder / "run", tmp_path / "run")
+    shutil.copy(own / "generators" / "epoch-0001.npz", own / "generators" / "epoch-0007.npz")
+    before = {path: path.read_bytes() for path in own.rglob("*.*") if path.is_file()}
+    result = demo("evaluate", own, "--count", 100, "--epoch", 7, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "100 images of the generator after epoch 7, compared with" in result.stdout
+    assert f"written to {own / 'epoch-0007' / 'metrics.json'}" in result.stdout
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert not (own / "metrics.json").exists()
+    metrics = json.loads((own / "epoch-0007" / "metrics.json").read_text())
+    assert metrics["epoch"] == 7 and (own / "epoch-0007" / "real-and-fake.png").is_file()
+    assert not (own / "epoch-0007" / "gradient.png").exists()  # of a D that is not kept
+    result = demo("evaluate", own, "--count", 100, cwd=tmp_path)
+    assert result.returncode == 0 and "after epoch" not in result.stdout, result.stderr
+    newest = json.loads((own / "metrics.json").read_text())
+    assert newest["run"] == metrics["run"] and "epoch" not in newest  # it is the same generator
+    assert (own / "gradient.png").is_file()
+
+
+def test_an_earlier_generator_is_exported(folder, tmp_path):
+    own = shutil.copytree(folder / "run", tmp_path / "run")
+    shutil.copy(own / "generators" / "epoch-0001.npz", own / "generators" / "epoch-0007.npz")
+    pages = []
+    for number, flags in enumerate([[], ["--epoch", 7]]):
+        args = ["export", own, "--to", "html", "--out", f"{number}.html", *flags]
+        assert demo(*args, cwd=tmp_path).returncode == 0
+        pages.append((tmp_path / f"{number}.html").read_text())
+    assert '"D":[' in pages[0] and '"D":null' in pages[1]
 
 
 def test_runs_are_listed(folder, tmp_path):
