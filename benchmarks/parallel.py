@@ -3,6 +3,7 @@
     python benchmarks/parallel.py speed            mpiexec -n 2 against one process, in turns
     python benchmarks/parallel.py agree            recipes x losses x penalties on 1 to 4 processes
     python benchmarks/parallel.py kills            runs killed at random moments, and resumed
+    python benchmarks/parallel.py hosts            two network namespaces as two machines; as root
     python benchmarks/parallel.py cost             the constants of this machine, docs/parallel.json
     python benchmarks/parallel.py draw             docs/parallel.png, from docs/parallel.json
 
@@ -61,17 +62,27 @@ def steps(args):
     images = load_dataset(ROOT / "data").images
     gan = TrainingState(recipe, images, cores=cores, group=group)
     summing = [0.0]
-    add_up = group.add_up
 
-    def timed(array):
-        started = time.perf_counter()
-        group.wait_for_all()
-        arrived = time.perf_counter()  # waiting for a slower process is no communication
-        add_up(array)
-        summing[0] += time.perf_counter() - arrived if arrived > started else 0
+    class Timed:
+        """A communicator that counts the time of its messages, but not of waiting for others."""
+
+        def __init__(self, comm):
+            self.comm = comm
+
+        def __getattr__(self, name):
+            function = getattr(self.comm, name)
+
+            def timed(*words, **more):
+                started = time.perf_counter()
+                found = function(*words, **more)
+                if name != "Ibarrier":
+                    summing[0] += time.perf_counter() - started
+                return found
+
+            return timed
 
     if group.size > 1:
-        group.add_up = timed
+        group.comm = Timed(group.comm)
     times = []
     for i in range(args.warm_up + args.count):
         if i == args.warm_up:
@@ -118,6 +129,66 @@ def speed(args):
             f" {shares:.0%} | {memory:.2f} |",
             flush=True,
         )
+
+
+# ---- two hosts ----
+
+
+def hosts(args):
+    """Two processes in one machine's memory, and over a cable between two network namespaces."""
+    from test_two_hosts import ADDRESSES, CABLE, environment_of_hosts, two_hosts
+
+    clean = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    print("| recipe | link | step, ms | communication | by the formula, ms |")
+    print("|---|---|---|---|---|")
+    for name in args.recipes:
+        words = [__file__, "steps", name, "--count", str(args.count), "--threads", "1"]
+        memory = json.loads(mpiexec(2, *words, env=clean).stdout)
+        recipe = RECIPES[name]
+        P = sum(parameters(recipe, (28, 28)))
+
+        def row(link, found, extra=0.0):
+            expected = "" if extra is None else f"{1e3 * (memory['median'] + extra):.1f}"  # noqa: B023
+            print(
+                f"| {name} | {link} | {1e3 * found['median']:.1f} | {found['communication']:.0%} |"  # noqa: B023
+                f" {expected} |",
+                flush=True,
+            )
+
+        row("memory", memory, None)
+        with tempfile.TemporaryDirectory() as folder, two_hosts(Path(folder)) as launcher:
+
+            def over_cable():
+                return json.loads(
+                    subprocess.run(
+                        [*launcher, *words],  # noqa: B023
+                        env={**clean, **environment_of_hosts()},
+                        capture_output=True,
+                        text=True,
+                        check=True,
+                    ).stdout
+                )
+
+            row("a cable without limit", over_cable(), None)
+            for text, delay, rules in (
+                ("1 Gb/s", 0.0, ["tbf rate 1gbit burst 64kb latency 100ms"]),
+                ("1 Gb/s and 1 ms", 1e-3, ["netem rate 1gbit delay 1ms"]),
+            ):
+                try:
+                    for host in ADDRESSES:
+                        for rule in rules:
+                            place = ["ip", "netns", "exec", host, "tc", "qdisc", "replace"]
+                            subprocess.run(
+                                [*place, "dev", CABLE, "root", *rule.split()],
+                                check=True,
+                                capture_output=True,
+                                text=True,
+                            )
+                except subprocess.CalledProcessError as error:
+                    print(f"| {name} | {text} | not measured: {error.stderr.strip()} | | |")
+                    continue
+                volume = 4 * P / (1e9 / 8)  # 2 P b (n - 1) / n / bandwidth, with n = 2
+                row(text, over_cable(), volume + 5 * 2 * delay)
 
 
 # ---- agreement ----
@@ -320,6 +391,7 @@ def main():
     worker = command("steps", steps, count=30, warm_up=5, threads=0)
     worker.add_argument("recipe")
     command("speed", speed, recipes=TIMED, pairs=15, count=30)
+    command("hosts", hosts, recipes=TIMED, count=30)
     command("agree-worker", agree_worker, recipes=[], count=100, batch_size=12)
     command("agree", agree, recipes=[], count=100, sizes=(1, 2, 3, 4))
     command("kills", kills, count=20, seconds=3.0, seed=0)

@@ -204,6 +204,7 @@ PROPERTIES = {
     "multiProcessorCount": 1,
     "totalGlobalMem": 1 << 33,
 }
+synchronized: list = []  # an entry for each time that the host has waited for a stream
 cuda = types.SimpleNamespace(
     runtime=types.SimpleNamespace(
         getDeviceCount=lambda: 1,
@@ -218,6 +219,8 @@ cuda = types.SimpleNamespace(
     device=types.SimpleNamespace(get_cublas_handle=nothing),
     Device=lambda *args: types.SimpleNamespace(synchronize=nothing, use=nothing),
     Event=Event,
+    alloc_pinned_memory=bytearray,
+    get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: synchronized.append(1)),
     get_elapsed_time=lambda start, end: 1e3 * (end.time - start.time),
 )
 

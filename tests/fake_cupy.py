@@ -139,9 +139,18 @@ class Array:
         """Its address."""
         return types.SimpleNamespace(ptr=self._host.ctypes.data)
 
-    def get(self):
+    def get(self, out=None):
         _sync("get()")
-        return self._host.copy()
+        if out is None:
+            return self._host.copy()
+        assert out.shape == self.shape and out.dtype == self.dtype and out.flags.c_contiguous
+        out[...] = self._host
+        return out
+
+    def set(self, host):
+        _sync("set()")
+        assert host.shape == self.shape and host.dtype == self.dtype
+        self._host[...] = host
 
     def item(self, *args):
         _sync("item()")

@@ -24,7 +24,7 @@ Sums of NaN
 
 Which array is summed
     MPI sums the memory of an array. A transposed array would be added as it lies in memory, without
-    an error, so `add_up` refuses it.
+    an error, so it is refused.
 """
 
 import importlib
@@ -41,7 +41,7 @@ import numpy as np
 
 from minigan.accel.cpu import host_share, usable_cores
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
-from minigan.backend import BackendError, first_line
+from minigan.backend import Array, BackendError, first_line
 
 # what launchers set in the environment of each process, and where the number of processes is
 LAUNCHERS = {
@@ -51,6 +51,14 @@ LAUNCHERS = {
     "PMIX_RANK": "",  # Slurm with --mpi=pmix
     "PALS_RANKID": "",  # HPE Cray
 }
+# what says that an MPI was built to read the memory of GPUs, and shall; nothing else tells it apart
+# from one that ends with an invalid address
+READS_DEVICES = (
+    "OMPI_MCA_opal_cuda_support",  # Open MPI, NVIDIA HPC-X
+    "MV2_USE_CUDA",  # MVAPICH
+    "MPICH_GPU_SUPPORT_ENABLED",  # HPE Cray MPICH
+    "I_MPI_OFFLOAD",  # Intel MPI
+)
 SECONDS_OF_POLLING = 2e-4  # how long a process waits in a loop, and then between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
 SECONDS_TO_FORWARD = 1.0  # how long mpiexec is given to print what a process has written
@@ -125,12 +133,31 @@ class MPIGroup(ProcessGroup):
         usable = usable_cores() * (self.local_size if "SLURM_CPUS_PER_TASK" in os.environ else 1)
         self.cores = host_share(neighbours.allgather((usable, allowed_cores())))[self.local_rank]
         self.witness: Witness | None = None
+        switches = (os.environ.get(name, "").lower() for name in READS_DEVICES)
+        self.reads_devices = any(switch in ("1", "true") for switch in switches)
 
-    def add_up(self, array: np.ndarray) -> None:
-        if not array.flags.c_contiguous:
-            raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")
+    def add_up(self, array: Array) -> None:
+        check_contiguous(array)
         self.wait_for_all()
         self.comm.Allreduce(self.MPI.IN_PLACE, array)
+
+    def add_up_part(self, vector: np.ndarray) -> None:
+        check_contiguous(vector)
+        part = vector[self.rows(len(vector))]
+        total = np.empty_like(part)
+        self.wait_for_all()
+        self.comm.Reduce_scatter(vector, total, self.lengths(len(vector)))
+        part[...] = total
+
+    def collect(self, vector: np.ndarray) -> None:
+        check_contiguous(vector)
+        self.wait_for_all()
+        self.comm.Allgatherv(self.MPI.IN_PLACE, (vector, self.lengths(len(vector))))
+
+    def lengths(self, n: int) -> list[int]:
+        """How many of n rows each process has."""
+        parts = (ProcessGroup(rank, self.size).rows(n) for rank in range(self.size))
+        return [part.stop - part.start for part in parts]
 
     def gather(self, value: Any) -> list:
         self.wait_for_all()
@@ -231,6 +258,12 @@ class Witness:
         """Print the sentence now."""
         with suppress(OSError):
             self.process.communicate(b"")
+
+
+def check_contiguous(array: Array) -> None:
+    """Raise ValueError if MPI would take the elements of an array in another order."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")
 
 
 def allowed_cores() -> frozenset[int]:

@@ -30,9 +30,18 @@ Why batch norm needs two sums
     rows. With the sums of its own rows alone, each process would normalise a smaller batch, and the
     run would be another one. The layer calls `all_reduce`, which is the identity in one process.
 
+Why each process updates only a part of the parameters
+    With the whole sum, every process would make the same step of Adam for all P parameters, n times
+    the same work. Instead, process k receives only its part of the sum, about P / n numbers, makes
+    the step for these, and sends the new parameters to the others. Its optimizer needs memory for
+    that part alone. (The first stage of ZeRO: Rajbhandari et al. 2020, section 5.1.) On a device a
+    step of Adam is one kernel, and every process updates all of them.
+
 What it costs
     Adding up P numbers over n processes moves 2 P (n - 1) / n of them through each process, however
-    large n is (Patarasuk & Yuan 2009). docs/parallel.md computes from where on that matters.
+    large n is (Patarasuk & Yuan 2009): half of them to add up the parts, and half to distribute the
+    result. It makes no difference whether that is the sum or the new parameters. docs/parallel.md
+    computes from where on it matters.
 
 >>> import numpy as np
 >>> from minigan.gan.models import make_discriminator, make_generator
@@ -63,24 +72,29 @@ import numpy as np
 
 from minigan.backend import Array, asnumpy, get_array_module
 from minigan.gan.losses import AdversarialLoss
+from minigan.nn.optim import SGD, Adam, chunks
 from minigan.nn.sequential import Sequential
 from minigan.rng import RowsRng
+
+OPTIMIZER_ARRAYS = ("s", "q", "velocity")  # what an optimizer remembers of each parameter
 
 
 class ProcessGroup:
     """The processes of a run, as one of them sees them: `size` of them, of which it is number
     `rank`, counted from 0.
 
-    This class is a group of one process. A larger group replaces `add_up`, `gather`, `from_first`
-    and `finish` (see mpi.py).
+    This class is a group of one process. A larger group replaces `add_up`, `add_up_part`,
+    `collect`, `gather`, `from_first` and `finish` (see mpi.py).
     """
 
     name = "this process"
     cores = 0  # the share of each process of its host's cores; 0: all
     local_rank = 0  # its number among the processes on the same host
+    reads_devices = False  # whether add_up can add up arrays that are on a GPU
 
     def __init__(self, rank: int = 0, size: int = 1):
         self.rank, self.size = rank, size
+        self.buffers: dict[int, Any] = {}  # memory on the host, by its length in bytes
 
     def __deepcopy__(self, memo: dict) -> "ProcessGroup":  # networks that know it can be copied
         return self
@@ -92,8 +106,16 @@ class ProcessGroup:
 
     # ---- what a larger group replaces ----
 
-    def add_up(self, array: np.ndarray) -> None:
-        """Replace an array, on the host, by its sum over all processes."""
+    def add_up(self, array: Array) -> None:
+        """Replace an array, on the host unless `reads_devices`, by its sum over all processes."""
+
+    def add_up_part(self, vector: np.ndarray) -> None:
+        """Replace this process's part of a vector (P,), its rows(P), by the sum over all processes.
+        What the other parts then hold is undefined.
+        """
+
+    def collect(self, vector: np.ndarray) -> None:
+        """Replace the parts of a vector (P,) that belong to other processes by what these hold."""
 
     def gather(self, value: Any) -> list:
         """[the value of each process], on all of them."""
@@ -173,9 +195,17 @@ class ProcessGroup:
         if isinstance(vector, np.ndarray):
             self.add_up(vector)
             return
-        host = asnumpy(vector)  # waits for the device
+        cuda = get_array_module(vector).cuda
+        if self.reads_devices:
+            cuda.get_current_stream().synchronize()  # MPI does not know CuPy's streams
+            self.add_up(vector)
+            return
+        if vector.nbytes not in self.buffers:  # page-locked memory, which the device copies fastest
+            self.buffers[vector.nbytes] = cuda.alloc_pinned_memory(vector.nbytes)
+        host = np.ndarray(vector.shape, vector.dtype, buffer=self.buffers[vector.nbytes])
+        vector.get(out=host)
         self.add_up(host)
-        vector[...] = get_array_module(vector).asarray(host)
+        vector.set(host)
 
     def mean(self, means: Any, n: int) -> Any:
         """The means over a batch of n, from the means over this process's rows: a tuple of arrays
@@ -192,6 +222,13 @@ class ProcessGroup:
     def summing(self, optimizer: Any) -> Any:
         """An optimizer whose gradients are added up over all processes before each step."""
         return optimizer if self.size == 1 else SummingOptimizer(optimizer, self)
+
+    def collect_optimizer(self, optimizer: Any) -> None:
+        """Give all processes the whole memory of an optimizer, whose parts they have updated."""
+        if self.size > 1 and updates_parts(optimizer):
+            for name in OPTIMIZER_ARRAYS:
+                if hasattr(optimizer, name):
+                    self.collect(getattr(optimizer, name))
 
     def whole_loss(self, loss: AdversarialLoss) -> AdversarialLoss:
         """The same loss; if its score depends on the logits of the whole batch, then on those of
@@ -239,15 +276,34 @@ class ProcessGroup:
 
 
 class SummingOptimizer:
-    """An optimizer that receives the sum of the gradients of all processes."""
+    """An optimizer that receives the sum of the gradients of all processes.
+
+    On the host, SGD and Adam then update this process's part of theta, and receive the rest. On a
+    device, and with an optimizer of one's own, every process updates all of theta.
+    """
 
     def __init__(self, optimizer: Any, group: ProcessGroup):
         self.optimizer, self.group = optimizer, group
 
     def step(self, dtheta: Array) -> None:
-        """Add up dtheta (P,) in place, and take a step with the sum."""
-        self.group.add_up_vector(dtheta)
-        self.optimizer.step(dtheta)
+        """Add up dtheta (P,) in place, and take a step with the sum.
+
+        Afterwards dtheta is that sum, or only this process's part of it is.
+        """
+        group, optimizer = self.group, self.optimizer
+        if not updates_parts(optimizer):
+            group.add_up_vector(dtheta)
+            optimizer.step(dtheta)
+            return
+        group.add_up_part(dtheta)
+        optimizer.chunks = chunks(optimizer.theta, group.rows(len(dtheta)))
+        optimizer.step(dtheta)
+        group.collect(optimizer.theta)
+
+
+def updates_parts(optimizer: Any) -> bool:
+    """Whether an optimizer can update a part of theta, and should: SGD and Adam, on the host."""
+    return type(optimizer) in (SGD, Adam) and isinstance(optimizer.theta, np.ndarray)
 
 
 ONE_PROCESS = ProcessGroup()

@@ -94,7 +94,7 @@ class SGD:
 
     def __init__(self, theta: Array, lr: float, *, momentum: float = 0.0):
         self.theta, self.lr, self.momentum = theta, lr, momentum
-        self.velocity, self.chunks = 0 * theta, chunks(theta)
+        self.velocity, self.chunks = zeros(theta), chunks(theta)
 
     def step(self, dtheta: Array) -> None:
         """Update theta from its gradient dtheta (P,).
@@ -136,7 +136,7 @@ class Adam:
         self.weight_decay = weight_decay
         # if beta2 changes: (its value at the previous step, the product of all its values so far)
         self.beta2_history: tuple[float, float] | None = None
-        self.s, self.q, self.t = 0 * theta, 0 * theta, 0
+        self.s, self.q, self.t = zeros(theta), zeros(theta), 0
         self.chunks = chunks(theta)
 
     def step(self, dtheta: Array) -> None:
@@ -211,15 +211,21 @@ def rmsprop_bias_corrected(theta: Array, g: Array, s: Array, q: Array, *constant
     theta -= rate * s / (get_array_module(q).sqrt(q) + eps)
 
 
-def chunks(theta: Array, size: int = 1 << 16) -> list[slice]:
-    """Slices that cover theta (P,).
+def zeros(theta: Array) -> Array:
+    """Zeros like theta (P,). The system provides their memory only where they are changed."""
+    return get_array_module(theta).zeros(theta.shape, theta.dtype)
+
+
+def chunks(theta: Array, part: slice | None = None, *, size: int = 1 << 16) -> list[slice]:
+    """Slices that cover theta (P,), or a part of it.
 
     Millions of numbers do not fit into a processor's cache. If all arithmetic on one chunk is
     completed before the next chunk begins, each number is fetched from memory only once. On a
     device there is a single chunk, because each operation has a launch cost.
     """
     size = size if get_array_module(theta).__name__ == "numpy" else max(1, theta.size)
-    return [slice(start, start + size) for start in range(0, theta.size, size)]
+    start, stop, _ = (part or slice(None)).indices(theta.size)
+    return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
 
 
 def check_like(theta: Array, dtheta: Array) -> None:

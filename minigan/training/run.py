@@ -667,8 +667,10 @@ class Run:
                 raise self.diverged("a loss")
 
     def check_weights(self) -> None:
-        """Raise RunError if a weight is not finite."""
-        if not all(np.isfinite(asnumpy(array)).all() for array in self.gan.arrays().values()):
+        """Raise RunError if a weight is not finite, in all processes if it is so in one."""
+        arrays = self.gan.arrays().values()
+        bad = sum(not np.isfinite(asnumpy(array)).all() for array in arrays)
+        if self.group.all_reduce(int(bad))[0]:
             raise self.diverged("a weight")
 
     def check_drift(self) -> None:
@@ -743,6 +745,7 @@ class Run:
     def save_checkpoint(self) -> None:
         """Save everything needed to resume from here."""
         self.fetch_losses()
+        self.gan.collect_optimizers()
         self.check_weights()
         self.check_drift()
         if not self.group.leads:

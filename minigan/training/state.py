@@ -51,7 +51,7 @@ from minigan.accel.data_parallel import data_parallel
 from minigan.accel.device_layers import device_network
 from minigan.accel.fused_steps import fused_steps
 from minigan.accel.graph import record
-from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
+from minigan.accel.process_group import ONE_PROCESS, OPTIMIZER_ARRAYS, ProcessGroup
 from minigan.backend import Array, asnumpy
 from minigan.datasets.clusters import cluster_images
 from minigan.datasets.pixels import scale
@@ -463,6 +463,13 @@ class TrainingState:
         chosen = self.xp.asarray(label_rng.integers(0, len(self.labels), n))
         return self.generate((z, self.one_hot[self.labels[chosen]]))
 
+    def collect_optimizers(self) -> None:
+        """Let every process have the whole of what its optimizers remember, as `arrays` and `save`
+        need it: in training each updates a part.
+        """
+        for optimizer in self.optimizer_G, self.optimizer_D:
+            self.group.collect_optimizer(optimizer)
+
     def arrays(self) -> dict[str, Array]:
         """{name: vector} for every vector that changes in place during training."""
         nets = {
@@ -478,7 +485,7 @@ class TrainingState:
         for name, optimizer in ("G", self.optimizer_G), ("D", self.optimizer_D):
             found |= {
                 f"{name}.{part}": getattr(optimizer, part)
-                for part in ("s", "q", "velocity")
+                for part in OPTIMIZER_ARRAYS
                 if hasattr(optimizer, part)
             }
         return found

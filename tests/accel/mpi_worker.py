@@ -6,6 +6,7 @@ import numpy as np
 from test_process_group import SELECTED, train
 
 from minigan.accel.mpi import start_group
+from minigan.accel.process_group import ProcessGroup
 from minigan.backend import asnumpy
 from minigan.gan.recipes import replace
 
@@ -61,6 +62,17 @@ def sums(group):
         pass
     else:
         raise AssertionError("a transposed array was added")
+    for length in 1, n, 3 * n + 1:  # parts of unequal lengths, and empty ones
+        vector = np.arange(length, dtype="float32") * (group.rank + 1)
+        group.add_up_part(vector)
+        part = group.rows(length)
+        np.testing.assert_array_equal(
+            vector[part], n * (n + 1) / 2 * np.arange(length, dtype="float32")[part]
+        )
+        vector = np.full(length, float(group.rank))
+        group.collect(vector)
+        lengths = [len(range(length)[ProcessGroup(rank, n).rows(length)]) for rank in range(n)]
+        np.testing.assert_array_equal(vector, np.repeat(np.arange(n), lengths))
     # a loss that is NaN in one process only is NaN in all of them, and so is infinity
     for bad in np.nan, np.inf:
         loss = group.mean(np.float32(bad if group.rank == n - 1 else 1), 7)

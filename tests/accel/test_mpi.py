@@ -245,7 +245,7 @@ FAILURES = {  # name: (what the process does at a step, the sentence, which proc
     "memory": ("raise MemoryError", "out of memory", True),
     "bug": ("raise ZeroDivisionError('planted')", "ZeroDivisionError: planted", True),
     "NaN": ("gan.D.theta[0] = float('nan')", "step 4: ", False),
-    "drift": ("gan.G.theta[0] += 1", "no longer hold the same weights", False),
+    "drift": ("gan.G_ema.theta[0] += 1", "no longer hold the same weights", False),
     "exit": ("raise SystemExit(2)", "it ended with status 2", True),
 }
 

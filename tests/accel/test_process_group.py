@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 
+import fake_cuda
 import fake_cupy
 import numpy as np
 import pytest
@@ -77,6 +78,18 @@ class ThreadGroup(ProcessGroup):
         assert array.flags.c_contiguous
         array[...] = sum(self.gather(array))
 
+    def add_up_part(self, vector):
+        """As MPI does: the other parts are not the sum."""
+        total = sum(self.gather(vector))
+        part = self.rows(len(vector))
+        vector[...] = np.nan
+        vector[part] = total[part]
+
+    def collect(self, vector):
+        parts = [ProcessGroup(rank, self.size).rows(len(vector)) for rank in range(self.size)]
+        for part, other in zip(parts, self.gather(vector)):
+            vector[part] = other[part]
+
     def from_first(self, make):
         return self.gather(make() if self.leads else None)[0]
 
@@ -85,7 +98,9 @@ def train(recipe, group=ONE_PROCESS, steps=10, xp=np):
     """A GAN after some steps, and their losses and scores."""
     labels = dict(labels=LABELS, n_classes=3) if recipe.conditional else {}
     gan = TrainingState(recipe, IMAGES, group=group, xp=xp, **labels)
-    return gan, np.array([[float(value) for value in gan.train_step()] for _ in range(steps)])
+    losses = np.array([[float(value) for value in gan.train_step()] for _ in range(steps)])
+    gan.collect_optimizers()
+    return gan, losses
 
 
 def assert_same_run(recipe, size, **options):
@@ -165,6 +180,27 @@ def test_recipes_with_losses_and_penalties(name, loss, penalty):
 @pytest.mark.parametrize("name", ["dcgan", "keras-mlp-fixed", "default"])
 def test_a_shared_run_on_a_device(name):
     assert_same_run(SELECTED[name], 2, steps=3, xp=fake_cupy)
+
+
+def test_an_mpi_that_reads_devices_is_given_the_arrays_on_them(monkeypatch):
+    """After all work on them has ended."""
+    monkeypatch.setattr(ThreadGroup, "reads_devices", True)
+    waited = len(fake_cuda.synchronized)
+    seen = []
+
+    def add_up(group, array):
+        seen.append((type(array), len(fake_cuda.synchronized) > waited))
+        array._host[...] = sum(group.gather(array._host))
+
+    monkeypatch.setattr(ThreadGroup, "add_up", add_up)
+
+    def work(group):
+        vector = fake_cupy.asarray(np.full(3, group.rank + 1.0))
+        group.add_up_vector(vector)
+        return vector.tolist()
+
+    assert Threads(2).run(work) == [[3.0] * 3] * 2
+    assert seen == [(fake_cupy.Array, True)] * 2
 
 
 def test_rows():

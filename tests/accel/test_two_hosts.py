@@ -2,6 +2,7 @@
 the test only. Nothing leaves the machine. Skipped where namespaces are not allowed.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -27,60 +28,59 @@ def ip(*args):
     return subprocess.run(["ip", *args], capture_output=True, text=True, check=True)
 
 
-@pytest.fixture
-def launcher(tmp_path):
-    """The beginning of a command that starts two processes, one in each namespace."""
-    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
-    if "HYDRA" not in version:
-        pytest.skip("network namespaces: only with the mpiexec of MPICH")
+@contextlib.contextmanager
+def two_hosts(folder):
+    """The beginning of a command that starts two processes, one in each namespace.
+
+    Raises OSError or CalledProcessError if this system does not allow namespaces.
+    """
     try:
         for name in ADDRESSES:
             ip("netns", "add", name)
-        ip(
-            "link",
-            "add",
-            CABLE,
-            "netns",
-            FIRST,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            CABLE,
-            "netns",
-            SECOND,
-        )
+        ends = ["netns", FIRST, "type", "veth", "peer", "name", CABLE, "netns", SECOND]
+        ip("link", "add", CABLE, *ends)
         for name, address in ADDRESSES.items():
             ip("-n", name, "addr", "add", f"{address}/24", "dev", CABLE)
             for device in CABLE, "lo":
                 ip("-n", name, "link", "set", device, "up")
-    except (OSError, subprocess.CalledProcessError) as error:
-        remove()
-        pytest.skip(f"network namespaces are not allowed: {error}")
-    enter = tmp_path / "enter"
-    enter.write_text(ENTER.format(first=FIRST, second=SECOND))
-    enter.chmod(0o755)
-    yield [
-        *("ip", "netns", "exec", FIRST, MPIEXEC, "-iface", CABLE, "-launcher", "ssh"),
-        *("-launcher-exec", str(enter), "-hosts", ",".join(ADDRESSES.values())),
-        *("-ppn", "1", "-n", "2", sys.executable),
-    ]
-    remove()
+        enter = folder / "enter"
+        enter.write_text(ENTER.format(first=FIRST, second=SECOND))
+        enter.chmod(0o755)
+        yield [
+            *("ip", "netns", "exec", FIRST, MPIEXEC, "-iface", CABLE, "-launcher", "ssh"),
+            *("-launcher-exec", str(enter), "-hosts", ",".join(ADDRESSES.values())),
+            *("-ppn", "1", "-n", "2", sys.executable),
+        ]
+    finally:
+        for name in ADDRESSES:
+            if shutil.which("ip"):
+                subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
-def remove():
-    for name in ADDRESSES:
-        if shutil.which("ip"):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+def environment_of_hosts():
+    """The environment in which the library sends everything through the cable."""
+    return {**environment(), "FI_PROVIDER": "tcp", "FI_TCP_IFACE": CABLE}
+
+
+@pytest.fixture
+def launcher(tmp_path):
+    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
+    if "HYDRA" not in version:
+        pytest.skip("network namespaces: only with the mpiexec of MPICH")
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(two_hosts(tmp_path))
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"network namespaces are not allowed: {error}")
+        yield found
 
 
 def test_the_same_run_on_two_hosts(launcher):
     """Each process has its own network, so that every sum goes over the cable."""
-    env = {**environment(), "FI_PROVIDER": "tcp", "FI_TCP_IFACE": CABLE}
     before = received()
     done = subprocess.run(
         [*launcher, ROOT / "tests/accel/mpi_worker.py", "sums", "errors", "some"],
-        env=env,
+        env=environment_of_hosts(),
         capture_output=True,
         text=True,
         timeout=LIMIT,

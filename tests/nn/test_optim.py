@@ -75,8 +75,20 @@ def test_the_defaults_are_the_paper_s():
 
 def test_chunks_on_the_host_and_a_single_one_on_a_device():
     """On the host chunks fit into the cache; on a device each chunk would need more launches."""
-    assert chunks(np.zeros(80_000)) == [slice(0, 65_536), slice(65_536, 131_072)]
+    assert chunks(np.zeros(80_000)) == [slice(0, 65_536), slice(65_536, 80_000)]
     assert chunks(fake_cupy.asarray(np.zeros(80_000))) == [slice(0, 80_000)]
+
+
+@pytest.mark.parametrize("part", [slice(0, 0), slice(2, 5), slice(10, 80_000)])
+def test_a_part_of_the_parameters(part):
+    """As each of several processes updates them (accel/process_group.py)."""
+    whole, some = Adam(np.zeros(80_000)), Adam(np.zeros(80_000))
+    some.chunks = chunks(some.theta, part)
+    for adam in whole, some:
+        adam.step(np.ones(80_000))
+    for expected, found in (whole.theta, some.theta), (whole.s, some.s), (whole.q, some.q):
+        np.testing.assert_array_equal(found[part], expected[part])
+        assert np.count_nonzero(found) == part.stop - part.start
 
 
 @pytest.mark.parametrize("beta1, weight_decay", [(0.5, 0.0), (0.0, 0.0), (0.5, 0.3), (0.0, 0.3)])
