@@ -2,6 +2,7 @@
 
 import io
 
+from minigan.accel.cpu import is_set_by_user, limit_blas_threads
 from minigan.cli import arguments
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
@@ -76,6 +77,8 @@ def run(args):
     penalty = "" if args.penalty in (None, "none") else args.penalty
     if args.penalty_weight and not penalty:
         raise RunError("--penalty-weight without a penalty: add --penalty, such as r1+r2")
+    if not is_set_by_user():
+        limit_blas_threads(1)  # of small matrices: more threads would mostly wait for each other
     content, look = io.BytesIO(), arguments.look_of(args, out)
     if args.shape == "dirac":
         animate_dirac(steps=args.steps, file=content, look=look)

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib
 import json
 import os
 import re
@@ -671,6 +672,25 @@ def test_settings_are_saved_and_a_resumed_run_keeps_them(folder, tmp_path):
 
 
 # ---- --threads N ----
+
+
+def test_a_toy_takes_one_thread(tmp_path, monkeypatch):
+    """Unless the user has set their number."""
+    used, toy = [], importlib.import_module("minigan.cli.toy")
+    animate = toy.animate_toy
+    monkeypatch.setattr(
+        toy,
+        "animate_toy",
+        lambda *args, **options: used.append(cpu.blas_threads()) or animate(*args, **options),
+    )
+    with cpu.preserve_blas_threads():
+        cpu.set_blas_threads(2)
+        before = cpu.blas_threads()
+        assert demo("toy", "--steps", 1, "--out", "a.gif", cwd=tmp_path).returncode == 0
+        for name in cpu.BLAS_VARIABLES:  # conftest.py has set one
+            monkeypatch.delenv(name, raising=False)
+        assert demo("toy", "--steps", 1, "--out", "b.gif", cwd=tmp_path).returncode == 0
+        assert used == [before, 1] and cpu.blas_threads() == before
 
 
 def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monkeypatch):
