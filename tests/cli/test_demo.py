@@ -1270,8 +1270,8 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     text = " ".join(result.stdout.split())
     flags = {
         "sample": "--count --out --seed --zoom --columns --invert --epoch --force".split(),
-        "evaluate": "--data --count --seed --zoom --columns --invert --format".split(),
-        "export": ["--out", "--force"],
+        "evaluate": "--data --count --seed --epoch --zoom --columns --invert --format".split(),
+        "export": ["--out", "--epoch", "--force"],
         "toy": "--shape --out --seed --steps --loss --penalty --penalty-weight --zoom"
         " --force".split(),
         "inspect": "--data --steps --zoom --columns --format".split(),
