@@ -36,9 +36,7 @@ import json
 import math
 import shlex
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -65,6 +63,7 @@ from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
 from minigan.training.checkpoint import save_checkpoint
 from minigan.training.diagnosis import diagnose, is_falling
+from minigan.training.interruption import ENDING_SIGNALS, Interruption
 from minigan.training.lock import lock_folder
 from minigan.training.run_data import check_same_data
 from minigan.training.run_folder import (
@@ -99,12 +98,6 @@ MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_GENERATORS, MAX_GENERATORS_BYTES = 20, 50_000_000  # of earlier epochs, kept in a run folder
 MAX_LATENT_DIM = 4096
-# signals that end a run; Windows has two of them
-ENDING_SIGNALS = [
-    number
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if (number := getattr(signal, name, None)) is not None
-]
 ARRAYS_FILE = "images.npz"  # in the folder of a run whose images came from Python
 
 
@@ -908,42 +901,3 @@ def format_epoch(row: dict, epochs: int, diagnosis: str, *, loss: str = "non-sat
         f"   {scores}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnosis}"
     )
-
-
-class Interruption:
-    """A context in which the first Ctrl-C, SIGTERM or SIGHUP only makes this object true.
-
-    A second Ctrl-C stops the process immediately. SIGUSR1 only sets `save_requested`. The last two
-    signals stay ignored if they were ignored before, as by nohup; Windows does not have them.
-    """
-
-    def __init__(self):
-        self.signal, self.save_requested = 0, False
-
-    def __bool__(self):
-        return self.signal != 0
-
-    def __enter__(self):
-        optional = [getattr(signal, name, None) for name in ("SIGHUP", "SIGUSR1")]
-
-        def handle(number, frame):
-            if number == optional[1]:
-                self.save_requested = True
-            elif self.signal and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            else:
-                self.signal = self.signal or number
-
-        self.before = {}
-        if threading.current_thread() is threading.main_thread():  # others may install no handlers
-            for number in signal.SIGINT, signal.SIGTERM, *optional:
-                if number and (
-                    number not in optional or signal.getsignal(number) != signal.SIG_IGN
-                ):
-                    self.before[number] = signal.signal(number, handle)
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self.before.items():
-            if handler is not None:  # it was not installed by Python
-                signal.signal(number, handler)

@@ -60,6 +60,17 @@ def load_networks(folder: Path) -> tuple[dict, Recipe, Sequential, Sequential]:
     return settings, recipe, G, D
 
 
+def load_networks_of(
+    folder: Path, epoch: int | None
+) -> tuple[dict, Recipe, Sequential, Sequential | None]:
+    """(settings, recipe, G, D) of a run on the host, by default the newest.
+
+    For an epoch, G is as in load_generator and D is None, because a run keeps no earlier D. Raises
+    RunError.
+    """
+    return load_networks(folder) if epoch is None else (*load_generator(folder, epoch=epoch), None)
+
+
 def load_generator(
     folder: Path | None, *, epoch: int | None = None
 ) -> tuple[dict, Recipe, Sequential]:
