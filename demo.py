@@ -50,7 +50,7 @@ def train(options, make_evaluator):
 
     # The images, as bytes (n, height, width). The labels are clusters of similar images, or classes
     # in a conditional run, or None, depending on the recipe.
-    data = load_training_data(options)
+    data = load_training_data(options, xp)
 
     # The generator G maps noise to images, and the discriminator D maps images to logits. Each is a
     # chain of layers. All its parameters are stored in one flat vector, G.theta or D.theta.

@@ -53,7 +53,7 @@ def main(folder: Path, only: list[str]) -> int:
         **os.environ,
         "MINIGAN_REQUIRE_GPU": "1",
         "PYTHONUNBUFFERED": "1",
-        **({"OPENBLAS_NUM_THREADS": "1"} if REHEARSAL else {}),
+        **(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1") if REHEARSAL else {}),
         "PYTHONPATH": os.pathsep.join(
             [
                 *([str(ROOT / "tests" / "stand_in")] if REHEARSAL else []),
@@ -106,10 +106,10 @@ def run_part(
         assert process.stdout
         for line in process.stdout:
             print(line, end="", flush=True)
-            if line.startswith("ROW "):
-                row = {"part": name, **json.loads(line[4:]), **data.get("made_by", {})}
+            if found := read_row(line):
+                row = {"part": name, **found, **data.get("made_by", {})}
                 if name == "environment":
-                    data["made_by"] = {k: row[k] for k in ("card", "code", "date")}
+                    data["made_by"] = {k: row[k] for k in ("card", "code", "date") if k in row}
                 same = row["part"], row["key"]
                 data["rows"] = [r for r in data["rows"] if (r["part"], r["key"]) != same]
                 data["rows"].append(row)
@@ -125,6 +125,19 @@ def run_part(
     if time.monotonic() - began >= limit:
         return f"stopped after {limit} s"
     return "ok" if status == 0 and not failed else "failed"
+
+
+def read_row(line: str) -> dict[str, Any] | None:
+    """The row in a line, if there is one and it is complete: a part may be killed while it writes,
+    and the warnings of libraries may fall into the middle of a line.
+    """
+    if not line.startswith("ROW "):
+        return None
+    try:
+        row = json.loads(line[4:])
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and {"key", "status"} <= set(row) else None
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -3,6 +3,7 @@ goes. The parts `steps` and `profile` of gpu_check.py.
 """
 
 import cProfile
+import gc
 import pstats
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import step
 from step import Gemm, record_steps, time_alternately
 
-from minigan.backend import load_backend
+from minigan.backend import first_line, load_backend
 from minigan.datasets.idx import SHIPPED, load_images
 from minigan.datasets.load import load_dataset
 from minigan.evaluation.report import make_evaluator
@@ -31,7 +32,7 @@ def measure_steps(row: Callable, is_done: Callable, attempt: Callable, *, rehear
     The most important rows come first, because time may run out.
     """
     xp, images, rounds = load_backend("cupy"), load_images(), 1 if rehearsal else 3
-    images = images[:640] if rehearsal else images
+    images = images[: max(BATCHES)] if rehearsal else images
     names = ["default", "keras-mlp-fixed", *RECIPES]
     own = [(name, 8 if rehearsal else RECIPES[name].batch_size) for name in dict.fromkeys(names)]
     others = [(name, batch) for batch in BATCHES for name, _ in own]
@@ -39,8 +40,11 @@ def measure_steps(row: Callable, is_done: Callable, attempt: Callable, *, rehear
     modes += [(*pair, MODES[0]) for pair in own if pair[0] not in COMPILED]
     for name, batch, *mode in [*own, *others, *modes]:  # compiling takes most of a minute each
         key = "/".join(map(str, (name, batch, *mode)))
-        if is_done(key) or (rehearsal and batch > 128) or (mode and not step.torch):
+        slow = rehearsal and batch > 128 and RECIPES[name].networks not in ("dense", "maxout")
+        if is_done(key) or slow or (mode and not step.torch):
             continue
+        runners: dict[str, Any] = {}
+        release_memory(xp)  # of the last row
         with attempt(key):
             recipe = with_batch(RECIPES[name], batch)
             began = time.perf_counter()
@@ -58,6 +62,14 @@ def measure_steps(row: Callable, is_done: Callable, attempt: Callable, *, rehear
                 reasons=reasons,
                 seconds=round(time.perf_counter() - began, 1),
             )
+
+
+def release_memory(xp: Any) -> None:
+    """Give back the memory of the last row, which both libraries keep for their own arrays."""
+    gc.collect()
+    xp.get_default_memory_pool().free_all_blocks()
+    if step.torch and step.torch.cuda.is_available():
+        step.torch.cuda.empty_cache()
 
 
 def with_batch(recipe: Recipe, batch: int) -> Recipe:
@@ -80,7 +92,7 @@ def step_runners(
             made.train_step()
             runners[name] = made
         except Exception as error:  # of any kind: the other runners are measured all the same
-            reasons[name] = f"{type(error).__name__}: {error}"[:300]
+            reasons[name] = f"{type(error).__name__}: {first_line(error)}"[:300]
 
     labels, n_classes = find_clusters(recipe, images[:2000], seed=0)
     options: dict[str, Any] = dict(xp=xp)
@@ -110,20 +122,25 @@ def step_runners(
 
 
 def measure_phases(row: Callable, is_done: Callable, attempt: Callable, *, rehearsal: bool) -> None:
-    """For three recipes, the time of each part of a step on the host and on the device, and the
-    Python functions that take most of it.
+    """For three recipes, and for two of them with --graph, the time of each part of a step on the
+    host and on the device, and the Python functions that take most of it.
     """
     xp, images, steps = load_backend("cupy"), load_images(), 5 if rehearsal else 200
-    for name in "default", "keras-mlp-fixed", "dcgan":
-        if is_done(name):
+    recorded = "default", "keras-mlp-fixed"
+    for key in (*recorded, "dcgan", *(f"{name}, --graph" for name in recorded)):
+        if is_done(key):
             continue
-        with attempt(name):
+        name, _, graph = key.partition(", ")
+        with attempt(key):
             recipe = replace(RECIPES[name], clusters=0)
             gan = TrainingState(
                 with_batch(recipe, 8) if rehearsal else recipe, images[:2000], xp=xp
             )
             names = "set_learning_rates next_batch discriminator_step generator_step update_average"
             host, device = dict.fromkeys(names.split(), 0.0), dict.fromkeys(names.split(), 0.0)
+            gan.train_step()
+            if graph and (reason := gan.record()):
+                raise RuntimeError(reason)
             for _ in range(5):
                 gan.train_step()
             synchronize = xp.cuda.Device().synchronize
@@ -157,10 +174,10 @@ def measure_phases(row: Callable, is_done: Callable, attempt: Callable, *, rehea
                 key=lambda item: -item[1][2],
             )
             row(
-                name,
+                key,
                 step_us=round(1e6 * whole / steps, 1),
                 launching_us=round(1e6 * launched / steps, 1),
-                launches=step.count_launches(RECIPES[name], images),
+                launches=step.count_launches(RECIPES[name], images, graph=bool(graph)),
                 host_us={phase: round(1e6 * t / steps, 1) for phase, t in host.items()},
                 device_us={phase: round(1e6 * t / steps, 1) for phase, t in device.items()},
                 functions=[
@@ -185,12 +202,14 @@ def measure_outside(row: Callable, is_done: Callable, attempt: Callable) -> None
 
     def evaluator():
         found["evaluator"] = make_evaluator(load_dataset(SHIPPED), True)
+        found["evaluator"].to(xp)
 
     def generate():
-        found["samples"] = gan.generate(gan.evaluation_latents)
+        found["samples"] = gan.generate(gan.evaluation_latents, xp=xp)
+        xp.cuda.Device().synchronize()
 
     for name, function in {
-        "clusters, once": lambda: find_clusters(recipe, images, seed=0),
+        "clusters, once": lambda: find_clusters(recipe, images, seed=0, xp=xp),
         "evaluator, once": evaluator,
         "2,000 samples, the first time": generate,
         "2,000 samples, each epoch": generate,

@@ -250,7 +250,9 @@ def write_page(epochs):
     plot_curves(rows, epochs, CURVES)
     above = PAGE.read_text().partition(MARK)[0] if PAGE.exists() else ""
     PAGE.write_text(
-        above + "\n".join(lines) + "\n\n![FD and gradient norm of each row](losses-curves.png)\n"
+        above
+        + "\n".join(lines)
+        + "\n\n![FD and gradient norms during training](losses-curves.png)\n"
     )
 
 

@@ -299,11 +299,15 @@ def cost(args):
                 started = time.process_time()  # of one thread; other programs do not count
                 gan.train_step()
                 times.append(time.process_time() - started)
+            started = time.process_time()
+            gan.generate(gan.evaluation_latents)
+            generating = time.process_time() - started
             found[f"{name}, {title}"] = {
                 "seconds": min(times),
                 "parameters": list(parameters(recipe, shape)),
                 "batch_size": recipe.batch_size,
                 "sums": messages(gan),
+                "generating": generating,  # the samples that are evaluated after an epoch
             }
             print(name, title, found[f"{name}, {title}"], flush=True)
     FILE.write_text(json.dumps(found, indent=1) + "\n")

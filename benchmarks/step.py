@@ -61,6 +61,7 @@ except ImportError:  # it may be missing on a machine with a GPU, where it is no
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import fake_cuda
 import fake_cupy
 
 from minigan.accel.cpu import disable_malloc_trim
@@ -285,13 +286,19 @@ def record_steps(
     return ({}, reason) if reason else ({"recorded": gan}, "")
 
 
-def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) -> int:
-    """How many kernels a training step would launch on a device, whatever the batch size."""
+def count_launches(
+    recipe: Recipe, images: np.ndarray, *, fused: bool = True, graph: bool = False
+) -> int:
+    """How many launches a training step would need on a device, whatever the batch size; with
+    `graph`, both steps are recorded. Raises RuntimeError if they cannot be.
+    """
     recipe = replace(
         recipe, batch_size=4, batch_size_G=8 if recipe.batch_size_G else 0, d_warmup_steps=0
     )
     gan = TrainingState(recipe, images[:8], xp=fake_cupy, fused=fused)
     gan.train_step()
+    if graph and (reason := gan.record(fake_cuda.CuBLAS())):
+        raise RuntimeError(reason)
     before = fake_cupy.launches
     fake_cupy.launched.clear()
     gan.train_step()
@@ -299,9 +306,13 @@ def count_launches(recipe: Recipe, images: np.ndarray, *, fused: bool = True) ->
 
 
 def list_launches(name: str, images: np.ndarray) -> None:
-    """Print the kernels of a training step, most frequent first, without and with fused steps."""
-    for how, fused in ("plain layers", False), ("with the kernels of accel/", True):
-        count = count_launches(RECIPES[name], images, fused=fused)
+    """Print the launches of a training step, most frequent first."""
+    for how, options in (
+        ("plain layers", dict(fused=False)),
+        ("with the kernels of accel/", {}),
+        ("with --graph", dict(graph=True)),
+    ):
+        count = count_launches(RECIPES[name], images, **options)
         kernels = ", ".join(f"{n} {kernel}" for kernel, n in fake_cupy.launched.most_common())
         print(f"{name}, {how}: {count}\n    {kernels}")
 

@@ -7,15 +7,25 @@ characters that every terminal has. This module sets them as a book would, in tw
     inline(text)    HTML for any text: letters in italics, indices low, powers high
 
 Nothing is guessed. Spaces decide what a fraction contains: `2/R h` is 2/R times h, `/ 2h` divides
-by 2h. Texts with two readings, such as `a / b c` or `1/2h`, stay in one line as they are. No
-character is lost: tests/docs/test_book.py reads the result back and compares it with the source.
+by 2h, and `x·y` is one factor. After a wide gap a formula begins anew. Texts with two readings,
+such as `a / b c` or `1/2h`, stay in one line as they are. No character is lost:
+tests/docs/test_book.py reads the result back and compares it with the source.
 """
 
 import re
 from html import escape
 from typing import NamedTuple
 
-GREEK = {"beta": "β", "gamma": "γ", "theta": "θ", "eps": "ε", "lambda": "λ", "sigma": "σ"}
+GREEK = {
+    "beta": "β",
+    "gamma": "γ",
+    "theta": "θ",
+    "eps": "ε",
+    "lambda": "λ",
+    "sigma": "σ",
+    "psi": "ψ",
+    "pi": "π",
+}
 SIGNS = {
     "-": "−",
     "*": "∗",
@@ -255,9 +265,11 @@ class Reader:
             space = '<mspace width=".7em"/>' if token.gap > 1 and html else ""
             if token.kind in ("rel", "punct") or token.kind == "op" and token.text in "+-±":
                 self.take()
+                sign = token.gap > 0 and self.next().gap == 0  # from -1 to 1
                 form = (
                     ' form="prefix"'
-                    if token.kind == "op" and before in ("open", "rel", "op", "punct", "of")
+                    if token.kind == "op"
+                    and (before in ("open", "rel", "op", "punct", "of") or sign)
                     else ""
                 )
                 if (
@@ -289,8 +301,11 @@ class Reader:
                 break
             if token.kind == "op":
                 self.take()
-                tight = token.text == "/" and token.gap == self.next().gap == 0
-                links.append("tight" if tight else token.text)
+                tight = token.gap == self.next().gap == 0
+                if token.text == "·" and tight and links[-1:] != ["tight"]:
+                    factors[-1] = Factor(factors[-1].html + "<mo>·</mo>" + self.factor().html)
+                    continue
+                links.append("tight" if token.text == "/" and tight else token.text)
             else:
                 links.append(" " * token.gap)
             factors.append(self.factor())
@@ -298,7 +313,9 @@ class Reader:
             self.next().kind != "op" or self.next().gap > 1
         )  # otherwise: how far does a sum reach? Say it as the page does
         factors = [
-            f if f.text != "sum" else Factor(f.html if reach else f.inner, text="sum")
+            f
+            if f.text != "sum" or not f.inner
+            else Factor(f.html if reach else f.inner, text="sum")
             for f in factors
         ]
         return self.spaced(*self.glued(factors, links)), factors[-1].text
@@ -366,7 +383,10 @@ class Reader:
                 wide = any(len(t.text) > 1 and t.text.isalpha() for t in (terms[i - 1], term))
                 number = term.text[:1].isdigit()  # [x 1] is not [x1]
                 width = ".7em" if len(link) > 1 else ".3em" if wide or number else ".17em"
-                html += f'<mspace width="{width}"/>' + term.html
+                html += f'<mspace width="{width}"/>'
+                if len(link) > 1:  # the words before it are in no fraction
+                    done, html, start = done + html, "", i
+                html += term.html
         return done + html
 
     def factor(self):

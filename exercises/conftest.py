@@ -18,8 +18,8 @@ def pytest_addoption(parser):
         type=int,
         choices=[0, 1, 2],
         default=0,
-        help="for exercise 3: 1 names the step in which the mistake shows, 2 also says what is"
-        " wrong (default 0: only whether it is fixed)",
+        help="1 names the step of the check that fails, 2 also says what is wrong there (default 0:"
+        " only what is already right)",
     )
 
 

@@ -77,6 +77,7 @@ What trains, measures and shows
     training/checkpoint       resuming after a power cut
     training/lock             two runs never share a folder
     training/diagnosis        what the numbers of an epoch mean, in words
+    training/interruption     Ctrl-C and other signals end a run between two steps
     training/run_page         a page that shows a run in a browser as it goes on
     training/run              data, progress, checkpoints, interruptions
     training/loop             the training loop

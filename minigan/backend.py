@@ -42,6 +42,7 @@ import importlib
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -79,9 +80,19 @@ def fused(function: Callable) -> Callable:
         # within another fused formula x is not an array but a placeholder
         if not hasattr(xp, "fuse") or not isinstance(x, xp.ndarray):
             return function(x, *others)
-        if xp not in kernels:
-            kernels[xp] = xp.fuse(kernel_name=function.__name__)(function)
-        return kernels[xp](x, *(x.dtype.type(a) if isinstance(a, float) else a for a in others))
+        others = tuple(x.dtype.type(a) if isinstance(a, float) else a for a in others)
+        if xp in kernels:
+            return kernels[xp](x, *others)
+        kernels[xp] = xp.fuse(kernel_name=function.__name__)(function)
+        result = kernels[xp](x, *others)
+        if getattr(kernels[xp], "new_fusion", None) is not None:  # CuPy does not say so
+            warnings.warn(
+                f"CuPy could not compile {function.__name__} in its usual way, and may compute it"
+                " more slowly or in several kernels",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return result
 
     call.kernels = kernels  # type: ignore[attr-defined]  # by module, for tests
     return call

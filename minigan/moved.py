@@ -80,7 +80,7 @@ MEMBERS = {  # modules whose names are still in use: old member, new member
         "train": "minigan.training.loop.train",
         "write_history": "minigan.training.run.write_history",
         "describe": "minigan.training.run.format_epoch",
-        "Interruptible": "minigan.training.run.Interruption",
+        "Interruptible": "minigan.training.interruption.Interruption",
     },
     "evaluation": {
         "FIGURES": "minigan.evaluation.report.METRIC_LABELS",

@@ -3,9 +3,12 @@
 A block's threads take turns. Each runs until its next __syncthreads(), or to its end, before the
 next one begins, so that a missing __syncthreads() gives wrong numbers. Everything that a launch
 passes is checked: contiguous arrays of the dtypes and numbers of the sizes that the kernel's
-parameters have. `cuda` has what minigan uses of cupy.cuda.
+parameters have. `cuda` has what minigan uses of cupy.cuda, and CuBLAS takes the place of that
+library.
 """
 
+import collections
+import contextlib
 import ctypes
 import hashlib
 import shutil
@@ -14,6 +17,7 @@ import sys
 import tempfile
 import time
 import types
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -216,7 +220,7 @@ cuda = types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
     ),
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-    device=types.SimpleNamespace(get_cublas_handle=nothing),
+    device=types.SimpleNamespace(get_cublas_handle=lambda: 99),
     Device=lambda *args: types.SimpleNamespace(synchronize=nothing, use=nothing),
     Event=Event,
     alloc_pinned_memory=bytearray,
@@ -225,13 +229,133 @@ cuda = types.SimpleNamespace(
 )
 
 
-class Stream:
-    """cupy.cuda.Stream, which cannot record: tests/accel/test_graph.py has one that can."""
+class MemoryPool:
+    """cupy.cuda.MemoryPool, which keeps the memory of the arrays of a recording."""
 
-    ptr = 0
+    def __init__(self):
+        self.kept, self.freed = [], False
+
+    def malloc(self, size):
+        raise NotImplementedError
+
+    def free_all_blocks(self):
+        self.freed = True
+
+
+_pools = [None]
+
+
+@contextlib.contextmanager
+def using_allocator(allocator):
+    """cupy.cuda.using_allocator, with the malloc of a MemoryPool."""
+    _pools.append(allocator.__self__)
+    try:
+        yield
+    finally:
+        _pools.pop()
+
+
+def keep(host):
+    """Keep the memory of an array that is allocated while a stream is captured."""
+    assert _pools[-1], "not recorded: CuPy's common pool may give this memory to another array"
+    _pools[-1].kept.append(host)
+
+
+class Stream:
+    """cupy.cuda.Stream, which can record."""
+
+    ptr = 4711
 
     def __init__(self, non_blocking=False):
-        raise CUDARuntimeError("the fake CuPy has no streams")
+        assert non_blocking, "the default stream and those that wait for it cannot be captured"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def synchronize(self):
+        pass
+
+    def begin_capture(self):
+        fake = sys.modules["fake_cupy"]
+        fake.recording, self.launches = [], fake.launches
+
+    def end_capture(self):
+        fake = sys.modules["fake_cupy"]
+        kernels, fake.recording, fake.launches = fake.recording, None, self.launches
+        pool = _pools[-1]
+        for host in pool.kept if pool else ():
+            if host.dtype.kind == "f":
+                host[...] = np.nan  # nothing has been computed
+        return Graph(kernels, pool)
 
 
-cuda.Stream = Stream
+class Graph:
+    """cupy.cuda.Graph."""
+
+    def __init__(self, kernels, pool):
+        self.kernels, self.pool = kernels, weakref.ref(pool or self)
+
+    def launch(self):
+        fake = sys.modules["fake_cupy"]
+        pool = self.pool()
+        assert pool and not getattr(pool, "freed", False), "the memory has been given back"
+        after, names = fake.launches + 1, fake.launched + collections.Counter(["recorded step"])
+        for kernel in self.kernels:
+            kernel()
+        fake.launches = after
+        fake.launched.clear()
+        fake.launched.update(names)
+
+
+class CuBLAS:
+    """cublasSgemm_v2 and cublasDgemm_v2 as in their manual: pointers to matrices in columns."""
+
+    def __init__(self, wrong=1.0, status=0):
+        self.wrong, self.status, self.calls = wrong, status, []
+        self.cublasSgemm_v2, self.cublasDgemm_v2 = (
+            lambda *args, real=real: self.gemm(real, *args)
+            for real in (ctypes.c_float, ctypes.c_double)
+        )
+
+    def cublasSetStream_v2(self, handle, stream):
+        self.calls.append(("stream", handle.value, stream.value))
+        return 0
+
+    def cublasSetWorkspace_v2(self, handle, workspace, size):
+        self.calls.append(("workspace", size.value))
+        return 0
+
+    def gemm(self, real, handle, op_a, op_b, m, n, k, alpha, a, ld_a, b, ld_b, beta, c, ld_c):
+        fake = sys.modules["fake_cupy"]
+
+        def work():
+            A = matrix(real, a, *((k, m) if op_a else (m, k)), ld_a)
+            B = matrix(real, b, *((n, k) if op_b else (k, n)), ld_b)
+            C = matrix(real, c, m, n, ld_c)
+            # with beta = 0, C is not read and may hold anything
+            assert (alpha._obj.value, beta._obj.value) == (1, 0)
+            C[...] = self.wrong * (A.T if op_a else A) @ (B.T if op_b else B)
+
+        if self.status == 0:
+            work() if fake.recording is None else fake.recording.append(work)
+        return self.status
+
+
+def matrix(real, pointer, rows, columns, ld):
+    """The matrix (rows, columns) stored by columns at a pointer, with ld numbers from column to
+    column.
+    """
+    assert ld >= max(1, rows)
+    flat = np.ctypeslib.as_array((real * (ld * (columns - 1) + rows)).from_address(pointer.value))
+    return np.lib.stride_tricks.as_strided(
+        flat, (rows, columns), (flat.itemsize, ld * flat.itemsize)
+    )
+
+
+for _name, _value in dict(
+    Stream=Stream, MemoryPool=MemoryPool, using_allocator=using_allocator
+).items():
+    setattr(cuda, _name, _value)

@@ -10,6 +10,12 @@ CuPy allows but should not happen in minigan:
 - everything that CuPy 14 lacks: some functions, `where=` in reductions, most Generator methods
 - inside `no_sync()`, everything that makes the host wait for the device: float(x), x.get(), ...
 
+While a stream is captured (fake_cuda.Stream), nothing is computed. What its launch will do is
+listed, and what CuPy cannot record is refused: its own matrix products, copies from and to the
+host, and waiting. So is what minigan must not record: random numbers, which the check of a
+recording needs to be the same twice, and arrays in CuPy's common pool, which may give their memory
+to others.
+
 Reductions return arrays of shape (), as on the device, and `empty` is filled with NaN.
 """
 
@@ -41,8 +47,7 @@ NOT_FUSED = set(
 KERNELS = {"integers": 2, "mean": 2}
 launches = 0  # how many kernels a device would have launched,
 launched = collections.Counter()  # and how many of each name
-# A list while a stream is captured: fused kernels are appended instead of run; all else fails.
-recording = None
+recording = None  # a list while a stream is captured: what its launch will do
 _sync_allowed, _fusing = [True], [False]
 
 
@@ -58,16 +63,43 @@ def no_sync():
 
 def _sync(what):
     assert _sync_allowed[-1], f"{what}: the host would wait for the device here"
+    assert recording is None, f"{what} cannot be recorded: the host would wait for the device"
 
 
 def _launch(name, kernels=1):
     global launches
+    if recording is not None:
+        return
     launches += kernels
     if kernels and not _fusing[-1]:
         launched[name.strip("_")] += kernels
-    assert _fusing[-1] or recording is None or not kernels, (
-        f"{name} cannot be recorded: it would allocate memory, or CuPy refuses it"
-    )
+
+
+def _later(work):
+    """Whether a stream is captured, which will do this work when it is launched."""
+    if recording is None or _fusing[-1]:
+        return False
+    recording.append(work)
+    return True
+
+
+def _result(compute, *inputs):
+    """The result of compute(), on the device. While a stream is captured, it has no numbers yet,
+    unless it is a view of one of the inputs.
+    """
+    result = compute()
+    if recording is None or _fusing[-1] or not isinstance(result, (np.ndarray, np.generic)):
+        return _outside(result)
+    result = np.asarray(result)
+    if any(np.may_share_memory(result, x) for x in inputs if isinstance(x, np.ndarray)):
+        return Array(result)
+    fake_cuda.keep(result)
+
+    def work():
+        result[...] = compute()
+
+    recording.append(work)
+    return Array(result)
 
 
 def _inside(x, what):
@@ -103,10 +135,28 @@ def _call(function, name, args, kwargs):
     assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
     if name in NO_WHERE and {"where", "initial"} & set(kwargs):
         raise TypeError(f"cupy.{name} has no where= or initial=")
-    result = function(
-        *_inside(args, name), **{key: _inside(value, name) for key, value in kwargs.items()}
-    )
-    return kwargs["out"] if isinstance(kwargs.get("out"), Array) else _outside(result)
+    _check_recorded(name)
+    inside = {key: _inside(value, name) for key, value in kwargs.items()}
+    inputs = _inside(args, name)
+
+    def compute():
+        return function(*inputs, **inside)
+
+    if isinstance(kwargs.get("out"), Array):
+        if not _later(compute):
+            compute()
+        return kwargs["out"]
+    itself = getattr(function, "__self__", None)  # of a method
+    return _result(compute, itself, *inputs)
+
+
+def _check_recorded(name):
+    """While a stream is captured, refuse what CuPy refuses, and random numbers."""
+    if recording is None:
+        return
+    if name in ("matmul", "dot", "__matmul__", "__rmatmul__"):
+        raise NotImplementedError("calling cuBLAS API during stream capture is unsupported")
+    assert name not in GENERATOR, f"{name} cannot be recorded: a check would see other numbers"
 
 
 class Array:
@@ -195,7 +245,9 @@ class Array:
         _launch(
             "x[...]", isinstance(index, Array)
         )  # selecting by an index array; a slice is a view
-        index = _inside(index, "x[...]")
+        index, by_array = _inside(index, "x[...]"), isinstance(index, Array)
+        if by_array:
+            return _result(lambda: self._host[index])
         part = self._host[index]
         if not isinstance(part, np.ndarray):  # CuPy's x[0] is a view of shape (), not a number
             part = self._host[(*index, ...) if isinstance(index, tuple) else (index, ...)]
@@ -203,13 +255,15 @@ class Array:
 
     def __setitem__(self, index, value):
         _launch("x[...] = value")
-        index = _inside(index, "x[...]")
+        index, value = _inside(index, "x[...]"), _inside(value, "x[...] = value")
+        if _later(lambda: self._host.__setitem__(index, value)):
+            return
         for i in index if isinstance(index, tuple) else (index,):
             if isinstance(i, np.ndarray) and i.dtype.kind in "iu":
                 assert np.unique(i).size == i.size, (
                     "repeated indices: undefined in CuPy, use xp.add.at"
                 )
-        self._host[index] = _inside(value, "x[...] = value")
+        self._host[index] = value
 
     def __getattr__(self, name):
         if name.startswith("__"):  # __array_interface__ would make np.asarray(x) work
@@ -226,10 +280,13 @@ def _operator(name):
     def operate(self, *others):
         _launch(name)
         assert not (_fusing[-1] and name in NOT_FUSED), f"{name} cannot be part of a fused kernel"
-        result = getattr(self._host, name)(*_inside(others, name))
+        _check_recorded(name)
+        others, method = _inside(others, name), getattr(self._host, name)
         if name.startswith("__i") and name != "__invert__":
+            if not _later(lambda: method(*others)):
+                method(*others)
             return self
-        return result if result is NotImplemented else _outside(result)
+        return _result(lambda: method(*others))
 
     setattr(Array, name, operate)
 
@@ -261,6 +318,7 @@ class Generator:
 
 
 random = types.SimpleNamespace(default_rng=Generator)
+get_default_memory_pool = fake_cuda.MemoryPool
 
 
 def asnumpy(x):
@@ -270,11 +328,15 @@ def asnumpy(x):
 def asarray(x, dtype=None):
     if isinstance(x, Array) and dtype in (None, x.dtype):
         return x
+    assert recording is None, "a copy from the host cannot be recorded"
     return Array(np.array(getattr(x, "_host", x), dtype))
 
 
 def empty(shape, dtype=float):
-    return Array(np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 77, dtype))
+    host = np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 77, dtype)
+    if recording is not None:
+        fake_cuda.keep(host)
+    return Array(host)
 
 
 def empty_like(x, dtype=None):
@@ -306,6 +368,28 @@ def _as_strided(x, shape, strides):
     return Array(np.lib.stride_tricks.as_strided(x._host, shape, strides))
 
 
+def _record_fused(call, args):
+    """Record a fused kernel; its results are arrays without numbers yet."""
+    global recording
+    copies = [Array(a._host.copy()) if isinstance(a, Array) else a for a in args]
+    listed, recording = recording, None
+    try:
+        results = call(*copies)  # for their shapes, and without a change of the arguments
+    finally:
+        recording = listed
+    flat = [results] if isinstance(results, Array) else results or []
+    for result in flat:
+        fake_cuda.keep(result._host)
+
+    def work():
+        found = call(*args)
+        for result, new in zip(flat, [found] if isinstance(found, Array) else found or []):
+            result._host[...] = new._host
+
+    recording.append(work)
+    return results
+
+
 def fuse(kernel_name=None):
     """Like cupy.fuse: an elementwise formula is one launch, whatever the number of operations."""
 
@@ -313,7 +397,7 @@ def fuse(kernel_name=None):
         def call(*args):
             global launches
             if recording is not None and not _fusing[-1]:
-                return recording.append(lambda: call(*args))
+                return _record_fused(call, args)
             before = launches
             if not _fusing[-1]:
                 launched[kernel_name or function.__name__] += 1

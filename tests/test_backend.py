@@ -8,6 +8,7 @@ import importlib
 import subprocess
 import sys
 import types
+import warnings
 
 import fake_cupy
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 
 from minigan.accel import cpu
 from minigan.accel.cpu import blas_advice, choose_blas_advice, disable_malloc_trim
-from minigan.backend import BackendError, asnumpy, get_array_module, load_backend
+from minigan.backend import BackendError, asnumpy, fused, get_array_module, load_backend
 from minigan.rng import make_rng, random_uint16
 
 
@@ -314,3 +315,28 @@ def test_a_c_library_without_mallopt_is_no_error(monkeypatch):
     for library in (lambda name: types.SimpleNamespace()), raising(OSError()), raising(TypeError()):
         monkeypatch.setattr(cpu.ctypes, "CDLL", library)
         assert disable_malloc_trim() is False
+
+
+def test_a_formula_that_cupy_cannot_trace_is_reported_once(monkeypatch):
+    """CuPy's `fuse` changes to another way for good, and says nothing."""
+
+    class Fusion:
+        def __init__(self, function):
+            self.function, self.new_fusion = function, None
+
+        def __call__(self, *args):
+            self.new_fusion = self
+            return self.function(*args)
+
+    x = fake_cupy.asarray(np.ones(3, "float32"))
+    formula = fused(lambda x: x + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        formula(x)
+    monkeypatch.setattr(fake_cupy, "fuse", lambda kernel_name: Fusion)
+    formula = fused(lambda x: x + 1)
+    with pytest.warns(RuntimeWarning, match="could not compile"):
+        assert formula(x).get().tolist() == [2, 2, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        formula(x)

@@ -31,7 +31,8 @@ def grade(checker: Callable, path: Path, part: str = "", *, hints: int = 2) -> s
 
     Returns None if it is right. Otherwise returns a sentence that says what is wrong, and what is
     already right. With fewer `hints` it says less: 1 names the step that fails, and 0 only says
-    that the answer is not right. What Python cannot run is explained in any case.
+    that the answer is not right yet. What is not written yet, and what Python cannot run, is
+    explained in any case.
     """
     steps: list[str] = []
     try:
@@ -47,9 +48,11 @@ def grade(checker: Callable, path: Path, part: str = "", *, hints: int = 2) -> s
     except NotYet as error:
         found = str(error)
         if hints == 1:
-            found = "the mistake shows here; for what is wrong, add --hint 2"
-        if hints == 0:
-            return f"{path.name}, {part}: the mistake is still there; for a hint, add --hint 1."
+            found = "this is not right yet; for what is wrong, add --hint 2"
+        elif hints == 0 and part:  # which steps are right would say where a given mistake is
+            steps, found = [], "the mistake is still there; for a hint, add --hint 1"
+        elif hints == 0:
+            steps[-1:], found = [""], "it is not right yet; for a hint, add --hint 1"
     except NotImplementedError as error:  # not written yet: its own words are enough
         found, steps[-1:] = str(error), [""]
     except (Exception, SystemExit) as error:

@@ -45,7 +45,7 @@ Shapes
 
 import math
 
-from minigan.accel.device_kernels import DeviceKernel, has_kernels, int32, ones
+from minigan.accel.device_kernels import DeviceKernel, has_kernels, int32, matmul, ones
 from minigan.backend import Array, get_array_module
 from minigan.nn.conv import Conv2d, ConvTranspose2d, check_image
 from minigan.nn.im2col import Geometry
@@ -134,7 +134,7 @@ class DeviceConv2d(Conv2d):
         geometry = self.geometry(x.shape)
         if min(geometry[3]) < 1 or not has_kernels(x):  # super() says what is wrong
             return super().forward(x)
-        y = device_im2col(x, geometry, with_ones=True) @ self.W_b
+        y = matmul(device_im2col(x, geometry, with_ones=True), self.W_b)
         return y.reshape(len(x), *geometry[3], self.out_channels), x
 
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
@@ -145,10 +145,10 @@ class DeviceConv2d(Conv2d):
         dy = dy.reshape(-1, self.out_channels)
         if need_dparams:
             rows = device_im2col(x, geometry, with_ones=True)
-            get_array_module(x).matmul(rows.T, dy, out=self.dW_b)
+            matmul(rows.T, dy, out=self.dW_b)
         if not need_dx:
             return None
-        return device_col2im(dy @ self.W_b[:-1].T, x.shape, geometry)
+        return device_col2im(matmul(dy, self.W_b[:-1].T), x.shape, geometry)
 
     def double_backward(self, ddx, dy, cache):
         x = cache
@@ -157,9 +157,9 @@ class DeviceConv2d(Conv2d):
             return super().double_backward(ddx, dy, cache)
         rows = device_im2col(ddx, self.geometry(x.shape), with_ones=False)
         dy_rows = dy.reshape(-1, self.out_channels)
-        get_array_module(x).matmul(rows.T, dy_rows, out=self.dW_b[:-1])
+        matmul(rows.T, dy_rows, out=self.dW_b[:-1])
         self.db[...] = 0
-        return (rows @ self.W_b[:-1]).reshape(dy.shape), None
+        return matmul(rows, self.W_b[:-1]).reshape(dy.shape), None
 
 
 class DeviceConvTranspose2d(ConvTranspose2d):
@@ -172,7 +172,8 @@ class DeviceConvTranspose2d(ConvTranspose2d):
         if not has_kernels(x):
             return super().forward(x)
         shape = self.output_shape(x.shape)
-        rows = x.reshape(-1, self.in_channels) @ self.W.reshape(-1, self.in_channels).T
+        x_rows, W = (a.reshape(-1, self.in_channels) for a in (x, self.W))
+        rows = matmul(x_rows, W.T)
         return device_col2im(rows, shape, self.geometry(x.shape), self.b), (x, shape)
 
     def backward(self, dy, cache, *, need_dx=True, need_dparams=True):
@@ -183,9 +184,9 @@ class DeviceConvTranspose2d(ConvTranspose2d):
         W, dW, x_rows = (a.reshape(-1, self.in_channels) for a in (self.W, self.dW, x))
         rows = device_im2col(dy, self.geometry(x.shape), with_ones=False)
         if need_dparams:
-            get_array_module(x).matmul(rows.T, x_rows, out=dW)
+            matmul(rows.T, x_rows, out=dW)
             sum_rows_into(self.db, dy.reshape(-1, self.out_channels))
-        return (rows @ W).reshape(x.shape) if need_dx else None
+        return matmul(rows, W).reshape(x.shape) if need_dx else None
 
 
 def sum_rows_into(total: Array, rows: Array) -> None:
@@ -199,4 +200,5 @@ def sum_rows_into(total: Array, rows: Array) -> None:
     if len(total) == 1:
         rows.sum(out=total.reshape(()))
     else:
-        xp.matmul(ones(xp, len(rows), rows.dtype), rows, out=total)
+        row = ones(xp, len(rows), rows.dtype)[None]
+        matmul(row, rows, out=total[None])

@@ -15,6 +15,8 @@ The idea
 """
 
 import functools
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ import numpy as np
 from minigan.backend import Array, get_array_module
 
 MAX_SIZE = 2_000_000_000  # numbers in an array, because the kernels count them in 32 bits
+# what computes the products while a CUDA graph is recorded (graph.py)
+PRODUCT: ContextVar[Callable | None] = ContextVar("PRODUCT", default=None)
 THREADS = 256  # of a block
 MAX_BLOCKS = 4096  # of a grid; each thread then handles several numbers
 
@@ -62,6 +66,11 @@ def int32(*numbers: int) -> tuple[np.int32, ...]:
 def ones(xp: Any, n: int, dtype: Any) -> Array:
     """n ones, made once."""
     return xp.ones(n, dtype)
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b of two matrices, in `out` if there is one; what graph.py can record."""
+    return (PRODUCT.get() or get_array_module(a).matmul)(a, b, out=out)
 
 
 def has_kernels(x: Array) -> bool:

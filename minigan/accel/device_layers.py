@@ -2,8 +2,9 @@
 
 The idea
     A network for a device has copies of the layers of a network, with the same parameters. Layers
-    whose class is a key of DEVICE_LAYERS become the class beside it, which computes the same in
-    fewer kernels. tests/accel/test_device_layers.py holds the two together.
+    whose class is a key of DEVICE_LAYERS become the class beside it, which computes the same. It
+    does so in fewer kernels, and graph.py can record it. tests/accel/test_device_layers.py holds
+    the two together.
 
 >>> import numpy as np
 >>> from minigan.nn.dense import Dense
@@ -17,17 +18,22 @@ import math
 
 from minigan.accel.device_batchnorm import DeviceBatchNorm2d
 from minigan.accel.device_conv import DeviceConv2d, DeviceConvTranspose2d
+from minigan.accel.device_dense import DeviceDense, DeviceProjection
 from minigan.accel.device_kernels import has_kernels
 from minigan.backend import Array
 from minigan.nn.batchnorm import BatchNorm2d
 from minigan.nn.conv import Conv2d, ConvTranspose2d
+from minigan.nn.dense import Dense
 from minigan.nn.layer import Layer
+from minigan.nn.projection import Projection
 from minigan.nn.sequential import Sequential
 
 DEVICE_LAYERS: dict[type[Layer], type[Layer]] = {
     Conv2d: DeviceConv2d,
     ConvTranspose2d: DeviceConvTranspose2d,
     BatchNorm2d: DeviceBatchNorm2d,
+    Dense: DeviceDense,
+    Projection: DeviceProjection,
 }
 
 

@@ -45,6 +45,8 @@ True
 import copy
 from typing import Any
 
+from minigan.accel.device_dense import DeviceDense
+from minigan.accel.device_kernels import matmul
 from minigan.backend import Array, fused, get_array_module
 from minigan.nn.activations import (
     LeakyReLU,
@@ -68,7 +70,7 @@ def group_layers(net: Sequential) -> list[list]:
     """
     found: list[list] = []
     for i, layer in enumerate(net.layers):
-        if type(layer) is Dense:
+        if type(layer) in (Dense, DeviceDense):
             found.append([layer, None, None])
         elif type(layer) in (LeakyReLU, Tanh) and found and found[-1][1:] == [None, None]:
             found[-1][1] = layer
@@ -110,7 +112,6 @@ class FusedLayer:
         self.constants: tuple = (
             (activation.negative_slope,) if type(activation) is LeakyReLU else ()
         )
-        self.product = get_array_module(W).matmul
 
     def select_rows(self, rows: slice) -> "FusedLayer":
         """The same layer for some of its rows."""
@@ -153,7 +154,7 @@ def fused_layers(
 def fused_forward(layers: list[FusedLayer]) -> None:
     """Compute the y of the last layer, or its h if it has no y, from the x of the first layer."""
     for layer in layers:
-        layer.product(layer.x, layer.W, out=layer.h)
+        matmul(layer.x, layer.W, out=layer.h)
         if layer.y is not None:
             layer.activation(layer.y, layer.h, *layer.constants)
 
@@ -162,7 +163,7 @@ def fused_backward(layers: list[FusedLayer], *, need_dparams: bool = True) -> No
     """Compute the first layer's dh from the last layer's; with need_dparams also each dW and db."""
     for layer, below in zip(reversed(layers), [*layers[-2::-1], None]):
         if need_dparams:
-            layer.product(layer.x.T, layer.h, out=layer.dW)
+            matmul(layer.x.T, layer.h, out=layer.dW)
         if below:
             backward_to(layer, below)
 
@@ -171,7 +172,7 @@ def backward_to(layer: FusedLayer, below: FusedLayer) -> None:
     """Compute the dh of `below` from the dh of `layer`, whose x contains the y of `below`."""
     dy, w = layer.h, layer.W_below
     if len(w) > 1:
-        layer.product(dy, w, out=below.h)
+        matmul(dy, w, out=below.h)
         dy, w = below.h, 1.0
     below.activation_backward(below.h, dy, w, below.y, *below.constants)
 

@@ -3,15 +3,6 @@
 import io
 
 from minigan.cli import arguments
-from minigan.cli.arguments import (
-    PICTURES,
-    add_force,
-    add_look,
-    check_out,
-    default_out,
-    look_of,
-    write_out,
-)
 from minigan.evaluation.compare import format_comparison, read_run, save_curves_of_runs
 
 
@@ -31,17 +22,17 @@ def add_arguments(parser):
         help="the file for the figure, FILE.png, .svg or .pdf (default: comparison.png in the first"
         " RUN_DIR, or the next free name)",
     )
-    add_look(parser, columns_of="panels in a row", default_columns="3")
-    add_force(parser)
+    arguments.add_look(parser, columns_of="panels in a row", default_columns="3")
+    arguments.add_force(parser)
 
 
 def run(args):
     """Print the table and write the figure."""
-    out = args.out or default_out(args.runs[0], "comparison.png")
-    check_out(out, *PICTURES, force=args.force)
+    out = args.out or arguments.default_out(args.runs[0], "comparison.png")
+    arguments.check_out(out, *arguments.PICTURES, force=args.force)
     runs, content = {str(folder): read_run(folder) for folder in args.runs}, io.BytesIO()
-    save_curves_of_runs(runs, content, look=look_of(args, out))
-    write_out(out, content)
+    save_curves_of_runs(runs, content, look=arguments.look_of(args, out))
+    arguments.write_out(out, content)
     print(format_comparison(runs, command=args.command))
     print(f"curves in {out}")
     return 0

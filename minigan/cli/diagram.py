@@ -5,15 +5,6 @@ import io
 import numpy as np
 
 from minigan.cli import arguments, summary
-from minigan.cli.arguments import (
-    PICTURES,
-    add_force,
-    add_look,
-    check_out,
-    default_out,
-    look_of,
-    write_out,
-)
 from minigan.evaluation.layer_stats import layer_outputs
 from minigan.figures.diagram import (
     Diagram,
@@ -45,15 +36,15 @@ def add_arguments(parser):
         help="the file for the diagram, FILE.svg, .pdf or .png (default: RUN_DIR/diagram.svg, or"
         " the next free name)",
     )
-    add_look(parser)
-    add_force(parser)
+    arguments.add_look(parser)
+    arguments.add_force(parser)
 
 
 def run(args):
     """Draw the diagram."""
-    out = args.out or default_out(args.run, "diagram.svg")
-    check_out(out, *PICTURES, force=args.force)
-    content, look = io.BytesIO(), look_of(args, out)
+    out = args.out or arguments.default_out(args.run, "diagram.svg")
+    arguments.check_out(out, *arguments.PICTURES, force=args.force)
+    content, look = io.BytesIO(), arguments.look_of(args, out)
     if args.show == "convolution":
         if args.run or args.recipe or args.set or args.size:
             raise RunError("--show convolution draws the same for all networks: name none")
@@ -69,7 +60,7 @@ def run(args):
             recipe,
         )
         save_gan_diagram(diagram, content, look)
-    write_out(out, content)
+    arguments.write_out(out, content)
     print(f"diagram in {out}")
     return 0
 

@@ -3,7 +3,7 @@
 from minigan.accel.cpu import limit_blas_threads
 from minigan.cli import arguments
 from minigan.console import say_step
-from minigan.evaluation.report import evaluate, format_report
+from minigan.evaluation.report import evaluate, evaluation_folder, format_report
 from minigan.training.run_folder import RunError, RunFiles
 
 
@@ -25,6 +25,7 @@ def add_arguments(parser):
         metavar="N",
         help="seed of the latents (default 0: the same metrics every time)",
     )
+    arguments.add_epoch(parser)
     arguments.add_look(
         parser,
         columns_of="images in a row",
@@ -39,11 +40,12 @@ def run(args):
     if args.count < 100:
         raise RunError(f"--count {args.count} is too few to measure anything: use at least 100")
     limit_blas_threads()
-    files = RunFiles(args.run)
+    files = RunFiles(evaluation_folder(args.run, args.epoch))
     metrics = evaluate(
         args.run,
         args.count,
         seed=args.seed,
+        epoch=args.epoch,
         path=args.data,
         files=files,
         look=arguments.look_of(args),
@@ -52,5 +54,5 @@ def run(args):
     print(format_report(metrics))
     files.check()
     *figures, last = files.written
-    print(f"written to {args.run / last}; in the same folder: {', '.join(figures)}")
+    print(f"written to {files.folder / last}; in the same folder: {', '.join(figures)}")
     return 0

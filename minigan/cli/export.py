@@ -3,7 +3,6 @@
 import io
 
 from minigan.cli import arguments
-from minigan.cli.arguments import add_force, check_out, default_out, write_out
 from minigan.export.run import EXPORT_SUFFIXES, export_run
 
 
@@ -27,20 +26,21 @@ def add_arguments(parser):
         help="the file to write, ending in .html, .safetensors or .onnx (default: the name of the"
         " run, in its folder)",
     )
-    add_force(parser)
+    arguments.add_epoch(parser)
+    arguments.add_force(parser)
 
 
 def run(args):
     """Write the file, or the two files."""
     suffix = EXPORT_SUFFIXES[args.to]
     others = (".py",) if args.to == "torch" else ()
-    out = args.out or default_out(args.run, args.run.resolve().name + suffix, *others)
-    check_out(out, suffix, force=args.force)
-    files = export_run(args.run, args.to, out)
+    out = args.out or arguments.default_out(args.run, args.run.resolve().name + suffix, *others)
+    arguments.check_out(out, suffix, force=args.force)
+    files = export_run(args.run, args.to, out, epoch=args.epoch)
     for file in files:
-        check_out(file, file.suffix.lower(), force=args.force)
+        arguments.check_out(file, file.suffix.lower(), force=args.force)
     for file, content in files.items():
-        write_out(file, io.BytesIO(content))
+        arguments.write_out(file, io.BytesIO(content))
     print(
         f"written: {' and '.join(map(str, files))} ({sum(map(len, files.values())) / 1e6:.1f} MB)"
     )

@@ -152,7 +152,9 @@ def run_command(
         parser.set_defaults(command=typed)
         command.add_arguments(parser)
         add_import(parser)
-        return command.run(parser.parse_args(argv[1:]))
+        args = parser.parse_args(argv[1:])
+        with preserve_blas_threads():
+            return command.run(args)
     if argv and not argv[0].startswith("-"):
         near = difflib.get_close_matches(argv[0], COMMANDS, 1)
         hint = (

@@ -7,17 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import (
-    PICTURES,
-    add_force,
-    add_look,
-    check_out,
-    check_out_folder,
-    default_out,
-    is_folder,
-    look_of,
-    write_out,
-)
 from minigan.figures.plots import Look, save_picture, to_bytes
 from minigan.figures.sheets import Sheet, arrange_images, class_rows, save_sheet
 from minigan.training.pretrained import load_training_command
@@ -70,19 +59,21 @@ def add_arguments(parser):
         action="store_true",
         help="only the images, without the title and the labels of the rows",
     )
-    add_look(parser, columns_of="images in a row", default_columns="as many as rows", invert=True)
+    arguments.add_look(
+        parser, columns_of="images in a row", default_columns="as many as rows", invert=True
+    )
     arguments.add_epoch(parser)
-    add_force(parser)
+    arguments.add_force(parser)
 
 
 def run(args):
     """Generate the images, and write the grid, the array or the folder."""
-    out = Path(args.out) if args.out else default_out(args.run, "samples.png")
-    folder = args.out is not None and is_folder(args.out)
+    out = Path(args.out) if args.out else arguments.default_out(args.run, "samples.png")
+    folder = args.out is not None and arguments.is_folder(args.out)
     if folder:
-        check_out_folder(out)
+        arguments.check_out_folder(out)
     else:
-        check_out(out, *PICTURES, ".npy", "/", force=args.force)
+        arguments.check_out(out, *arguments.PICTURES, ".npy", "/", force=args.force)
     images = sample_images(args.run, args.count, seed=args.seed, digit=args.digit, epoch=args.epoch)
     check_invert(args.invert, images.shape[1:])
     if folder:
@@ -91,14 +82,18 @@ def run(args):
             content = io.BytesIO()
             image = 1 - image if args.invert else image
             save_picture(to_bytes(image), content, zoom=args.zoom)
-            write_out(out / f"{i:06}.png", content)
+            arguments.write_out(out / f"{i:06}.png", content)
     else:
         content = io.BytesIO()
         if out.suffix.lower() == ".npy":
             np.save(content, images)
         else:
-            save_sheet(make_sheet(args, images, look_of(args, out)), content, look_of(args, out))
-        write_out(out, content)
+            save_sheet(
+                make_sheet(args, images, arguments.look_of(args, out)),
+                content,
+                arguments.look_of(args, out),
+            )
+        arguments.write_out(out, content)
     if args.run is None:
         print(
             "no RUN_DIR was given, so this is the pretrained generator that ships with minigan:"

@@ -2,16 +2,8 @@
 
 import io
 
+from minigan.accel.cpu import is_set_by_user, limit_blas_threads
 from minigan.cli import arguments
-from minigan.cli.arguments import (
-    PICTURES,
-    add_force,
-    add_look,
-    check_out,
-    default_out,
-    look_of,
-    write_out,
-)
 from minigan.figures.dirac import STEPS
 from minigan.figures.toy_animation import animate_dirac, animate_toy
 from minigan.figures.toys import FIRST_GAMMA, LAST_GAMMA, TOYS
@@ -70,14 +62,14 @@ def add_arguments(parser):
         help=f"weight of the penalty at the first step (default {FIRST_GAMMA}); it falls to"
         f" {LAST_GAMMA / FIRST_GAMMA:.0%}% of that during the first half of training",
     )
-    add_look(parser)
-    add_force(parser)
+    arguments.add_look(parser)
+    arguments.add_force(parser)
 
 
 def run(args):
     """Train on the toy and write the animation."""
-    out = args.out or default_out(None, "toy.gif")
-    check_out(out, ".gif", *PICTURES, force=args.force)
+    out = args.out or arguments.default_out(None, "toy.gif")
+    arguments.check_out(out, ".gif", *arguments.PICTURES, force=args.force)
     given = [name for name in ("loss", "penalty", "penalty_weight") if getattr(args, name)]
     if given and args.shape in ("line", "dirac"):
         flag = f"--{given[0].replace('_', '-')}"
@@ -85,7 +77,9 @@ def run(args):
     penalty = "" if args.penalty in (None, "none") else args.penalty
     if args.penalty_weight and not penalty:
         raise RunError("--penalty-weight without a penalty: add --penalty, such as r1+r2")
-    content, look = io.BytesIO(), look_of(args, out)
+    if not is_set_by_user():
+        limit_blas_threads(1)  # of small matrices: more threads would mostly wait for each other
+    content, look = io.BytesIO(), arguments.look_of(args, out)
     if args.shape == "dirac":
         animate_dirac(steps=args.steps, file=content, look=look)
     else:
@@ -99,6 +93,6 @@ def run(args):
             file=content,
             look=look,
         )
-    write_out(out, content)
+    arguments.write_out(out, content)
     print(f"{'animation' if look.kind == 'gif' else 'picture'} in {out}")
     return 0

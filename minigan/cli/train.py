@@ -206,9 +206,8 @@ def add_arguments(parser):
     add(
         "--graph",
         action="store_true",
-        help="with --backend cupy and a fully connected recipe: record both training steps as CUDA"
-        " graphs, check them, and launch each by one call (default: no; it has not run on a GPU"
-        " yet)",
+        help="with --backend cupy: record both training steps as CUDA graphs, check them, and"
+        " launch each by one call (default: no; it has not run on a GPU yet)",
     )
     add(
         "--resume",

@@ -5,15 +5,6 @@ import io
 import numpy as np
 
 from minigan.cli import arguments
-from minigan.cli.arguments import (
-    PICTURES,
-    add_force,
-    add_look,
-    check_out,
-    default_out,
-    look_of,
-    write_out,
-)
 from minigan.figures.plots import Look
 from minigan.figures.sheets import (
     Sheet,
@@ -67,20 +58,20 @@ def add_arguments(parser):
         " from each image to the next (default: RUN_DIR/latent-walk.gif, or"
         " the next free name)",
     )
-    add_look(
+    arguments.add_look(
         parser,
         columns_of="images in a row: classes of an animation, frames of a picture",
         default_columns="up to 10 classes, all frames",
         invert=True,
     )
     arguments.add_epoch(parser)
-    add_force(parser)
+    arguments.add_force(parser)
 
 
 def run(args):
     """Generate the images and write the animation."""
-    out = args.out or default_out(args.run, "latent-walk.gif")
-    check_out(out, ".gif", *PICTURES, force=args.force)
+    out = args.out or arguments.default_out(args.run, "latent-walk.gif")
+    arguments.check_out(out, ".gif", *arguments.PICTURES, force=args.force)
     if len(args.seeds) * args.frames > MAX_FRAMES:
         raise RunError(
             f"{len(args.seeds)} seeds with {args.frames} frames each are too many for an animation:"
@@ -93,12 +84,12 @@ def run(args):
     check_invert(args.invert, images.shape[2:])
     names = class_names(load_model(args.run)[0])
     names = [args.digit] if args.digit is not None else names
-    look = look_of(args, out)
+    look = arguments.look_of(args, out)
     if look.kind == "gif":
         save_animated_walk(args, images, names, content, look)
     else:
         save_sheet(frames_in_rows(args, images, names, look), content, look)
-    write_out(out, content)
+    arguments.write_out(out, content)
     print(f"{len(images)} frames from seed to seed in {out}")
     return 0
 

@@ -16,6 +16,7 @@ The idea
 """
 
 import math
+import warnings
 import zipfile
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
@@ -76,9 +77,11 @@ class ArrayHeader(NamedTuple):
 def read_header(file: IO[bytes]) -> ArrayHeader:
     """Read the header of an open .npy file."""
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return ArrayHeader(*np.lib.format.read_array_header_1_0(file))
-    return ArrayHeader(*np.lib.format.read_array_header_2_0(file))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of Python 2, which wrote (12L, 8L, 8L)
+        if version == (1, 0):
+            return ArrayHeader(*np.lib.format.read_array_header_1_0(file))
+        return ArrayHeader(*np.lib.format.read_array_header_2_0(file))
 
 
 def read_body(file: BinaryIO, header: ArrayHeader, what: str) -> np.ndarray:

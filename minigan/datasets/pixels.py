@@ -29,7 +29,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minigan.backend import Array
+from minigan.backend import Array, get_array_module
 
 MAX_SIDE, MAX_PIXELS = 1024, 128 * 128 * 3  # per image; a pixel in colour counts as three
 MAX_BYTES = 1 << 32  # for all images together: 4 GB
@@ -61,7 +61,7 @@ def scale(images: Array, dtype: str | np.dtype = "float32", pixel_min: float = -
     return images.astype(dtype) / (255 / (1 - pixel_min)) + pixel_min
 
 
-def as_floats(images: np.ndarray) -> np.ndarray:
+def as_floats(images: Array) -> Array:
     """Bytes 0 ... 255 as float32 in [0, 1]; numbers of other types are returned as they are."""
     if images.dtype != np.uint8:
         return images
@@ -75,7 +75,7 @@ def unscale(x: Array, pixel_min: float = -1.0) -> Array:
     return ((x - pixel_min) / (1 - pixel_min)).clip(0, 1)
 
 
-def pixel_features(images: np.ndarray, shape: tuple[int, ...], *, size: int = 8) -> np.ndarray:
+def pixel_features(images: Array, shape: tuple[int, ...], *, size: int = 8) -> Array:
     """Simple features of images (N, ...): each image averaged down to size x size pixels.
 
     `shape` is that of an image, (H, W) or (H, W, 3). Returns (N, size * size), or three times as
@@ -83,7 +83,9 @@ def pixel_features(images: np.ndarray, shape: tuple[int, ...], *, size: int = 8)
     """
     height, width, channels = (*shape, 1)[:3]
     planes = images.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
-    small = averaging_matrix(height, size) @ planes @ averaging_matrix(width, size).T
+    asarray = get_array_module(images).asarray
+    down, across = (asarray(averaging_matrix(n, size)) for n in (height, width))
+    small = down @ planes @ across.T
     return small.reshape(len(images), -1)
 
 

@@ -40,6 +40,7 @@ Shapes
 (0.3709, [[0.25, -0.25], [-0.0237, 0.0237]])
 """
 
+import copy
 import hashlib
 import math
 import sys
@@ -50,6 +51,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from minigan.backend import Array, get_array_module
 from minigan.console import is_terminal
 from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_labels
 from minigan.datasets.pixels import DataError, scale
@@ -92,9 +94,9 @@ def softmax_cross_entropy(a: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
     return L, p / len(a)
 
 
-def softmax(a: np.ndarray) -> np.ndarray:
+def softmax(a: Array) -> Array:
     """e^a divided by its sum, for each row of a (N, classes)."""
-    p = np.exp(a - a.max(axis=1, keepdims=True))
+    p = get_array_module(a).exp(a - a.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     return p
 
@@ -158,8 +160,13 @@ class Classifier(NamedTuple):
     sha256: str  # hash of its weights
     command: str  # the command that made it
 
-    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def to(self, xp: Any) -> "Classifier":
+        """The same classifier for arrays of the module xp, numpy or cupy."""
+        return self._replace(net=copy.deepcopy(self.net).to(xp))
+
+    def predict(self, images: Array) -> tuple[Array, Array]:
         """(features (N, 128), probabilities (N, 10)) of images in [0, 1], float32."""
+        xp = get_array_module(images)
         features, probabilities = [], []
         for start in range(0, len(images), IMAGES_AT_ONCE):
             x = images[start : start + IMAGES_AT_ONCE]
@@ -167,7 +174,7 @@ class Classifier(NamedTuple):
                 x, _ = layer.forward(x)
             features.append(x)
             probabilities.append(softmax(self.net.layers[-1].forward(x)[0]))
-        return np.concatenate(features), np.concatenate(probabilities)
+        return xp.concatenate(features), xp.concatenate(probabilities)
 
 
 def save_classifier(

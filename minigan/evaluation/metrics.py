@@ -115,6 +115,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan.backend import Array, asnumpy, get_array_module
 from minigan.datasets.pixels import IMAGES_REDUCED_AT_ONCE, as_floats, pixel_features
 from minigan.evaluation.classifier import IMAGES_AT_ONCE
 
@@ -129,10 +130,15 @@ EQUAL, TIE = 32, 16
 Moments = tuple[np.ndarray, np.ndarray]  # mean (F,), covariance (F, F)
 
 
-def moments(features: np.ndarray) -> Moments:
-    """(mean (F,), covariance (F, F)) in float64 of features (N, F)."""
+def moments(features: Array) -> Moments:
+    """(mean (F,), covariance (F, F)) on the host, in float64, of features (N, F)."""
     features = features.astype("float64")
     n, n_features = features.shape
+    if n > 1 and get_array_module(features) is not np:
+        mean = features.mean(axis=0)
+        centred = features - mean
+        return asnumpy(mean), asnumpy(centred.T @ centred / (n - 1))
+    features = asnumpy(features)
     if n == 1:  # a single image does not vary
         return features[0], np.zeros((n_features, n_features))
     return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
@@ -179,9 +185,9 @@ def kid(real: np.ndarray, generated: np.ndarray, *, mean_real: float | None = No
     return mean_real + mean_kernel(generated) - 2 * between
 
 
-def class_shares(p: np.ndarray) -> np.ndarray:
+def class_shares(p: Array) -> np.ndarray:
     """For each class, the share of images for which it is the most probable class, (10,)."""
-    return np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
+    return np.bincount(asnumpy(p.argmax(axis=1)), minlength=p.shape[1]) / len(p)
 
 
 def kl_divergence(s: np.ndarray, r: np.ndarray) -> float:
@@ -267,12 +273,12 @@ def nearest_neighbours(x: np.ndarray, others: np.ndarray) -> np.ndarray:
     )
 
 
-def mean_deviation(images: np.ndarray) -> float:
+def mean_deviation(images: Array) -> float:
     """The mean over the pixels of their standard deviation from image to image; images (N, P)."""
     step = max(1, NUMBERS_AT_ONCE // 6 // len(images))  # NumPy needs another array of this size
     columns = range(0, images.shape[1], step)
     deviations = [as_floats(images[:, i : i + step]).std(axis=0) for i in columns]
-    return float(np.concatenate(deviations).mean())
+    return float(get_array_module(images).concatenate(deviations).mean())
 
 
 def cohens_kappa(a: np.ndarray, b: np.ndarray) -> float:
@@ -300,10 +306,11 @@ class Evaluator:
         labelled: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         self.classifier, self.shape, self.reference = classifier, real.shape[1:], reference
+        self.xp: Any = np  # the module of the images that `quick` takes
         self.images = real.reshape(len(real), -1)  # (N, pixels), uint8
         self.real_spread = max(mean_deviation(self.images), 1e-30)
-        self.real_features, p = self.predict(self.images)
-        self.moments = moments(self.real_features)
+        features, p = self.predict(self.images)
+        self.moments, self.real_features = moments(features), asnumpy(features)
         self.shares = None
         if p is not None:  # no share may be 0, because class KL divides by it
             self.shares = class_shares(p).clip(0.5 / len(real))
@@ -314,26 +321,36 @@ class Evaluator:
         self.class_means: tuple[np.ndarray, np.ndarray] | None = None  # classes (C,), means (C, F)
         self.real_kappa = 0.0
 
-    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """(features (N, F), probabilities (N, 10), or None without a classifier)."""
+    def to(self, xp: Any) -> None:
+        """From now on, evaluate images on the backend xp, or on the host.
+
+        Features, their mean and covariance are computed there, and the eigenvalues of FD on the
+        host.
+        """
+        self.xp = xp
+        if self.classifier:
+            self.classifier = self.classifier.to(xp)
+
+    def predict(self, images: Array) -> tuple[Array, Array | None]:
+        """(features (N, F), probabilities (N, 10), or None without a classifier), of xp."""
         images = images.reshape(len(images), -1)
-        features: list[np.ndarray] = []
-        p: list[np.ndarray] = []
+        features: list[Array] = []
+        p: list[Array] = []
         step = IMAGES_AT_ONCE if self.classifier else IMAGES_REDUCED_AT_ONCE
         for start in range(0, len(images), step):
-            part = as_floats(images[start : start + step])
+            part = as_floats(self.xp.asarray(images[start : start + step]))
             if not self.classifier:
                 features.append(pixel_features(part, self.shape))
                 continue
             for found, x in zip((features, p), self.classifier.predict(part)):
                 found.append(x)
-        return np.concatenate(features), np.concatenate(p) if p else None
+        return self.xp.concatenate(features), self.xp.concatenate(p) if p else None
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """The features alone, (N, F)."""
-        return self.predict(images)[0]
+        """The features alone, (N, F), on the host."""
+        return asnumpy(self.predict(images)[0])
 
-    def quick(self, images: np.ndarray, requested: np.ndarray | None = None) -> dict[str, float]:
+    def quick(self, images: Array, requested: np.ndarray | None = None) -> dict[str, float]:
         """{"fd": ..., "spread": ..., "share_0": ..., ...}: the metrics for each epoch.
 
         `requested` are the classes (N,) that a conditional generator was asked for.
@@ -347,7 +364,7 @@ class Evaluator:
         if p is not None and self.shares is not None:
             metrics |= {f"share_{i}": float(share) for i, share in enumerate(class_shares(p))}
         if requested is not None and self.labelled is not None:
-            metrics |= self.label_agreement(features, requested)
+            metrics |= self.label_agreement(asnumpy(features), requested)
         return metrics
 
     def label_agreement(self, features: np.ndarray, requested: np.ndarray) -> dict[str, float]:
@@ -371,6 +388,7 @@ class Evaluator:
         """All metrics of this module except `spread`, by name."""
         images = images.reshape(len(images), -1)
         features, p = self.predict(images)
+        features, p = asnumpy(features), None if p is None else asnumpy(p)
         if self.radii is None:
             self.radii = knn_radii(self.images)
             self.mean_kernel = mean_kernel(self.real_features)

@@ -39,6 +39,7 @@ Shapes
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -113,6 +114,9 @@ class TripleEvaluator(Evaluator):
     The features of an image are those of its three digits, and the metrics of each epoch contain
     the number of modes among its samples.
     """
+
+    def to(self, xp: Any) -> None:
+        """Nothing: triples are evaluated on the host."""
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, None]:
         """(features (N, 3 F), None), because the image has no class."""

@@ -89,7 +89,7 @@ from minigan.training.sampling import (
     conditional_latents,
     generate,
     latents_and_labels,
-    load_networks,
+    load_networks_of,
 )
 
 METRIC_LABELS = {  # name in metrics.json: printed label
@@ -140,11 +140,19 @@ def make_evaluator(dataset: Dataset, digits: bool) -> Evaluator:
     return Evaluator(test, classifier, reference=reference, labelled=labelled)
 
 
+def evaluation_folder(folder: Path, epoch: int | None) -> Path:
+    """Where evaluate writes: the folder of the run, or one in it for an earlier epoch, so that the
+    metrics of the run itself are kept.
+    """
+    return folder if epoch is None else folder / f"epoch-{epoch:04}"
+
+
 def evaluate(
     folder: Path,
     count: int = 10_000,
     *,
     seed: int = 0,
+    epoch: int | None = None,
     path: Path | None = None,
     files: RunFiles | None = None,
     look: Look = DEFAULT_LOOK,
@@ -155,10 +163,13 @@ def evaluate(
     `path` is the new place of its data, if that has moved. Raises RunError or DataError if the run
     or its data cannot be used, or if its folder cannot be written. With `files`, these remember
     what could not be written, and the metrics are returned. `say` receives what is done next.
+
+    With `epoch`, the generator that the run has kept of it is evaluated, and the files are in the
+    folder evaluation_folder(folder, epoch), without gradient.png, which needs the D of that epoch.
     """
     folder, given = Path(folder), files
-    files = files or RunFiles(folder)
-    settings, recipe, G, D = load_networks(folder)
+    files = files or RunFiles(evaluation_folder(folder, epoch))
+    settings, recipe, G, D = load_networks_of(folder, epoch)
     classes = settings.get("classes", "")
     check_invert(look.invert, image_shape(settings))
     data = load_run_data(folder, settings, path)
@@ -190,6 +201,7 @@ def evaluate(
         "noise": evaluator.evaluate(noise),
         "count": count,
         "seed": seed,
+        **({"epoch": epoch} if epoch else {}),
         "against": f"{len(evaluator.images)} {evaluator.reference}"
         + (f" of the classes {classes}" if classes else ""),
         "features": describe_features(evaluator),
@@ -261,10 +273,11 @@ def evaluate(
             1 - walk if look.invert else walk, file, titles=titles, zoom=8, look=look
         ),
     )
-    images, gradient = generate(G, latents, recipe.pixel_min), pixel_gradient(G, D, latents)
-    files.save(
-        f"gradient.{look.kind}", lambda file: save_gradient(images, gradient, file, look=look)
-    )
+    if D is not None:
+        images, gradient = generate(G, latents, recipe.pixel_min), pixel_gradient(G, D, latents)
+        files.save(
+            f"gradient.{look.kind}", lambda file: save_gradient(images, gradient, file, look=look)
+        )
     text = json.dumps(metrics, indent=2) + "\n"
     files.save("metrics.json", lambda file: file.write(text.encode()))
     if given is None:
@@ -439,7 +452,8 @@ def format_report(metrics: dict[str, Any]) -> str:
     if "classes" in metrics["run"]:
         shares = enumerate(metrics["run"]["classes"])
         lines.append("digits, in %: " + "  ".join(f"{i}: {100 * s:.1f}" for i, s in shares))
-    lines.append(f"{metrics['count']} images, compared with {metrics['against']}")
+    of_epoch = f" of the generator after epoch {metrics['epoch']}" if "epoch" in metrics else ""
+    lines.append(f"{metrics['count']} images{of_epoch}, compared with {metrics['against']}")
     features = metrics["features"]
     if isinstance(features, dict):
         lines.append("features of " + format_classifier(features))

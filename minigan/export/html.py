@@ -14,7 +14,7 @@ The idea
 
     and the page computes W as q * scale, with an error of at most scale / 2. The effect of rounding
     is measured when the page is made, on images generated with and without it, and stated on the
-    page.
+    page. For a generator of an earlier epoch there is no D, and the page shows no score.
 
     The bytes are then compressed. A float16 has two bytes, and the upper one (sign, exponent and
     the first digits) takes few different values. All lower bytes are therefore stored before all
@@ -196,18 +196,21 @@ def score_in_table(table: dict, logits: np.ndarray) -> np.ndarray:
 
 
 def images_and_logits(
-    G: Sequential, D: Sequential, z: np.ndarray, labels: np.ndarray | None
+    G: Sequential, D: Sequential | None, z: np.ndarray, labels: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """G's images for z (N, Z) and one-hot labels (N, C), and D's logits for these images.
 
-    They are computed in chunks, because the hidden layers need more memory than the images.
+    Without D, the logits are 0. Both are computed in chunks, because the hidden layers need more
+    memory than the images.
     """
     images, logits = [], []
     for i in range(0, len(z), MEASURED_AT_ONCE):
         part = slice(i, i + MEASURED_AT_ONCE)
         some = None if labels is None else labels[part]
         images.append(G.forward(with_labels(z[part], some))[0])
-        logits.append(D.forward(with_labels(images[-1], some))[0])
+        logits.append(
+            D.forward(with_labels(images[-1], some))[0] if D else np.zeros((len(images[-1]), 1))
+        )
     return np.concatenate(images), np.concatenate(logits)
 
 
@@ -216,8 +219,8 @@ def largest_and_mean(differences: np.ndarray) -> list[float]:
     return [float(abs(differences).max()), float(abs(differences).mean())]
 
 
-def web_page(settings: dict, recipe: Recipe, G: Sequential, D: Sequential) -> bytes:
-    """The web page of a run, given the result of load_networks. Raises RunError."""
+def web_page(settings: dict, recipe: Recipe, G: Sequential, D: Sequential | None) -> bytes:
+    """The web page of a run, given the result of load_networks_of. Raises RunError."""
     names, shape = class_names(settings), image_shape(settings)
     z, classes = latents_and_labels(settings, recipe, MEASURED_IMAGES, seed=0)
     latents = conditional_latents(z, classes, class_count(settings))
@@ -226,7 +229,7 @@ def web_page(settings: dict, recipe: Recipe, G: Sequential, D: Sequential) -> by
 
     data = bytearray()
     G = without_spectral_norm(G, (recipe.latent_dim,))
-    D = without_spectral_norm(D, shape)
+    D = without_spectral_norm(D, shape) if D else None
     scores = score_table(recipe.loss, logits)
     model = {
         "recipe": recipe.name,
@@ -241,7 +244,7 @@ def web_page(settings: dict, recipe: Recipe, G: Sequential, D: Sequential) -> by
         "probability": GAN_LOSSES[recipe.loss].score_is_probability,
         "directions": strongest_directions(z, images, SLIDERS).round(5).tolist(),
         "G": pack_network(G, (recipe.latent_dim,), data, coarse=False),
-        "D": pack_network(D, shape, data, coarse=True),
+        "D": pack_network(D, shape, data, coarse=True) if D else None,
     }
     rounded_images, rounded_logits = images_and_logits(G, D, z, labels)
     model["errors"] = {
@@ -254,7 +257,7 @@ def web_page(settings: dict, recipe: Recipe, G: Sequential, D: Sequential) -> by
         "count": MEASURED_IMAGES,
     }
     model["weights"] = base64.b64encode(gzip.compress(data, mtime=0)).decode()
-    return fill_template(model, [*G.layers, *D.layers])
+    return fill_template(model, [*G.layers, *(D.layers if D else ())])
 
 
 def fill_template(model: dict, layers: list[Layer]) -> bytes:

@@ -82,14 +82,7 @@ class Dense(Layer):
         self.dW, self.db = 0 * self.W, 0 * self.b
 
     def forward(self, x, *, train=False, rng=None):  # (N, K) -> (N, M)
-        check_float(self, x)
-        if x.ndim != 2 or x.shape[1] != self.W.shape[0]:
-            raise ValueError(f"{self!r} expects x of shape (N, {self.W.shape[0]}), not {x.shape}")
-        if x.dtype != self.W.dtype:
-            raise TypeError(
-                f"{self!r} has {self.W.dtype} weights of shape {self.W.shape}"
-                f" but received {x.dtype} x of shape {x.shape}"
-            )
+        self.check_x(x)
         y = x @ self.W
         y += self.b
         return y, x
@@ -108,6 +101,17 @@ class Dense(Layer):
         get_array_module(x).matmul(ddx.T, dy, out=self.dW)
         self.db[...] = 0
         return ddx @ self.W, None
+
+    def check_x(self, x: Any) -> None:
+        """Raise ValueError or TypeError unless x is (N, K), with the dtype of W."""
+        check_float(self, x)
+        if x.ndim != 2 or x.shape[1] != self.W.shape[0]:
+            raise ValueError(f"{self!r} expects x of shape (N, {self.W.shape[0]}), not {x.shape}")
+        if x.dtype != self.W.dtype:
+            raise TypeError(
+                f"{self!r} has {self.W.dtype} weights of shape {self.W.shape}"
+                f" but received {x.dtype} x of shape {x.shape}"
+            )
 
     def exported(self, x_shape, y_shape):
         return [Exported(f"nn.Linear{self.W.shape}", "Gemm", {"transB": 1}, [self.W.T, self.b])]

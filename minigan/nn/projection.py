@@ -95,8 +95,7 @@ class Projection(Layer):
             raise TypeError(
                 f"{self!r} has {self.W.dtype} weights but received {x.dtype} x of shape {x.shape}"
             )
-        V = labels @ self.E
-        V += self.W.T
+        V = self.vectors(labels)
         y = (x * V).sum(axis=1, keepdims=True)
         y += self.b
         return y, (x, labels, V)
@@ -115,6 +114,12 @@ class Projection(Layer):
         self.write_gradients(dy * ddx, labels)
         self.db[...] = 0
         return (ddx * V).sum(axis=1, keepdims=True), None
+
+    def vectors(self, labels: Any) -> Any:
+        """V (N, K) of labels (N, C)."""
+        V = labels @ self.E
+        V += self.W.T
+        return V
 
     def write_gradients(self, dV: Any, labels: Any) -> None:
         """Compute dW and dE from dV (N, K)."""

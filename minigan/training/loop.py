@@ -28,7 +28,7 @@ def train(options: TrainingOptions, make_evaluator: Callable) -> int:
     such as a minigan.evaluation.metrics.Evaluator. Raises BackendError, DataError or RunError.
     """
     xp = load_backend(options.backend)
-    data = load_training_data(options)
+    data = load_training_data(options, xp)
     G, D = make_initial_networks(
         options.recipe, data.image_shape, n_classes=data.n_classes, seed=options.seed, xp=xp
     )

@@ -36,9 +36,7 @@ import json
 import math
 import shlex
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -65,6 +63,7 @@ from minigan.gan.models import ARCHITECTURES
 from minigan.gan.recipes import Recipe
 from minigan.training.checkpoint import save_checkpoint
 from minigan.training.diagnosis import diagnose, is_falling
+from minigan.training.interruption import ENDING_SIGNALS, Interruption
 from minigan.training.lock import lock_folder
 from minigan.training.run_data import check_same_data
 from minigan.training.run_folder import (
@@ -99,12 +98,6 @@ MAX_FRAMES, MAX_FRAME_PIXELS = 200, 70_000_000  # of an animation, which is made
 STEP_COLUMNS = ("loss_D", "loss_G", "score_real", "score_fake")
 MAX_GENERATORS, MAX_GENERATORS_BYTES = 20, 50_000_000  # of earlier epochs, kept in a run folder
 MAX_LATENT_DIM = 4096
-# signals that end a run; Windows has two of them
-ENDING_SIGNALS = [
-    number
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if (number := getattr(signal, name, None)) is not None
-]
 ARRAYS_FILE = "images.npz"  # in the folder of a run whose images came from Python
 
 
@@ -153,8 +146,9 @@ class TrainingData(NamedTuple):
         return self.images.shape[1:]
 
 
-def load_training_data(options: TrainingOptions) -> TrainingData:
-    """Load the training images and check that the recipe can be trained on them.
+def load_training_data(options: TrainingOptions, xp: Any = np) -> TrainingData:
+    """Load the training images and check that the recipe can be trained on them. Clusters are found
+    on the backend xp.
 
     Raises DataError or RunError.
     """
@@ -224,7 +218,7 @@ def load_training_data(options: TrainingOptions) -> TrainingData:
     if recipe.clusters:
         limit_blas_threads(options.threads)
         labels, n_classes = options.group.from_first(
-            lambda: find_clusters(recipe, images, seed=options.seed)
+            lambda: find_clusters(recipe, images, seed=options.seed, xp=xp)
         )
     if fixed and n_classes != fixed.n_classes:
         raise RunError(
@@ -256,6 +250,8 @@ class Run:
         self.real: dict[str, float] = {}
         if self.group.leads:
             self.evaluator = make_evaluator(data.dataset, data.digits)
+            if gan.xp is not np and hasattr(self.evaluator, "to"):
+                self.evaluator.to(gan.xp)
             self.real = self.measure_real_images(data.images)
         self.history: list[dict] = []  # one row per report
         self.losses: list[list] = []  # one row per step since the last report, on the host
@@ -633,7 +629,9 @@ class Run:
             requested = (
                 asnumpy(gan.evaluation_latents[1]).argmax(axis=1) if recipe.conditional else None
             )
-            metrics = self.evaluator.quick(gan.generate(gan.evaluation_latents), requested)
+            xp = getattr(self.evaluator, "xp", np)
+            samples = gan.generate(gan.evaluation_latents, xp=xp)
+            metrics = self.evaluator.quick(samples, requested)
         except np.linalg.LinAlgError:
             # the weights are finite, but so large that the images are not
             raise self.diverged("a metric") from None
@@ -903,42 +901,3 @@ def format_epoch(row: dict, epochs: int, diagnosis: str, *, loss: str = "non-sat
         f"   {scores}"
         f"   {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s   {diagnosis}"
     )
-
-
-class Interruption:
-    """A context in which the first Ctrl-C, SIGTERM or SIGHUP only makes this object true.
-
-    A second Ctrl-C stops the process immediately. SIGUSR1 only sets `save_requested`. The last two
-    signals stay ignored if they were ignored before, as by nohup; Windows does not have them.
-    """
-
-    def __init__(self):
-        self.signal, self.save_requested = 0, False
-
-    def __bool__(self):
-        return self.signal != 0
-
-    def __enter__(self):
-        optional = [getattr(signal, name, None) for name in ("SIGHUP", "SIGUSR1")]
-
-        def handle(number, frame):
-            if number == optional[1]:
-                self.save_requested = True
-            elif self.signal and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            else:
-                self.signal = self.signal or number
-
-        self.before = {}
-        if threading.current_thread() is threading.main_thread():  # others may install no handlers
-            for number in signal.SIGINT, signal.SIGTERM, *optional:
-                if number and (
-                    number not in optional or signal.getsignal(number) != signal.SIG_IGN
-                ):
-                    self.before[number] = signal.signal(number, handle)
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self.before.items():
-            if handler is not None:  # it was not installed by Python
-                signal.signal(number, handler)

@@ -185,7 +185,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 class RunFiles:
-    """The files that a command adds to a run folder, such as the figures of `evaluate`.
+    """The files that a command adds to a run folder, such as the figures of `evaluate`, or to a
+    folder in it, which is made when the first file is saved.
 
     What cannot be written, for example because the folder is read-only, is remembered instead of
     ending the command, so that it can still print its results. `check` then says what is missing.
@@ -200,6 +201,7 @@ class RunFiles:
     def save(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         """Write a file of this name with write(file)."""
         try:
+            self.folder.mkdir(exist_ok=True)
             write_atomically(self.folder / name, write)
             self.written.append(name)
         except OSError as error:

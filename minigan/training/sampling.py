@@ -60,6 +60,17 @@ def load_networks(folder: Path) -> tuple[dict, Recipe, Sequential, Sequential]:
     return settings, recipe, G, D
 
 
+def load_networks_of(
+    folder: Path, epoch: int | None
+) -> tuple[dict, Recipe, Sequential, Sequential | None]:
+    """(settings, recipe, G, D) of a run on the host, by default the newest.
+
+    For an epoch, G is as in load_generator and D is None, because a run keeps no earlier D. Raises
+    RunError.
+    """
+    return load_networks(folder) if epoch is None else (*load_generator(folder, epoch=epoch), None)
+
+
 def load_generator(
     folder: Path | None, *, epoch: int | None = None
 ) -> tuple[dict, Recipe, Sequential]:
@@ -101,8 +112,9 @@ def untrained_networks(settings: dict, recipe: Recipe) -> tuple[Sequential, Sequ
     )
 
 
-def generate(G: Sequential, latents: Any, pixel_min: float = -1.0) -> np.ndarray:
-    """Images (N, H, W[, 3]) in [0, 1], on the host, from latents on G's device.
+def generate(G: Sequential, latents: Any, pixel_min: float = -1.0, *, xp: Any = np) -> Array:
+    """Images (N, H, W[, 3]) in [0, 1] from latents on G's device; on the host, or there, if xp is
+    its module.
 
     pixel_min is the recipe's value. Images are generated in chunks, because the hidden layers need
     more memory than the images. All chunks have the same size, and the last one is filled up: a
@@ -110,14 +122,16 @@ def generate(G: Sequential, latents: Any, pixel_min: float = -1.0) -> np.ndarray
     the same, bit for bit, however many images are generated.
     """
     z, labels = latents if isinstance(latents, tuple) else (latents, None)
-    images = np.empty(0)
+    images = xp.empty(0)
     for start in range(0, len(z), GENERATED_AT_ONCE):
         rows = slice(start, start + GENERATED_AT_ONCE)
         part = fill_up(z[rows]) if labels is None else (fill_up(z[rows]), fill_up(labels[rows]))
         x = G.forward(part)[0][: len(z[rows])]
-        x = asnumpy(unscale(x, pixel_min))
+        x = unscale(x, pixel_min)
+        if xp is np:
+            x = asnumpy(x)
         if start == 0:
-            images = np.empty((len(z), *x.shape[1:]), x.dtype)
+            images = xp.empty((len(z), *x.shape[1:]), x.dtype)
         images[rows] = x
     return images
 

@@ -50,7 +50,7 @@ import numpy as np
 from minigan.accel.data_parallel import data_parallel
 from minigan.accel.device_layers import device_network
 from minigan.accel.fused_steps import fused_steps
-from minigan.accel.graph import record
+from minigan.accel.graph import RecordedSteps, record, record_steps
 from minigan.accel.process_group import ONE_PROCESS, OPTIMIZER_ARRAYS, ProcessGroup
 from minigan.backend import Array, asnumpy
 from minigan.datasets.clusters import cluster_images
@@ -111,14 +111,16 @@ def seed_of(seed: int, stream: str) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(stream)]
 
 
-def find_clusters(recipe: Recipe, images: Any, *, seed: int) -> tuple[np.ndarray | None, int]:
-    """(clusters (n,), their number) of the images (n, ...) in a run with this seed; (None, 0) if
-    the recipe uses none.
+def find_clusters(
+    recipe: Recipe, images: Any, *, seed: int, xp: Any = np
+) -> tuple[np.ndarray | None, int]:
+    """(clusters (n,), their number) of the images (n, ...) in a run with this seed on the backend
+    xp; (None, 0) if the recipe uses none.
     """
     if not recipe.clusters:
         return None, 0
     rng = np.random.default_rng(seed_of(seed, "clusters"))
-    return cluster_images(images, recipe.clusters, rng=rng)
+    return cluster_images(images, recipe.clusters, rng=rng, xp=xp)
 
 
 def make_initial_networks(
@@ -170,7 +172,7 @@ class TrainingState:
         group: ProcessGroup = ONE_PROCESS,
     ):
         if labels is None:
-            labels, n_classes = find_clusters(recipe, images, seed=seed)
+            labels, n_classes = find_clusters(recipe, images, seed=seed, xp=xp)
         check_training_data(recipe, images, labels, n_classes)
         n, *shape = images.shape
         self.recipe, self.xp, self.seed, self.n_classes, self.t = recipe, xp, seed, n_classes, 0
@@ -226,6 +228,7 @@ class TrainingState:
         whole = recipe.penalty == "wgan-gp" or score_of_whole
         threads = xp is np and not whole and group.size == 1
         self.parallel = data_parallel(self.G, self.D, cores) if threads else None
+        self.recorded: dict[bool, RecordedSteps] = {}  # by whether there is a penalty
         self.group = group
         group.share_networks(self.G, self.D)
 
@@ -258,14 +261,16 @@ class TrainingState:
         self.update_average()
         return loss_D, loss_G, score_real, score_fake
 
-    def record(self) -> str:
+    def record(self, library: Any = None) -> str:
         """Record both steps as CUDA graphs (accel/graph.py), after the first training step.
 
-        Returns "", or one line with the reason why they cannot be recorded.
+        Returns "", or one line with the reason why they cannot be recorded. `library` takes the
+        place of cuBLAS in tests.
         """
-        if not self.fused:
-            return "not recorded: only fully connected recipes on CuPy can be (fused_steps.py)"
-        return record(self.fused)
+        if self.fused:
+            return record(self.fused, library)
+        self.recorded, reason = record_steps(self, library)
+        return reason
 
     def set_learning_rates(self) -> None:
         """Set the learning rates of both optimizers to those of step t."""
@@ -280,7 +285,7 @@ class TrainingState:
         """
         if self.t == 0 and self.indices is None:
             for _ in range(self.recipe.d_warmup_steps):
-                self.plain_discriminator_step(self.choose_images(), penalised=False)
+                self.plain_discriminator_step(self.choose_images(), 0.0)
             self.indices = None  # the first epoch begins here
         return self.choose_images()
 
@@ -315,15 +320,22 @@ class TrainingState:
         return self.xp.asarray(chosen)
 
     def make_batch(self, indices: Array) -> Batch:
-        """The Batch of the images at these positions (N,)."""
-        return Batch(indices, None if self.labels is None else self.one_hot[self.labels[indices]])
+        """The Batch of the images at these positions (N,), without labels if a recorded step is
+        going to find them.
+        """
+        if self.labels is None or self.recorded:
+            return Batch(indices, None)
+        return Batch(indices, self.one_hot[self.labels[indices]])
 
     def discriminator_step(self, batch: Batch) -> tuple[Array, Array, Array]:
         """Train D on a batch and on N fakes; returns (loss, mean D(x), mean D(G(z))), or what
         gan/steps.py returns for a loss on pairs.
         """
+        weight = self.weight_of_penalty()
+        if self.recorded:
+            return self.recorded[weight > 0].discriminator_step(batch.indices, weight)
         if not self.fused:
-            return self.plain_discriminator_step(batch)
+            return self.plain_discriminator_step(batch, weight)
         n, n_G = self.recipe.batch_size, self.recipe.batch_size_G or self.recipe.batch_size
         z = sample_latents(self.recipe, self.noise, n + n_G)
         return self.fused.discriminator_step(
@@ -335,19 +347,25 @@ class TrainingState:
             rng=self.dropout,
         )
 
-    def plain_discriminator_step(
-        self, batch: Batch, penalised: bool = True
-    ) -> tuple[Array, Array, Array]:
-        """The same with gan/steps.py; a penalty is added every `penalty_every` training steps."""
+    def weight_of_penalty(self) -> float:
+        """The weight of D's penalty in this step; 0 if none is due."""
+        recipe = self.recipe
+        if not recipe.penalty or self.t % recipe.penalty_every:
+            return 0.0
+        weight = penalty_weight(recipe, self.t, self.steps_per_epoch)
+        return weight * recipe.penalty_every * self.group.share(recipe.batch_size)
+
+    def plain_discriminator_step(self, batch: Batch, weight: Any) -> tuple[Array, Array, Array]:
+        """The same with gan/steps.py; without a penalty if its weight is 0. The weight is a number
+        or an array of shape ().
+        """
         recipe, penalty, group, N = self.recipe, None, self.group, self.recipe.batch_size
         rows = group.rows(N)
         batch, z = batch.part(rows), sample_latents(recipe, self.noise, N)[rows]
         real, rng = self.real_images(batch), group.rows_rng(self.dropout, N)
         if recipe.shared_fakes:
             self.shared = z, self.generate_fakes(z, batch, rng=rng)
-        if recipe.penalty and penalised and self.t % recipe.penalty_every == 0:
-            weight = penalty_weight(recipe, self.t, self.steps_per_epoch)
-            weight *= recipe.penalty_every * group.share(N)
+        if not isinstance(weight, float) or weight:
             penalty = make_penalty(recipe.penalty, weight)
         mixing = any(layer.mixes_examples for layer in self.D.layers)
         step = discriminator_step_two_passes if mixing else discriminator_step
@@ -383,8 +401,14 @@ class TrainingState:
 
         With a loss on pairs it learns on new noise, beside new real images and with their labels.
         """
+        if self.recorded:
+            return self.recorded[self.weight_of_penalty() > 0].generator_step()
         if self.fused:
             return self.fused.generator_step(self.optimizer_G)
+        return self.plain_generator_step(batch)
+
+    def plain_generator_step(self, batch: Batch) -> Array:
+        """The same with gan/steps.py."""
         recipe, shared, real, group = self.recipe, self.shared, None, self.group
         self.shared = None  # so that the next step can reuse its memory
         N = recipe.batch_size_G or recipe.batch_size
@@ -444,11 +468,12 @@ class TrainingState:
             else self.xp.concatenate([labels] * -(-n // len(labels)))[:n]
         )
 
-    def generate(self, latents: Any) -> np.ndarray:
-        """Images (n, H, W[, 3]) on the host, float32 in [0, 1], from latents (n, Z), or
-        (latents, labels), on the device.
+    def generate(self, latents: Any, *, xp: Any = np) -> Array:
+        """Images (n, H, W[, 3]), float32 in [0, 1], from latents (n, Z), or (latents, labels), on
+        the device; on the host, unless xp is the module of the device.
         """
-        return generate(self.G_ema, latents, self.recipe.pixel_min).astype("float32", copy=False)
+        images = generate(self.G_ema, latents, self.recipe.pixel_min, xp=xp)
+        return images.astype("float32", copy=False)
 
     def sample(self, n: int, *, seed: int) -> np.ndarray:
         """n images like those of `generate`, from latents sampled with the given seed.

@@ -36,6 +36,10 @@ if name == "wrong":
 if name == "crashes":
     row("before")
     os.abort()
+if name == "half a row":
+    row("whole")
+    print('ROW {"key": "half", "sta', end="", flush=True)
+    os.abort()
 if name == "last":
     row("last")
 """
@@ -95,6 +99,14 @@ def test_results_are_kept_when_a_part_exceeds_its_limit_fails_or_crashes(check, 
     else:
         os.kill(child, signal.SIGKILL)
         pytest.fail("a process that the part had started goes on")
+
+
+def test_half_a_row_is_left_out_and_a_failed_environment_stops_nothing(check):
+    status, data = check("half a row", "last")
+    assert status == 1 and keys(data) == [("half a row", "whole"), ("last", "last")]
+    Path(gpu_check.__file__).write_text(PART.replace('card="a card", ', "") + "os.abort()\n")
+    status, data = check("environment", "last", folder="other")
+    assert status == 1 and ("last", "last") in keys(data)
 
 
 def test_a_later_call_does_what_is_missing_or_failed(check, tmp_path, capsys):

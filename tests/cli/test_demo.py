@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib
 import json
 import os
 import re
@@ -91,8 +92,47 @@ def test_samples_of_an_earlier_epoch(folder, tmp_path):
     assert demo("sample", *args, "a.npy", cwd=tmp_path).returncode == 0
     assert demo("sample", *args, "b.npy", "--epoch", 1, cwd=tmp_path).returncode == 0
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-    result = demo("sample", *args, "c.npy", "--epoch", 2, cwd=tmp_path)
-    assert result.returncode == 2 and "epoch 2: it has those of 1" in result.stderr
+    for command in (
+        ["sample", *args, "c.npy"],
+        ["walk", folder / "run", "--out", "c.gif"],
+        ["evaluate", folder / "run"],
+        ["export", folder / "run", "--to", "html", "--out", "c.html"],
+    ):
+        result = demo(*command, "--epoch", 2, cwd=tmp_path)
+        assert result.returncode == 2 and result.stderr.count("\n") == 1, command
+        assert "epoch 2: it has those of 1" in result.stderr, command
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "b.npy"]
+
+
+def test_an_earlier_epoch_is_measured_beside_the_metrics_of_the_run(folder, tmp_path):
+    own = shutil.copytree(folder / "run", tmp_path / "run")
+    shutil.copy(own / "generators" / "epoch-0001.npz", own / "generators" / "epoch-0007.npz")
+    before = {path: path.read_bytes() for path in own.rglob("*.*") if path.is_file()}
+    result = demo("evaluate", own, "--count", 100, "--epoch", 7, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "100 images of the generator after epoch 7, compared with" in result.stdout
+    assert f"written to {own / 'epoch-0007' / 'metrics.json'}" in result.stdout
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert not (own / "metrics.json").exists()
+    metrics = json.loads((own / "epoch-0007" / "metrics.json").read_text())
+    assert metrics["epoch"] == 7 and (own / "epoch-0007" / "real-and-fake.png").is_file()
+    assert not (own / "epoch-0007" / "gradient.png").exists()  # of a D that is not kept
+    result = demo("evaluate", own, "--count", 100, cwd=tmp_path)
+    assert result.returncode == 0 and "after epoch" not in result.stdout, result.stderr
+    newest = json.loads((own / "metrics.json").read_text())
+    assert newest["run"] == metrics["run"] and "epoch" not in newest  # it is the same generator
+    assert (own / "gradient.png").is_file()
+
+
+def test_an_earlier_generator_is_exported(folder, tmp_path):
+    own = shutil.copytree(folder / "run", tmp_path / "run")
+    shutil.copy(own / "generators" / "epoch-0001.npz", own / "generators" / "epoch-0007.npz")
+    pages = []
+    for number, flags in enumerate([[], ["--epoch", 7]]):
+        args = ["export", own, "--to", "html", "--out", f"{number}.html", *flags]
+        assert demo(*args, cwd=tmp_path).returncode == 0
+        pages.append((tmp_path / f"{number}.html").read_text())
+    assert '"D":[' in pages[0] and '"D":null' in pages[1]
 
 
 def test_runs_are_listed(folder, tmp_path):
@@ -632,6 +672,25 @@ def test_settings_are_saved_and_a_resumed_run_keeps_them(folder, tmp_path):
 
 
 # ---- --threads N ----
+
+
+def test_a_toy_takes_one_thread(tmp_path, monkeypatch):
+    """Unless the user has set their number."""
+    used, toy = [], importlib.import_module("minigan.cli.toy")
+    animate = toy.animate_toy
+    monkeypatch.setattr(
+        toy,
+        "animate_toy",
+        lambda *args, **options: used.append(cpu.blas_threads()) or animate(*args, **options),
+    )
+    with cpu.preserve_blas_threads():
+        cpu.set_blas_threads(2)
+        before = cpu.blas_threads()
+        assert demo("toy", "--steps", 1, "--out", "a.gif", cwd=tmp_path).returncode == 0
+        for name in cpu.BLAS_VARIABLES:  # conftest.py has set one
+            monkeypatch.delenv(name, raising=False)
+        assert demo("toy", "--steps", 1, "--out", "b.gif", cwd=tmp_path).returncode == 0
+        assert used == [before, 1] and cpu.blas_threads() == before
 
 
 def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monkeypatch):
@@ -1211,8 +1270,8 @@ def test_help_gives_every_default_and_its_reason(args, tmp_path):
     text = " ".join(result.stdout.split())
     flags = {
         "sample": "--count --out --seed --zoom --columns --invert --epoch --force".split(),
-        "evaluate": "--data --count --seed --zoom --columns --invert --format".split(),
-        "export": ["--out", "--force"],
+        "evaluate": "--data --count --seed --epoch --zoom --columns --invert --format".split(),
+        "export": ["--out", "--epoch", "--force"],
         "toy": "--shape --out --seed --steps --loss --penalty --penalty-weight --zoom"
         " --force".split(),
         "inspect": "--data --steps --zoom --columns --format".split(),

@@ -195,7 +195,9 @@ def test_an_installed_clone_is_found_from_the_folder_above(sources, tmp_path):
     result = python("-m", "pip", *install, cwd=tmp_path, PYTHONPATH="")
     assert result.returncode == 0, result.stderr
     code = "import site; site.addsitedir('site'); import minigan; print(minigan.__file__)"
-    result = python("-c", code, cwd=tmp_path, PYTHONPATH="")
+    # -S and PYTHONPATH: with its packages, but without a minigan that this Python has installed
+    packages = os.pathsep.join(path for path in sys.path if path.endswith("-packages"))
+    result = python("-S", "-c", code, cwd=tmp_path, PYTHONPATH=packages)
     assert result.stdout.strip() == str(tmp_path / "minigan" / "minigan" / "__init__.py"), result
 
 

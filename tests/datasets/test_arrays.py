@@ -13,6 +13,7 @@ from minigan.datasets.idx import read_idx
 from minigan.datasets.labels import convert_labels
 from minigan.datasets.load import load_dataset
 from minigan.datasets.matlab import examples_first
+from minigan.datasets.numpy_files import read_numpy
 from minigan.datasets.pixels import DataError
 
 RNG = np.random.default_rng(0)
@@ -66,6 +67,15 @@ def test_kmnist(tmp_path, name):
         data = load_dataset(path)
         check(data)
         assert data.test_labels is not None and f"{name}-train-labels.npz" in data.notes[0]
+
+
+def test_a_file_that_numpy_wrote_under_python_2(tmp_path):
+    """Its shape was written with long integers; that is no reason for a warning."""
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40L, 28L, 28L), }"
+    header = header.ljust(117) + b"\n"
+    magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    (tmp_path / "old.npy").write_bytes(magic + header + DIGITS.tobytes())
+    np.testing.assert_array_equal(read_numpy(tmp_path / "old.npy").images, DIGITS)
 
 
 def test_quickdraw(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minigan.backend import asnumpy
 from minigan.datasets import clusters
 from minigan.datasets.clusters import cluster_images, kmeans
 from minigan.datasets.idx import load_images, load_labels
@@ -56,3 +57,21 @@ def test_clusters_of_digits_mostly_hold_one_digit():
     table = np.zeros((count, 10))
     np.add.at(table, (found, labels), 1)
     assert count == 100 and 0.85 < table.max(axis=1).sum() / len(labels) < 0.95
+
+
+def test_a_device_finds_the_same_clusters(device, monkeypatch):
+    """Up to a few images whose distances to two centres are equal but for rounding."""
+    monkeypatch.setattr(clusters, "IMAGES_PER_PART_ON_DEVICE", 300)
+    images = load_images()[:2000]
+    options = [dict(rng=np.random.default_rng(0), xp=xp) for xp in (np, device)]
+    (expected, count), (found, on_device) = (cluster_images(images, 20, **o) for o in options)
+    assert count == on_device == 20 and isinstance(found, np.ndarray)
+    assert found.dtype == expected.dtype and (found == expected).mean() > 0.99
+
+
+def test_an_empty_cluster_on_a_device_keeps_its_centre(device):
+    x = np.float32([[0, 0], [2, 0], [9, 9]])
+    centres = device.asarray(np.float32([[1, 1], [7, 7], [8, 8]]))
+    parts = [slice(0, 2), slice(2, 4)]
+    clusters.update_centres(centres, device.asarray(x), device.asarray(np.array([0, 0, 2])), parts)
+    assert asnumpy(centres).tolist() == [[1, 0], [7, 7], [9, 9]]

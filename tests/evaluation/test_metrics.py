@@ -359,3 +359,27 @@ def test_measuring_takes_little_memory_beside_the_images(monkeypatch):
     finally:
         tracemalloc.stop()
     assert peak < images.nbytes
+
+
+@pytest.mark.parametrize("with_classifier", [True, False])
+def test_a_device_has_the_same_metrics(device, with_classifier):
+    """For images on the device, as a generator makes them, and for bytes on the host."""
+    real = load_images(name=TEST_IMAGES)[:1000]
+    classifier = load_classifier() if with_classifier else None
+    labelled = load_images()[:1000], load_labels()[:1000]
+    host = Evaluator(real, classifier, labelled=labelled)
+    on_device = Evaluator(real, classifier, labelled=labelled)
+    on_device.to(device)
+    images = load_images()[:500]
+    floats, requested = images.astype("float32") / 255, np.arange(500) % 10
+    for x, y in (floats, device.asarray(floats)), (images, images):
+        expected, found = host.quick(x, requested), on_device.quick(y, requested)
+        assert list(found) == list(expected) and len(found) == (13 if with_classifier else 3)
+        for name, value in found.items():
+            assert isinstance(value, float)
+            assert value == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+    expected, found = host.evaluate(images), on_device.evaluate(images)
+    assert found.keys() == expected.keys()
+    assert found["fd"] == pytest.approx(expected["fd"], rel=1e-4)
+    if classifier:  # the host's has not moved
+        assert isinstance(classifier.net.theta, np.ndarray)

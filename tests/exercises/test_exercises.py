@@ -181,27 +181,50 @@ def test_the_readme_lists_every_exercise_with_its_difficulty_and_minutes():
         assert re.search(row, readme), exercise.name
 
 
-@pytest.mark.parametrize("name", [name for name in BY_NAME if name.startswith("gan_")])
+TO_HINT_AT = {  # a wrong answer of each exercise
+    **{name: "as given" for name in BY_NAME if name.startswith("gan_")},
+    "relu": "derivative 1 everywhere",
+    "gate": "the path through the gate is missing",
+    "bce": "a sum",
+    "adam": "no bias correction",
+    "dropout": "no scaling",
+    "transposed": "overlaps are overwritten",
+    "own_loss": "sums",
+    "digits": "bytes",
+}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
 def test_a_hint_is_given_only_if_it_is_asked_for(name, tmp_path):
-    """Not even the step in which the mistake shows, which says half of it."""
-    edits, hint = WRONG[name]["as given"]
-    path = answer(BY_NAME[name], edits, tmp_path)
+    """Not even the step that fails; and where a mistake is to be found, not what is right."""
+    exercise, (edits, hint) = BY_NAME[name], WRONG[name][TO_HINT_AT[name]]
+    path = answer(exercise, edits, tmp_path)
     none, step, all_of_it = (
-        grade(BY_NAME[name].checker, path, name, hints=hints) for hints in (0, 1, 2)
+        grade(exercise.checker, path, exercise.part, hints=hints) for hints in (0, 1, 2)
     )
-    assert none == f"{path.name}, {name}: the mistake is still there; for a hint, add --hint 1."
-    where = all_of_it.partition(": ")[0]
-    assert step.startswith(f"{where}: the mistake shows here; for what is wrong, add --hint 2.")
+    where, right_so_far = all_of_it.partition(": ")[0], all_of_it.partition(" (Right so far")[1:]
+    if exercise.part:
+        assert none == f"{path.name}, {name}: the mistake is still there; for a hint, add --hint 1."
+    else:
+        wanted = f"{path.name}: it is not right yet; for a hint, add --hint 1."
+        assert none == wanted + "".join(right_so_far)
+    assert where != path.name and where not in none
+    wanted = f"{where}: this is not right yet; for what is wrong, add --hint 2."
+    assert step == wanted + "".join(right_so_far)
     assert hint in all_of_it and hint not in step
     path.write_text("def gan_1(\n")
-    assert "is not valid Python" in grade(BY_NAME[name].checker, path, name, hints=0)
+    assert "is not valid Python" in grade(exercise.checker, path, exercise.part, hints=0)
 
 
 def test_without_an_option_the_command_gives_no_mistake_away(desk):
-    edits, hint = WRONG["gan_3"]["as given"]
-    shutil.copy(answer(BY_NAME["gan_3"], edits, desk), desk / "exercises")
-    said = [pytest_run(desk, "-k", "gan_3", *option).stdout for option in ([], ["--hint", "2"])]
-    assert "still there" in said[0] and hint not in said[0] and hint in said[1]
+    for name, mistake, words in (
+        ("gan_3", "as given", "still there"),
+        ("relu", "derivative 1 everywhere", "not right yet"),
+    ):
+        edits, hint = WRONG[name][mistake]
+        shutil.copy(answer(BY_NAME[name], edits, desk), desk / "exercises")
+        said = [pytest_run(desk, "-k", name, *option).stdout for option in ([], ["--hint", "2"])]
+        assert words in said[0] and hint not in said[0] and hint in said[1]
 
 
 def test_the_digits_of_a_solution_are_trained_and_shown(tmp_path, capsys):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from browser import Browser
 from helpers import demo, idx
 
 from minigan.datasets.load import Dataset
@@ -642,6 +643,29 @@ def test_the_page_works_in_a_browser(run, tmp_path):
     answer = in_chromium(page, run.z[:5], labels, tmp_path)
     assert answer["errors"] == []
     check_interaction(answer, *check_numbers(answer, run, page, 5))
+
+
+def test_a_page_without_a_discriminator_shows_the_images_and_no_score(tmp_path):
+    """That of `export --epoch`: a run keeps no earlier D."""
+    made = make_run("dense", SIZE, 0, widths_G=(20,), widths_D=(16,))
+    settings, recipe, G, D = made[:4]
+    shown, pages = [], [webpage.web_page(settings, recipe, G, d) for d in (D, None)]
+    with Browser(tmp_path / "profile") as tab:
+        for name, page in zip(["with.html", "without.html"], pages):
+            (tmp_path / name).write_bytes(page)
+            tab.open(tmp_path / name)
+            tab.run(
+                "new Promise(done => { const wait = () => $('grid').children.length"
+                " ? done(0) : setTimeout(wait, 50); wait(); })"
+            )
+            shown.append(tab.run("document.body.innerText"))
+            assert tab.complaints() == []
+        z = json.dumps(made.z[0].tolist())
+        there = tab.run(f"[...pixels(G(Float64Array.from({z}), []))]")
+        assert abs(np.array(there) - made.images[0].ravel()).max() < 0.01  # rounded weights
+    assert "Discriminator" in shown[0] and "D's" in shown[0] and "score" in shown[0]
+    assert not re.search("discriminator|score|D's", shown[1], re.IGNORECASE)
+    assert "Everything is computed in this page" in shown[1] and len(pages[1]) < len(pages[0])
 
 
 NAMES = "start", "fresh", "slid", "stopped", "still", "other"  # states of the page in ANSWER

@@ -7,8 +7,12 @@ the generators of CuPy.
 import sys
 import types
 
+import fake_cuda
 import fake_cupy
 
+from minigan.accel import graph
+
+graph.find_library = fake_cuda.CuBLAS
 fake_cupy.__name__ = "cupy"
 fake_cupy.show_config = lambda: print("the tests' fake CuPy")
 fake_cupy.random = types.SimpleNamespace(

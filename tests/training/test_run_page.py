@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import signal
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -266,7 +267,7 @@ def test_an_interrupted_run(tmp_path, monkeypatch):
     def train_step(gan):
         losses = plain(gan)
         if gan.t == 6:
-            run_module.signal.raise_signal(run_module.signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return losses
 
     monkeypatch.setattr(state.TrainingState, "train_step", train_step)
