@@ -269,14 +269,14 @@ def table_lines(table, results):
     names, rows = [*ROWS[table]], results["rows"][table]
     for key in sorted(rows, key=lambda key: names.index(key.split("|")[0])):
         row, (name, seed) = rows[key], key.split("|")
-        head = f"| {name} | {seed} | {ms_of(results, table, name):.0f} |"
         last = row["history"][-1] if row["history"] else None
         if "diverged" in row:
-            lines.append(f"{head} {row['diverged']:,}: diverged | | | | |")
+            lines.append(f"| {name} | {seed} | | {row['diverged']:,}: diverged | | | | |")
         elif last:
             of = "" if row.get("done") else f" of {row['steps']:,}"
             lines.append(
-                f"{head} {last['step']:,}{of} | {last['seconds'] / 60:.0f} | {last['modes']} |"
+                f"| {name} | {seed} | {1e3 * last['seconds'] / last['step']:.0f} |"
+                f" {last['step']:,}{of} | {last['seconds'] / 60:.0f} | {last['modes']} |"
                 f" {last['kl_uniform']:.3f} | {last['kl_triples']:.3f} |"
             )
     for name, (method, modes, kl) in PUBLISHED.items() if table == "pacgan" else ():

@@ -95,7 +95,8 @@ def test_a_row_that_is_interrupted_ends_as_it_would_have(benchmark, tmp_path, mo
     benchmark.write_tables()
     text = benchmark.PAGE.read_text()
     last = row["history"][-1]
-    assert f"| a | 0 | 7 | 9 | 0 | {last['modes']} | {last['kl_uniform']:.3f} |" in text
+    ms = f"{1e3 * last['seconds'] / 9:.0f}"
+    assert f"| a | 0 | {ms} | 9 | 0 | {last['modes']} | {last['kl_uniform']:.3f} |" in text
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
 
 
