@@ -105,6 +105,7 @@ What makes training faster, and what exports a generator
     accel/device_kernels      CUDA code in a few lines: what a kernel is
     accel/device_conv         im2col and col2im as one kernel each
     accel/device_batchnorm    batch norm in two kernels each way
+    accel/device_dense        Dense and Projection, with products that a graph can contain
     accel/device_layers       these layers in the place of those in nn
     accel/process_group       a run shared by several processes: the idea, and the sums
     accel/mpi                 the processes that mpiexec has started

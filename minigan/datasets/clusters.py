@@ -53,7 +53,7 @@ IMAGES_PER_PART_ON_DEVICE = 50_000
 
 
 def cluster_images(
-    images: np.ndarray, n_clusters: int, *, rng: np.random.Generator, xp: Any = np
+    images: np.ndarray, n_clusters: int, *, xp: Any = np, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
     """(clusters (n,), K): groups of similar images (n, ...), K of them, at most n_clusters.
 
