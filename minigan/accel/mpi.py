@@ -59,7 +59,8 @@ READS_DEVICES = (
     "MPICH_GPU_SUPPORT_ENABLED",  # HPE Cray MPICH
     "I_MPI_OFFLOAD",  # Intel MPI
 )
-SECONDS_OF_POLLING = 2e-4  # how long a process waits in a loop, and then between two looks
+SECONDS_OF_POLLING = 5e-3  # how long a process waits in a loop; a pause would take more time,
+SECONDS_OF_PAUSES = 2e-4  # and how long it then sleeps between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
 SECONDS_TO_FORWARD = 1.0  # how long mpiexec is given to print what a process has written
 
@@ -188,7 +189,7 @@ class MPIGroup(ProcessGroup):
         request, started = self.comm.Ibarrier(), time.perf_counter()
         while not request.Test():
             if time.perf_counter() - started > SECONDS_OF_POLLING:
-                time.sleep(SECONDS_OF_POLLING)
+                time.sleep(SECONDS_OF_PAUSES)
 
     def finish(self, status: int, sentence: object = None) -> tuple[int, object]:
         """Wait until all processes end; if this one has failed, at most a few seconds.
