@@ -83,8 +83,7 @@ def test_the_code_of_minigan_runs(cells, tmp_path, monkeypatch):
 @pytest.mark.parametrize("cells", [c for _, c in rows() if code(c[1])], ids=lambda c: c[1][:40])
 def test_the_code_of_pytorch_runs(cells, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
-    from torch.utils.data import DataLoader
-
+    DataLoader = torch.utils.data.DataLoader
     monkeypatch.chdir(tmp_path)
     net = torch.nn.Linear(3, 2)
     x = torch.ones(5, 3, requires_grad=True)
