@@ -72,11 +72,9 @@ import numpy as np
 
 from minigan.backend import Array, asnumpy, get_array_module
 from minigan.gan.losses import AdversarialLoss
-from minigan.nn.optim import SGD, Adam, chunks
+from minigan.nn.optim import OPTIMIZER_ARRAYS, SGD, Adam, chunks
 from minigan.nn.sequential import Sequential
 from minigan.rng import RowsRng
-
-OPTIMIZER_ARRAYS = ("s", "q", "velocity")  # what an optimizer remembers of each parameter
 
 
 class ProcessGroup:

@@ -88,6 +88,8 @@ import math
 
 from minigan.backend import Array, fused, get_array_module
 
+OPTIMIZER_ARRAYS = ("s", "q", "velocity")  # what SGD and Adam keep of each parameter
+
 
 class SGD:
     """Stochastic gradient descent with momentum. lr and momentum may be changed between steps."""

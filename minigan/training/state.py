@@ -51,7 +51,7 @@ from minigan.accel.data_parallel import data_parallel
 from minigan.accel.device_layers import device_network
 from minigan.accel.fused_steps import fused_steps
 from minigan.accel.graph import RecordedSteps, record, record_steps
-from minigan.accel.process_group import ONE_PROCESS, OPTIMIZER_ARRAYS, ProcessGroup
+from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import Array, asnumpy
 from minigan.datasets.clusters import cluster_images
 from minigan.datasets.pixels import scale
@@ -69,6 +69,7 @@ from minigan.gan.steps import (
     generator_step,
 )
 from minigan.nn.ema import ExponentialMovingAverage
+from minigan.nn.optim import OPTIMIZER_ARRAYS
 from minigan.nn.sequential import Sequential
 from minigan.rng import get_rng_state, make_rng, set_rng_state
 from minigan.training.sampling import generate, sampling_rngs
