@@ -134,61 +134,50 @@ def speed(args):
 # ---- two hosts ----
 
 
+CABLES = {  # name: (the rule of the network interfaces, bytes per second, seconds of delay)
+    "a cable without limit": ("", np.inf, 0.0),
+    "1 Gb/s": ("tbf rate 1gbit burst 64kb latency 100ms", 1e9 / 8, 0.0),
+    "1 Gb/s and 1 ms": ("netem rate 1gbit delay 1ms", 1e9 / 8, 1e-3),
+}
+
+
 def hosts(args):
     """Two processes in one machine's memory, and over a cable between two network namespaces."""
-    from test_two_hosts import ADDRESSES, CABLE, environment_of_hosts, two_hosts
-
-    clean = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    constants = json.loads(FILE.read_text())
     print("| recipe | link | step, ms | communication | by the formula, ms |")
     print("|---|---|---|---|---|")
     for name in args.recipes:
         words = [__file__, "steps", name, "--count", str(args.count), "--threads", "1"]
-        memory = json.loads(mpiexec(2, *words, env=clean).stdout)
-        recipe = RECIPES[name]
-        P = sum(parameters(recipe, (28, 28)))
+        memory = json.loads(mpiexec(2, *words).stdout)
+        print_host(name, "memory", memory, "")
+        entry = constants[f"{name}, 28 x 28"]
+        for cable, (rule, bandwidth, delay) in CABLES.items():
+            extra = seconds_of(entry, 2, bandwidth, delay) - entry["seconds"] / 2
+            try:
+                found = over_cable(words, rule)
+            except subprocess.CalledProcessError as error:
+                print(f"| {name} | {cable} | not measured: {error.stderr.strip()} | | |")
+                continue
+            print_host(name, cable, found, f"{1e3 * (memory['median'] + extra):.1f}")
 
-        def row(link, found, extra=0.0):
-            expected = "" if extra is None else f"{1e3 * (memory['median'] + extra):.1f}"  # noqa: B023
-            print(
-                f"| {name} | {link} | {1e3 * found['median']:.1f} | {found['communication']:.0%} |"  # noqa: B023
-                f" {expected} |",
-                flush=True,
-            )
 
-        row("memory", memory, None)
-        with tempfile.TemporaryDirectory() as folder, two_hosts(Path(folder)) as launcher:
+def print_host(name, link, found, expected):
+    """A row of the table of `hosts`."""
+    step, share = 1e3 * found["median"], found["communication"]
+    print(f"| {name} | {link} | {step:.1f} | {share:.0%} | {expected} |", flush=True)
 
-            def over_cable():
-                return json.loads(
-                    subprocess.run(
-                        [*launcher, *words],  # noqa: B023
-                        env={**clean, **environment_of_hosts()},
-                        capture_output=True,
-                        text=True,
-                        check=True,
-                    ).stdout
-                )
 
-            row("a cable without limit", over_cable(), None)
-            for text, delay, rules in (
-                ("1 Gb/s", 0.0, ["tbf rate 1gbit burst 64kb latency 100ms"]),
-                ("1 Gb/s and 1 ms", 1e-3, ["netem rate 1gbit delay 1ms"]),
-            ):
-                try:
-                    for host in ADDRESSES:
-                        for rule in rules:
-                            place = ["ip", "netns", "exec", host, "tc", "qdisc", "replace"]
-                            subprocess.run(
-                                [*place, "dev", CABLE, "root", *rule.split()],
-                                check=True,
-                                capture_output=True,
-                                text=True,
-                            )
-                except subprocess.CalledProcessError as error:
-                    print(f"| {name} | {text} | not measured: {error.stderr.strip()} | | |")
-                    continue
-                volume = 4 * P / (1e9 / 8)  # 2 P b (n - 1) / n / bandwidth, with n = 2
-                row(text, over_cable(), volume + 5 * 2 * delay)
+def over_cable(words, rule):
+    """What `steps` finds on two processes, between which there is a cable with that rule of tc."""
+    from test_two_hosts import ADDRESSES, CABLE, environment_of_hosts, two_hosts
+
+    options = dict(check=True, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder, two_hosts(Path(folder)) as launcher:
+        for host in ADDRESSES if rule else ():
+            place = ["ip", "netns", "exec", host, "tc", "qdisc", "replace", "dev", CABLE, "root"]
+            subprocess.run([*place, *rule.split()], **options)
+        done = subprocess.run([*launcher, *words], env=environment_of_hosts(), **options)
+        return json.loads(done.stdout)
 
 
 # ---- agreement ----
