@@ -145,7 +145,12 @@ os.environ["PATH"] = path
 read, run = longest(read_only), longest(options)
 if read is not None and (run is None or len(read) > len(run)):
     script = words[:words.index("-m") + 2] if "-m" in words else words[:1]
-    help = subprocess.run([python, *script, "--help"], capture_output=True, text=True)
+    def show_help(*words):
+        return subprocess.run([python, *words, "--help"], capture_output=True, text=True)
+    help = show_help(*script)
+    rest = words[len(script):]
+    if rest and any(rest[0] in names.split(",") for names in re.findall(r"{{(.+?)}}", help.stdout)):
+        help = show_help(*script, rest[0])  # of that command
     known = set(re.findall(r"--[-\\w]+", help.stdout))
     unknown = [word for word in words if word.startswith("--") and word not in known]
     if help.returncode or unknown:
@@ -341,6 +346,7 @@ def test_commands_are_found_and_wrong_ones_fail(clone):
         "python demo.py sample RUN_DIR --number 3": "--number",
         "python demo.py sampel RUN_DIR": "sampel",
         "python benchmarks/race.py --outfile a.png": "['--outfile'] not in its --help",
+        "python benchmarks/parallel.py hosts --size 3": "['--size'] not in its --help",
         "python benchmarks/other.py": "unknown command",
         "python -m pytest --fast": "['--fast'] not in its --help",
         "pip install -e '.[cuda11]'": "setup.cfg has the extras",
