@@ -35,7 +35,8 @@ try:
     from minigan.accel.cpu import limit_blas_threads
     from minigan.backend import load_backend
     from minigan.cli import main as cli
-    from minigan.training.run import Run, load_training_data
+    from minigan.training.inputs import load_training_data
+    from minigan.training.run import Run
     from minigan.training.schedule import make_optimizers
     from minigan.training.state import TrainingState, make_initial_networks
 except ModuleNotFoundError as error:

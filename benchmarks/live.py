@@ -14,8 +14,8 @@ from pathlib import Path
 from minigan.evaluation.report import make_evaluator
 from minigan.gan.recipes import RECIPES, replace
 from minigan.training import run as run_module
+from minigan.training.inputs import TrainingOptions
 from minigan.training.loop import train
-from minigan.training.run import TrainingOptions
 from minigan.training.run_page import SHARE, Repeated, RunPage
 
 

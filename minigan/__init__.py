@@ -74,6 +74,7 @@ What trains, measures and shows
     training/sampling         new images from a trained run
     training/own_networks     a G, a D and a loss of your own instead of a recipe's
     training/state            everything that changes during training
+    training/inputs           the options and the images of a run, checked against each other
     training/checkpoint       resuming after a power cut
     training/lock             two runs never share a folder
     training/diagnosis        what the numbers of an epoch mean, in words

@@ -68,6 +68,7 @@ from minigan.gan.models import ARCHITECTURES, Architecture
 from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe
 from minigan.nn.sequential import Sequential
 from minigan.training.checkpoint import load_run
+from minigan.training.inputs import TrainingOptions
 from minigan.training.loop import train
 from minigan.training.own_networks import (
     BUILT_IN_LOSSES,
@@ -76,7 +77,6 @@ from minigan.training.own_networks import (
     own_loss,
     recipe_of_networks,
 )
-from minigan.training.run import TrainingOptions
 from minigan.training.run_data import read_options, recorded_path
 from minigan.training.run_folder import (
     RunError,

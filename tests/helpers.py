@@ -18,7 +18,8 @@ from minigan.evaluation.metrics import Evaluator
 from minigan.gan.recipes import RECIPES, replace
 from minigan.nn.gradcheck import compare
 from minigan.training.checkpoint import load_run
-from minigan.training.run import Run, TrainingData, TrainingOptions
+from minigan.training.inputs import TrainingData, TrainingOptions
+from minigan.training.run import Run
 from minigan.training.run_folder import read_recipe
 from minigan.training.state import TrainingState, find_clusters
 

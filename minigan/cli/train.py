@@ -14,7 +14,7 @@ from minigan.gan.gradient_penalty import PENALTIES
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import RECIPES, Recipe, asdict, change_recipe, replace, unused_fields
 from minigan.training.checkpoint import load_run
-from minigan.training.run import TrainingOptions
+from minigan.training.inputs import TrainingOptions
 from minigan.training.run_data import format_path, read_options, recorded_path
 from minigan.training.run_folder import FORMAT, RunError, read_recipe
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from minigan.accel.cpu import limit_blas_threads
 from minigan.backend import load_backend
-from minigan.training.run import Run, TrainingOptions, load_training_data
+from minigan.training.inputs import TrainingOptions, load_training_data
+from minigan.training.run import Run
 from minigan.training.schedule import make_optimizers
 from minigan.training.state import TrainingState, make_initial_networks
 

@@ -14,8 +14,8 @@ from minigan.figures.plots import Look
 from minigan.figures.sheets import Sheet, lay_out
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import RECIPES, replace
+from minigan.training.inputs import TrainingOptions
 from minigan.training.loop import train
-from minigan.training.run import TrainingOptions
 from minigan.training.run_folder import (
     RunError,
     image_shape,

@@ -29,8 +29,8 @@ from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.dense import Dense
 from minigan.nn.dropout import Dropout
 from minigan.nn.sequential import Sequential
+from minigan.training.inputs import TrainingOptions
 from minigan.training.loop import train
-from minigan.training.run import TrainingOptions
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 12), dtype=np.uint8)
 ONE_OF_EACH = {

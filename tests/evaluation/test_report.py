@@ -21,8 +21,8 @@ from minigan.gan.models import make_discriminator, make_generator
 from minigan.gan.recipes import replace
 from minigan.nn.gradcheck import central_difference
 from minigan.nn.losses import softplus
+from minigan.training.inputs import TrainingOptions
 from minigan.training.loop import train
-from minigan.training.run import TrainingOptions
 from minigan.training.sampling import load_networks, sample_images
 
 PICTURES = ["gradient.png", "neighbours.png", "real-and-fake.png", "walk.gif", "walk.png"]
