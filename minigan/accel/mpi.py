@@ -132,7 +132,10 @@ class MPIGroup(ProcessGroup):
         self.local_rank, self.local_size = neighbours.Get_rank(), neighbours.Get_size()
         # Slurm grants cores to each process, and the other schedulers to all that are on a host
         usable = usable_cores() * (self.local_size if "SLURM_CPUS_PER_TASK" in os.environ else 1)
-        self.cores = host_share(neighbours.allgather((usable, allowed_cores())))[self.local_rank]
+        found = neighbours.allgather((usable, allowed_cores()))
+        self.cores = host_share(found)[self.local_rank]
+        in_all = sum({cores: usable for usable, cores in found}.values())
+        self.seconds_of_polling = SECONDS_OF_POLLING if self.local_size <= in_all else 0.0
         self.witness: Witness | None = None
         switches = (os.environ.get(name, "").lower() for name in READS_DEVICES)
         self.reads_devices = any(switch in ("1", "true") for switch in switches)
@@ -181,14 +184,15 @@ class MPIGroup(ProcessGroup):
         """Wait until all processes are here, without keeping a core busy for long.
 
         MPI waits in a loop. Where other programs need the cores as well, that takes them from the
-        very process that is waited for. Between hosts, which mostly belong to one job, a further
-        message would cost more than it saves.
+        very process that is waited for. There is no loop at all if the processes themselves are
+        more than the cores. Between hosts, which mostly belong to one job, a further message would
+        cost more than it saves.
         """
         if self.local_size < self.size:
             return
         request, started = self.comm.Ibarrier(), time.perf_counter()
         while not request.Test():
-            if time.perf_counter() - started > SECONDS_OF_POLLING:
+            if time.perf_counter() - started > self.seconds_of_polling:
                 time.sleep(SECONDS_OF_PAUSES)
 
     def finish(self, status: int, sentence: object = None) -> tuple[int, object]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from helpers import DEMO, ROOT
 
+from minigan.accel.cpu import usable_cores
 from minigan.training.run_folder import read_npz
 
 pytest.importorskip("mpi4py", exc_type=ImportError)
@@ -282,6 +283,17 @@ def test_a_failure_is_reported_on_a_busy_machine(place):
     (place / "fail.py").write_text(BUSY + fail)
     done = mpiexec(2, DEMO, *TINY, "--epochs", "9999", "--import", "fail.py", cwd=place)
     assert done.returncode != 0 and "out of memory" in done.stderr
+
+
+@pytest.mark.parametrize("cores, expected", [("1", "0.0"), ("2", "0.005")])
+def test_more_processes_than_cores_do_not_wait_in_a_loop(cores, expected, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", cores)
+    if usable_cores() < int(cores) or OPEN_MPI_LAUNCHES:  # which binds each process to a core
+        pytest.skip("this machine has one core")
+    code = "from minigan.accel.mpi import start_group; group = start_group()\n"
+    code += "if group.leads: print(group.seconds_of_polling)\ngroup.finish(0)"
+    done = mpiexec(2, "-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
 
 
 def test_only_training_is_shared(place):

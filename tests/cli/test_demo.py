@@ -22,7 +22,7 @@ from minigan.accel import cpu
 from minigan.cli import arguments, train
 from minigan.gan.models import make_networks
 from minigan.gan.recipes import FIELDS, RECIPES, asdict, replace
-from minigan.training import run
+from minigan.training import inputs, run
 from minigan.training.lock import lock_folder
 
 DEFAULT = RECIPES["default"]
@@ -698,13 +698,13 @@ def test_the_number_of_threads_is_recorded_and_used_again(folder, tmp_path, monk
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(cpu, "usable_cores", lambda: 2)
     used = []  # by the clusters, then by the training steps
-    find_clusters = run.find_clusters
+    find_clusters = inputs.find_clusters
 
     def watched(*args, **options):
         used.append(cpu.blas_threads())
         return find_clusters(*args, **options)
 
-    monkeypatch.setattr(run, "find_clusters", watched)
+    monkeypatch.setattr(inputs, "find_clusters", watched)
 
     def recorded(name):
         settings = json.loads((tmp_path / name / "settings.json").read_text())
