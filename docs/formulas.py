@@ -47,7 +47,8 @@ SIZES = "k l n height size width zoom H".split()  # between two of these, or num
 LETTER = "A-Za-zÀ-ÖØ-öø-ÿ"
 
 BREAK = "<br>"
-NAME = re.compile(rf"(d{{0,2}})(?:({'|'.join(GREEK)})(\d?)|(xhat|drows|[A-Za-z]))")
+NUMBERED = r"[vxyz](?=\d)"  # letters whose digit is an index: z0; not the R1 of a penalty
+NAME = re.compile(rf"(d{{0,2}})(?:({'|'.join(GREEK)}|{NUMBERED})(\d?)|(xhat|drows|[A-Za-z]))")
 TOKEN = re.compile(
     rf"""(?P<gap>\s*)(?:
     (?P<ident>[\w./-]+\.(?:csv|gif|json|md|npz|png|py)\b
@@ -127,7 +128,10 @@ def end_of_exponent(text, at):
 
 
 def parts(name):
-    """(d's, Greek letter, digit, letter, primes, index) of a mathematical name, or None."""
+    """(d's, Greek or numbered letter, digit, other letter, primes, index) of a mathematical name.
+
+    None if it is no such name.
+    """
     match = re.fullmatch(rf"({NAME.pattern})('*)(?:_(.+))?", name)
     if not match or match[1] == "do" or match[7] and "_" in match[7]:
         return None
@@ -194,7 +198,7 @@ def name_html(name):
         return f"<mi>{escape(name)}</mi>" if len(name) > 1 else mi(escape(name))
     d, greek, digit, letter, primes, index = found
     base = (
-        mi(GREEK[greek])
+        mi(GREEK.get(greek, greek))
         if greek
         else f'<mover accent="true">{mi("x")}<mo stretchy="false">^</mo></mover>'
         if letter == "xhat"
@@ -628,7 +632,7 @@ def name_inline(name):
     if not found:
         return unbroken(f"<i>{name.rstrip(chr(39))}</i>", name.count("'"))
     d, greek, digit, letter, primes, index = found
-    html = f"<i>{d}{GREEK[greek] if greek else 'x̂' if letter == 'xhat' else letter}</i>"
+    html = f"<i>{d}{GREEK.get(greek, greek) if greek else 'x̂' if letter == 'xhat' else letter}</i>"
     html += f'<sub class="n">{digit}</sub>' if digit else ""
     html = unbroken(html, len(primes))
     if not index:

@@ -5,7 +5,8 @@
 
 A line is printed every few seconds, with the Fréchet distance between 1,000 samples and real
 images (0 is best, and noise has about 200). The picture has a row of samples for each of these
-lines, always from the same noise, and below them a row of real images.
+lines, with the seconds and the distance, always from the same noise, and a row of real images
+below them.
 """
 
 import argparse
@@ -25,19 +26,20 @@ from minigan.console import say
 from minigan.datasets.idx import SHIPPED, TEST_IMAGES, load_images
 from minigan.evaluation.classifier import load_classifier
 from minigan.evaluation.metrics import Evaluator
-from minigan.figures.plots import make_grid, save_picture
+from minigan.figures.plots import make_grid
+from minigan.figures.sheets import Sheet, save_sheet
 
 ROWS, COLUMNS = 10, 12
 
 
-def train(answer, seconds: float, *, seed: int) -> np.ndarray:
+def train(answer, seconds: float, *, seed: int) -> Sheet:
     """Train the GAN of a module for some seconds of computing; returns the picture."""
     images = load_images(SHIPPED).reshape(-1, P)
     evaluator = Evaluator(load_images(SHIPPED, name=TEST_IMAGES)[:2000], load_classifier())
     rng = np.random.default_rng(seed)
     G, D = answer.make_networks(rng)
     z = np.random.default_rng(1).standard_normal((1000, Z), dtype="float32")
-    steps, rows, t = answer.train(G, D, images, rng), [], 0
+    steps, rows, labels, t = answer.train(G, D, images, rng), [], [], 0
     say("    step  seconds     FD   loss D   loss G")
     for part in range(1, ROWS + 1):
         started = time.perf_counter()
@@ -49,8 +51,13 @@ def train(answer, seconds: float, *, seed: int) -> np.ndarray:
         fd = evaluator.quick(generated)["fd"]
         say(f"{t:8,} {trained:8.0f} {fd:6.1f} {float(loss_D):8.2f} {float(loss_G):8.2f}")
         rows.append(generated[:COLUMNS])
+        labels.append(f"{trained:.3g} s, FD {fd:.0f}")
     real = images[rng.integers(len(images), size=COLUMNS)].reshape(-1, 28, 28) / np.float32(255)
-    return make_grid(np.concatenate([*rows, real]), columns=COLUMNS)
+    return Sheet(
+        make_grid(np.concatenate([*rows, real]), columns=COLUMNS),
+        title="Digits during training",
+        rows=[*labels, "real"],
+    )
 
 
 def main(args: list[str] | None = None) -> int:
@@ -86,7 +93,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"{options.answer.name}: {reason}.", file=sys.stderr)
         return 2
     content, folder = io.BytesIO(), Path("runs")
-    save_picture(picture, content, zoom=2)
+    save_sheet(picture, content)
     folder.mkdir(exist_ok=True)
     out = default_out(folder, "my-digits.png")
     out.write_bytes(content.getvalue())

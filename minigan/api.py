@@ -61,6 +61,7 @@ from minigan.datasets.idx import SHIPPED, TRAIN_IMAGES, find_idx, load_images, l
 from minigan.datasets.load import check_raw
 from minigan.datasets.pixels import DataError
 from minigan.datasets.raw import RawData
+from minigan.datasets.value_range import range_in_python
 from minigan.evaluation.compare import read_history
 from minigan.evaluation.report import evaluate, make_evaluator
 from minigan.gan.losses import GAN_LOSSES, AdversarialLoss
@@ -263,7 +264,10 @@ class GAN:
         """n images (n, H, W) or (n, H, W, 3), float32 in [0, 1], the same for the same seed.
 
         A conditional GAN generates equally many of each class, or only those of the class `label`.
+        Raises ValueError.
         """
+        check_integer(n, "n", least=1)
+        check_integer(seed, "seed", least=0)
         with in_python_words():
             digit = None if label is None else str(label)
             return sample_images(self.trained(), n, seed=seed, digit=digit)
@@ -273,8 +277,10 @@ class GAN:
         evaluate` prints them (`format_report`); figures are added to the run folder.
 
         `metrics["run"]["fd"]` is the Fréchet distance of the samples, and 0 is best;
-        `metrics["real"]["fd"]` is that of real images.
+        `metrics["real"]["fd"]` is that of real images. Raises ValueError.
         """
+        check_integer(count, "count", least=100)  # fewer measure nothing
+        check_integer(seed, "seed", least=0)
         with in_python_words(), preserve_blas_threads():
             limit_blas_threads(self.threads)
             return evaluate(self.trained(), count, seed=seed)
@@ -357,6 +363,12 @@ def find_recipe(recipe: str | Recipe) -> Recipe:
     return RECIPES[recipe]
 
 
+def check_integer(value: Any, name: str, *, least: int) -> None:
+    """Raise ValueError unless the argument of that name is an integer of at least `least`."""
+    if not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} is {value!r}, but must be an integer of at least {least}")
+
+
 def is_mnist(images: Any, labels: Any) -> bool:
     """Whether these are the images of MNIST in data/, in their order, and its labels if given."""
     images = np.asarray(images)
@@ -402,7 +414,7 @@ def in_python_words() -> Iterator[None]:
     try:
         yield
     except (BackendError, DataError, RunError) as error:
-        text = re.sub(r"--range (-?[\d.e+-]+),(-?[\d.e+-]+)", r"value_range=(\1, \2)", str(error))
+        text = range_in_python(str(error)).replace("choose another --out", "choose another folder")
         text = re.sub(
             r"add --import FILE.py, ",
             "give GAN.load the arguments G, D and loss, or add --import FILE.py, ",

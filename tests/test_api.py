@@ -627,12 +627,27 @@ def test_a_pickle_in_the_place_of_a_model_is_refused(mine, tmp_path):
         load_own(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    "method, options, message",
+    [
+        ("sample", dict(n=0), "n is 0, but must be an integer of at least 1"),
+        ("sample", dict(n=2.5), "n is 2.5, but must be an integer of at least 1"),
+        ("sample", dict(seed=-1), "seed is -1, but must be an integer of at least 0"),
+        ("evaluate", dict(count=99), "count is 99, but must be an integer of at least 100"),
+        ("evaluate", dict(seed="0"), "seed is '0', but must be an integer of at least 0"),
+    ],
+)
+def test_numbers_that_cannot_be_used_are_refused(method, options, message, mine):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        getattr(load_own(mine / "run"), method)(**options)
+
+
 def test_save_overwrites_nothing(mine, tmp_path):
     gan = load_own(mine / "run")
     gan.save(mine / "run")  # where it is already
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
-    with pytest.raises(ValueError, match="full is not empty: choose another out; nothing was"):
+    with pytest.raises(ValueError, match="full is not empty: choose another folder; nothing was"):
         gan.save(tmp_path / "full")
     for call in (minigan.GAN("dense").sample, minigan.GAN("dense").evaluate):
         with pytest.raises(ValueError, match=r"has not been trained: call fit\(images\) first"):
@@ -667,7 +682,7 @@ def test_batches_show_every_image_once_per_epoch():
         (IMAGES, 91, {}, "a batch of 91 is larger than the data, 90 images"),
         (IMAGES, 0, {}, "at least 1 image"),
         (IMAGES.reshape(90, 30), 5, {}, "must be (n, height, width)"),
-        (IMAGES / 255, 5, {}, "uncertain which values are black and white"),
+        (IMAGES / 255, 5, {}, "are black and white: add value_range=(0, 1) if these are"),
         (IMAGES, 5, dict(labels=[1, 2]), "90 images, but labels of shape (2,)"),
     ],
 )
@@ -685,3 +700,11 @@ def test_a_step_refuses_z_of_another_number(step, loss):
     with pytest.raises(ValueError, match="5 real images but 4 fakes"):
         step(G, D, Adam(D.theta, lr=0.1), real, z, loss=GAN_LOSSES[loss], rng=RNG)
     np.testing.assert_array_equal(D.theta, before)
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "relativistic"])
+def test_a_step_refuses_images_of_another_shape_than_fakes(loss):
+    G, D = networks()
+    real, z = np.zeros((4, 30), "float32"), np.zeros((4, 4), "float32")
+    with pytest.raises(ValueError, match=r"shape \(30,\), but G generates \(6, 5\): use images"):
+        discriminator_step(G, D, Adam(D.theta, lr=0.1), real, z, loss=GAN_LOSSES[loss], rng=RNG)

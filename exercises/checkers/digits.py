@@ -13,7 +13,8 @@ from minigan.accel.cpu import limit_blas_threads, preserve_blas_threads
 from minigan.datasets.idx import SHIPPED, TEST_IMAGES, load_images
 from minigan.evaluation.classifier import load_classifier
 from minigan.evaluation.metrics import Evaluator
-from minigan.figures.plots import save_grid
+from minigan.figures.plots import make_grid
+from minigan.figures.sheets import Sheet, save_sheet
 from minigan.nn.sequential import Sequential
 
 Z, P = 64, 784
@@ -68,7 +69,8 @@ def check(answer: Any) -> Iterator[str]:
     generated = ((G.forward(z)[0] + 1) / 2).reshape(-1, 28, 28)
     with suppress(OSError):  # a folder that cannot be written is no mistake of the student
         PICTURE.parent.mkdir(exist_ok=True)
-        save_grid(generated[:100], PICTURE)
+        title = f"100 digits after {STEPS} steps"
+        save_sheet(Sheet(make_grid(generated[:100]), title=title), PICTURE)
     evaluator = Evaluator(load_images(SHIPPED, name=TEST_IMAGES)[:2000], load_classifier())
     fd = evaluator.quick(generated)["fd"]
     demand(

@@ -75,7 +75,7 @@ def blas_threads() -> int:
 def usable_cores() -> int:
     """The number of cores that this process may use.
 
-    It is limited by its affinity, by the quota of its container (cgroup v1 or v2), by
+    It is limited by its affinity, by the quota of its container (cgroup 1 or 2), by
     LOKY_MAX_CPU_COUNT, and by a cluster's scheduler, if one has started it. Without loky, quotas
     and LOKY_MAX_CPU_COUNT are ignored.
     """

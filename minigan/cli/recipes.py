@@ -41,7 +41,7 @@ def print_settings(recipe: Recipe, command: str) -> None:
     for name, value in values.items():
         choices = ", ".join(format_value(choice) for choice in allowed_choices(name))
         print(
-            f"    {name:16} {format_value(value):14} {meanings[name]}"
+            f"    {name:20} {format_value(value):15} {meanings[name]}"
             + (f" (one of {choices})" if choices else "")
         )
     print(

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minigan.datasets.pixels import DataError, scale
-from minigan.datasets.value_range import convert_to_bytes
+from minigan.datasets.value_range import convert_to_bytes, range_in_python
 
 
 def batches(
@@ -57,7 +57,10 @@ def batches(
         )
     if labels is not None and np.shape(labels) != images.shape[:1]:
         raise DataError(f"{len(images)} images, but labels of shape {np.shape(labels)}")
-    images = convert_to_bytes(images, value_range, what="images", notes=[])
+    try:
+        images = convert_to_bytes(images, value_range, what="images", notes=[])
+    except DataError as error:
+        raise DataError(range_in_python(str(error))) from None
     one_hot = None if labels is None else np.eye(int(np.max(labels)) + 1, dtype=dtype)[labels]
     for _ in range(epochs):
         order = rng.permutation(len(images))

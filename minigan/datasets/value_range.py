@@ -23,6 +23,8 @@ Traceback (most recent call last):
 minigan.datasets.pixels.DataError: x.npy holds float64 from 0.5 to 0.5, ... add --range 0,1 ...
 """
 
+import re
+
 import numpy as np
 
 from minigan.datasets.pixels import DataError
@@ -71,6 +73,15 @@ def convert_to_bytes(
         + (f"; {outside / images.size:.2%} of them are outside and clipped" if outside else "")
     )
     return map_range(images, black, white)
+
+
+def range_in_python(text: str) -> str:
+    """A message with the argument of Python in the place of the option --range.
+
+    >>> range_in_python("add --range 0,1 if these are")
+    'add value_range=(0, 1) if these are'
+    """
+    return re.sub(r"--range (-?[\d.e+-]+),(-?[\d.e+-]+)", r"value_range=(\1, \2)", text)
 
 
 def check_contrast(images: np.ndarray, what: str) -> None:

@@ -137,7 +137,15 @@ def with_labels(x: Array, labels: Array | None) -> Any:
 
 
 def real_and_fake(real: Array, fake: Array, labels: Array | None) -> Any:
-    """The input of D for N real images and then N fakes, (N, ...) each, with the same labels."""
+    """The input of D for N real images and then N fakes, (N, ...) each, with the same labels.
+
+    Raises ValueError if they differ in shape.
+    """
+    if real.shape[1:] != fake.shape[1:]:
+        raise ValueError(
+            f"the real images have the shape {real.shape[1:]}, but G generates {fake.shape[1:]}:"
+            " use images of that shape, or change G"
+        )
     concatenate = get_array_module(real).concatenate
     return with_labels(
         concatenate([real, fake]), None if labels is None else concatenate([labels, labels])

@@ -48,7 +48,7 @@ from minigan.figures.html_page import fill_page
 from minigan.figures.plots import loss_curves, score_curves
 from minigan.gan.losses import GAN_LOSSES
 from minigan.gan.recipes import FIELDS, asdict, recipe_from_dict
-from minigan.training.run_folder import image_shape, write_atomically
+from minigan.training.run_folder import class_count, image_shape, write_atomically
 
 PAGE_TEMPLATE = Path(__file__).with_name("run_page.html")
 PAGE_NAME = "index.html"
@@ -476,6 +476,8 @@ def describe_settings(settings: dict[str, Any]) -> list[list[str]]:
         for name, value in asdict(recipe).items()
         if name not in given and value != FIELDS[name].default
     }
+    if recipe.clusters:  # of few images there are fewer
+        others["clusters"] = class_count(settings)
     last = {
         "computed with": settings["backend"],
         "threads": settings.get("threads", "unknown"),

@@ -582,6 +582,7 @@ def test_every_value_that_recipes_prints_can_be_set(name, tmp_path):
     assert lines[0] == f"{name}: {recipe.source}" and f"--recipe {name} --set" in lines[-1]
     rows = [line.split(maxsplit=2) for line in lines[1:-1]]
     assert [row[0] for row in rows] == [field for field in FIELDS if field != "source"]
+    assert len({line.index(row[2], 24) for line, row in zip(lines[1:], rows)}) == 1  # a column
     for field, value, meaning in rows:
         assert len(meaning) > 5 and value not in ("True", "False")
         assert arguments.setting(f"{field}={value}") == (field, getattr(recipe, field))

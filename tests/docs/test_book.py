@@ -23,7 +23,7 @@ KINDS = "png", "gif", "svg+xml"  # of figures
 sys.path.insert(0, str(ROOT / "docs"))
 import make_book  # noqa: E402
 from appendices import target  # noqa: E402
-from formulas import formula, inline  # noqa: E402
+from formulas import formula, inline, mi  # noqa: E402
 from reading_time import count_minutes, list_modules, reading_order  # noqa: E402
 
 OTHERWISE = {
@@ -509,6 +509,7 @@ def test_what_is_no_formula_stays_as_it_is(line):
             'the best, <i>D</i><sup class="raised">∗</sup>(<i>x</i>); <i>x</i> ∗ <i>y</i>',
         ),
         ("beta1 and dtheta", '<i>β</i><sub class="n">1</sub> and <i>dθ</i>'),
+        ("from y0 to R1", 'from <i>y</i><sub class="n">0</sub> to R1'),
         (
             "x.shape, docs/recipe.md, need_dx",
             '<code class="id">x.shape</code>, <code class="id">docs/recipe.md</code>,'
@@ -521,6 +522,12 @@ def test_what_is_no_formula_stays_as_it_is(line):
 def test_prose_is_set(words, html):
     assert inline(words) == html
     assert plain(html) == without_spaces(words)
+
+
+def test_a_digit_after_a_letter_is_an_index():
+    z0, x1 = (f'<msub class="n">{mi(letter)}<mn>{n}</mn></msub>' for letter, n in ("z0", "x1"))
+    assert z0 in formula("z = (1 - t) z0 + t z1") and x1 in formula("y = 2 x1")
+    assert "<mi>r1</mi>" in formula("gamma = 10 r1")  # a penalty's name
 
 
 def test_chapters_and_names_are_linked(book, monkeypatch):

@@ -401,6 +401,18 @@ def test_the_printed_summary_is_that_of_the_command():
     assert demo(*command.split(), cwd=ROOT).stdout == printed
 
 
+def test_the_effects_of_changes_are_those_of_the_search():
+    rows = re.findall(
+        r"^\| ([^|]+) \| (`[^`|]+`)? *\| ([\d.]+) \| ([\d.]+) \| [^|]*\|$",
+        read("docs/usage.md").partition("## How do I change it?")[2].partition("\n## ")[0],
+        re.MULTILINE,
+    )
+    assert len(rows) == 6
+    for name, _, fd, precision in rows:
+        row = rf"^\| {re.escape(name)} \|.*\| \*\*{fd}\*\* \| {precision} \|"
+        assert re.search(row, read("docs/recipe.md"), re.MULTILINE), name
+
+
 # ---- links ----
 
 

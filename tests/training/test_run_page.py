@@ -52,7 +52,13 @@ def test_the_page_of_a_finished_run(finished):
     assert model["diagnoses"][-1] == model["diagnosis"] == "too early to tell: 8 steps"
     assert ["batch size", "20"] in model["settings"] and ["dropout", "0.25"] in model["settings"]
     assert "momentum" not in dict(model["settings"])  # it is the default
+    assert "clusters" not in dict(model["settings"])
     assert all(str(finished) in command for command, _ in model["commands"])
+
+
+def test_the_clusters_that_there_are_are_shown(tmp_path):
+    train(tmp_path / "run", replace(small("dense"), clusters=256, epochs=1))
+    assert ["clusters", "1"] in model_of(tmp_path / "run")["settings"]  # of 90 images
 
 
 def test_the_page_loads_nothing(finished):
