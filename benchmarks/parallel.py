@@ -73,30 +73,37 @@ def steps(args):
             function = getattr(self.comm, name)
 
             def timed(*words, **more):
+                self.comm.Barrier()
                 started = time.perf_counter()
                 found = function(*words, **more)
-                if name != "Ibarrier":
-                    summing[0] += time.perf_counter() - started
+                if hasattr(found, "Wait"):
+                    found.Wait()
+                summing[0] += time.perf_counter() - started
                 return found
 
             return timed
 
-    if group.size > 1:
+    def take_steps(count):
+        times = []
+        for _ in range(count):
+            started = time.perf_counter()
+            gan.train_step()
+            times.append(time.perf_counter() - started)
+        return times
+
+    take_steps(args.warm_up)
+    times = take_steps(args.count)
+    share = 0.0
+    if group.size > 1:  # in further steps, because the barriers take time
         group.comm = Timed(group.comm)
-    times = []
-    for i in range(args.warm_up + args.count):
-        if i == args.warm_up:
-            summing[0] = 0.0
-        started = time.perf_counter()
-        gan.train_step()
-        times.append(time.perf_counter() - started)
-    times = times[args.warm_up :]
+        total = sum(take_steps(args.count))
+        share = summing[0] / total
     memory = max(group.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
     if group.leads:
         found = {
             "median": float(np.median(times)),
             "least": min(times),
-            "communication": summing[0] / sum(times),
+            "communication": share,
             "megabytes": memory / 1024,
             "threads": cores,
             "processes": group.size,
@@ -184,7 +191,7 @@ def over_cable(words, rule):
 
 
 def agree_worker(args):
-    """In each process: every combination, beside the same run on one process."""
+    """In each process: every combination; in the first, the same run on one process before it."""
     from test_process_group import COMBINATIONS, train
 
     group = start_group()
@@ -192,12 +199,11 @@ def agree_worker(args):
         if args.recipes and name not in args.recipes:
             continue
         recipe = replace(COMBINATIONS[name, loss, penalty], batch_size=args.batch_size)
-        alone, expected = train(recipe, steps=args.count)
+        alone, expected = train(recipe, steps=args.count) if group.leads else (None, None)
         gan, losses = train(recipe, group, steps=args.count)
-        worst = max(
-            float(np.abs(a - b).max(initial=0))
-            for a, b in zip([expected, *alone.arrays().values()], [losses, *gan.arrays().values()])
-        )
+        if alone:
+            right, found = [expected, *alone.arrays().values()], [losses, *gan.arrays().values()]
+            worst = max(float(np.abs(a - b).max(initial=0)) for a, b in zip(right, found))
         state = [array.tobytes() for array in gan.arrays().values()]
         same = all(other == state for other in group.gather(state))
         if group.leads:

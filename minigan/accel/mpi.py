@@ -142,21 +142,22 @@ class MPIGroup(ProcessGroup):
 
     def add_up(self, array: Array) -> None:
         check_contiguous(array)
-        self.wait_for_all()
-        self.comm.Allreduce(self.MPI.IN_PLACE, array)
+        if isinstance(array, np.ndarray):
+            self.call("Allreduce", self.MPI.IN_PLACE, array)
+        else:  # the non-blocking forms of Open MPI do not read the memory of a GPU
+            self.wait_for_all()
+            self.comm.Allreduce(self.MPI.IN_PLACE, array)
 
     def add_up_part(self, vector: np.ndarray) -> None:
         check_contiguous(vector)
         part = vector[self.rows(len(vector))]
         total = np.empty_like(part)
-        self.wait_for_all()
-        self.comm.Reduce_scatter(vector, total, self.lengths(len(vector)))
+        self.call("Reduce_scatter", vector, total, self.lengths(len(vector)))
         part[...] = total
 
     def collect(self, vector: np.ndarray) -> None:
         check_contiguous(vector)
-        self.wait_for_all()
-        self.comm.Allgatherv(self.MPI.IN_PLACE, (vector, self.lengths(len(vector))))
+        self.call("Allgatherv", self.MPI.IN_PLACE, (vector, self.lengths(len(vector))))
 
     def lengths(self, n: int) -> list[int]:
         """How many of n rows each process has."""
@@ -180,20 +181,28 @@ class MPIGroup(ProcessGroup):
             raise failure
         return value
 
-    def wait_for_all(self) -> None:
-        """Wait until all processes are here, without keeping a core busy for long.
+    def call(self, name: str, *args: Any) -> None:
+        """An operation in which all processes take part, without keeping a core busy for long.
 
         MPI waits in a loop. Where other programs need the cores as well, that takes them from the
-        very process that is waited for. There is no loop at all if the processes themselves are
-        more than the cores. Between hosts, which mostly belong to one job, a further message would
-        cost more than it saves.
+        very process that is waited for. On one host the non-blocking form of the operation is
+        therefore started, and a loop with pauses asks whether it is complete. Between hosts, which
+        mostly belong to one job, MPI's own loop is faster.
         """
         if self.local_size < self.size:
+            getattr(self.comm, name)(*args)
             return
-        request, started = self.comm.Ibarrier(), time.perf_counter()
+        request, started = getattr(self.comm, "I" + name.lower())(*args), time.perf_counter()
         while not request.Test():
             if time.perf_counter() - started > self.seconds_of_polling:
                 time.sleep(SECONDS_OF_PAUSES)
+
+    def wait_for_all(self) -> None:
+        """Wait until all processes are here, if they are on one host: between hosts, one more
+        message would cost more than it saves.
+        """
+        if self.local_size == self.size:
+            self.call("Barrier")
 
     def finish(self, status: int, sentence: object = None) -> tuple[int, object]:
         """Wait until all processes end; if this one has failed, at most a few seconds.
