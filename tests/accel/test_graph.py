@@ -78,14 +78,15 @@ def test_launches_of_a_recorded_step():
 def test_a_run_with_graphs_is_the_same_run(monkeypatch, tmp_path, capsys):
     """Up to rounding, and it says what became of --graph."""
     monkeypatch.setattr(graph, "find_library", CuBLAS)
-    recipe = replace(small("dense"), dropout=0.0, epochs=2, ema_decay=0.0)
+    # in float64: Adam divides gradients by their size, and so enlarges the rounding of small ones
+    recipe = replace(small("dense"), dropout=0.0, epochs=2, ema_decay=0.0, dtype="float64")
     train_small(tmp_path / "plain", recipe, xp=fake_cupy)
     assert "CUDA graphs" not in capsys.readouterr().out
     train_small(tmp_path / "graph", recipe, xp=fake_cupy, graph=True)
     printed = capsys.readouterr().out
     assert printed.count("CUDA graphs: both steps are recorded and checked") == 1
     ours, theirs = (arrays(tmp_path / name) for name in ("graph", "plain"))
-    np.testing.assert_allclose(ours["generator"], theirs["generator"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(ours["generator"], theirs["generator"], rtol=0, atol=1e-8)
     recipe = replace(small("dense"), augment="shift")
     train_small(tmp_path / "augmented", recipe, xp=fake_cupy, graph=True)
     assert "CUDA graphs: not recorded: its augmentation" in capsys.readouterr().out
