@@ -168,9 +168,10 @@ class Twin:
         def loss_G(x, labels, target):
             return bce(self.D(x if shared else self.G(x, labels), labels), target)
 
-        mode = compiled if isinstance(compiled, str) else None
+        # the shapes never change; PyTorch 2.11 fails to compile `default` for shapes that may
+        options = dict(mode=compiled if isinstance(compiled, str) else None, dynamic=False)
         self.generate_fakes, self.loss_D, self.loss_G = (
-            torch.compile(function, mode=mode) if compiled else function
+            torch.compile(function, **options) if compiled else function
             for function in (self.G, loss_D, loss_G)
         )
 
