@@ -203,20 +203,25 @@ def agree_worker(args):
         alone, expected = train(recipe, steps=args.count) if group.leads else (None, None)
         gan, losses = train(recipe, group, steps=args.count)
         if alone:
-            worst, worst_noise = float(np.abs(losses - expected).max()), 0.0
-            right, found = alone.arrays(), gan.arrays()
+            right = {"losses": expected, **alone.arrays()}
+            found = {"losses": losses, **gan.arrays()}
+            worst, noise = (0.0, ""), 0.0
             for part, array in right.items():
-                difference = np.abs(array - found[part]) / max(1.0, np.abs(array).max(initial=0))
+                scale = max(1.0, np.nanmax(np.abs(array), initial=0))
+                equal = (array == found[part]) | (np.isnan(array) & np.isnan(found[part]))
+                difference = np.where(equal, 0.0, np.abs(array - found[part]) / scale)
                 q = right.get(f"{part[0]}.q")  # of Adam: the mean square of the gradient
                 if part.endswith(".theta") and q is not None:
-                    noise = q < NO_GRADIENT**2
-                    worst_noise = max(worst_noise, float(difference[noise].max(initial=0)))
-                    difference[noise] = 0
-                worst = max(worst, float(difference.max(initial=0)))
+                    noise = max(noise, difference[q < NO_GRADIENT**2].max(initial=0))
+                    difference[q < NO_GRADIENT**2] = 0
+                worst = max(
+                    worst, (float(np.nan_to_num(difference, nan=np.inf).max(initial=0)), part)
+                )
         state = [array.tobytes() for array in gan.arrays().values()]
         same = all(other == state for other in group.gather(state))
         if group.leads:
-            print(json.dumps([name, loss, penalty, worst, worst_noise, same]), flush=True)
+            finite = bool(np.isfinite(expected).all())
+            print(json.dumps([name, loss, penalty, *worst, float(noise), finite, same]), flush=True)
     group.finish(0)
 
 
@@ -225,17 +230,22 @@ def agree(args):
     scores, parameters and what the optimizers keep, relative to the largest number of a vector if
     that is above 1.
     """
-    rows, noises = {}, []
+    rows, noises, diverged, apart = {}, [0.0], set(), []
     for size in args.sizes:
         for batch_size in (12, 13):
             words = ["agree-worker", "--count", args.count, "--batch-size", batch_size]
             words += ["--recipes", *args.recipes] if args.recipes else []
             done = mpiexec(size, __file__, *words)
             for line in done.stdout.splitlines():
-                name, _, _, worst, noise, same = json.loads(line)
+                name, loss, penalty, worst, part, noise, finite, same = json.loads(line)
                 row = rows.setdefault(name, {}).setdefault(size, [0, 0.0, True])
                 rows[name][size] = [row[0] + 1, max(row[1], worst), row[2] and same]
                 noises.append(noise)
+                run = f"{name}, {loss}, {penalty}, {batch_size} images"
+                if not finite:
+                    diverged.add(run)
+                if worst > 1e-9:
+                    apart.append(f"{run}, {size} processes: {part} {worst:.0e}")
     print(f"| recipe | {' | '.join(f'{size} processes' for size in args.sizes)} |")
     print("|---" * (1 + len(args.sizes)) + "|")
     for name, row in rows.items():
@@ -245,6 +255,8 @@ def agree(args):
         ]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"parameters whose gradient is 0 but for rounding: {max(noises):.0e} at most")
+    print("diverged, on one process as well:", "; ".join(sorted(diverged)) or "none")
+    print("above 1e-9:", *(apart or ["none"]), sep="\n    ")
 
 
 # ---- kills ----
