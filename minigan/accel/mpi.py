@@ -134,8 +134,8 @@ class MPIGroup(ProcessGroup):
         usable = usable_cores() * (self.local_size if "SLURM_CPUS_PER_TASK" in os.environ else 1)
         found = neighbours.allgather((usable, allowed_cores()))
         self.cores = host_share(found)[self.local_rank]
-        in_all = sum({cores: usable for usable, cores in found}.values())
-        self.seconds_of_polling = SECONDS_OF_POLLING if self.local_size <= in_all else 0.0
+        cores_in_all = sum({cores: usable for usable, cores in found}.values())
+        self.seconds_of_polling = SECONDS_OF_POLLING if self.local_size <= cores_in_all else 0.0
         self.witness: Witness | None = None
         switches = (os.environ.get(name, "").lower() for name in READS_DEVICES)
         self.reads_devices = any(switch in ("1", "true") for switch in switches)
@@ -143,8 +143,8 @@ class MPIGroup(ProcessGroup):
     def add_up(self, array: Array) -> None:
         check_contiguous(array)
         if isinstance(array, np.ndarray):
-            self.call("Allreduce", self.MPI.IN_PLACE, array)
-        else:  # the non-blocking forms of Open MPI do not read the memory of a GPU
+            self.collective("Allreduce", self.MPI.IN_PLACE, array)
+        else:  # Open MPI reads the memory of a GPU in blocking operations only (its FAQ)
             self.wait_for_all()
             self.comm.Allreduce(self.MPI.IN_PLACE, array)
 
@@ -152,12 +152,12 @@ class MPIGroup(ProcessGroup):
         check_contiguous(vector)
         part = vector[self.rows(len(vector))]
         total = np.empty_like(part)
-        self.call("Reduce_scatter", vector, total, self.lengths(len(vector)))
+        self.collective("Reduce_scatter", vector, total, self.lengths(len(vector)))
         part[...] = total
 
     def collect(self, vector: np.ndarray) -> None:
         check_contiguous(vector)
-        self.call("Allgatherv", self.MPI.IN_PLACE, (vector, self.lengths(len(vector))))
+        self.collective("Allgatherv", self.MPI.IN_PLACE, (vector, self.lengths(len(vector))))
 
     def lengths(self, n: int) -> list[int]:
         """How many of n rows each process has."""
@@ -181,13 +181,13 @@ class MPIGroup(ProcessGroup):
             raise failure
         return value
 
-    def call(self, name: str, *args: Any) -> None:
-        """An operation in which all processes take part, without keeping a core busy for long.
+    def collective(self, name: str, *args: Any) -> None:
+        """A collective operation of MPI, by its name, without keeping a core busy for long.
 
         MPI waits in a loop. Where other programs need the cores as well, that takes them from the
         very process that is waited for. On one host the non-blocking form of the operation is
-        therefore started, and a loop with pauses asks whether it is complete. Between hosts, which
-        mostly belong to one job, MPI's own loop is faster.
+        therefore started, and a loop with pauses asks whether it is complete. Hosts mostly belong
+        to one job, so between them MPI waits in its own way.
         """
         if self.local_size < self.size:
             getattr(self.comm, name)(*args)
@@ -202,7 +202,7 @@ class MPIGroup(ProcessGroup):
         message would cost more than it saves.
         """
         if self.local_size == self.size:
-            self.call("Barrier")
+            self.collective("Barrier")
 
     def finish(self, status: int, sentence: object = None) -> tuple[int, object]:
         """Wait until all processes end; if this one has failed, at most a few seconds.
