@@ -13,9 +13,12 @@ What can go wrong, and what then happens
     all of them meet, such as a wrong option, the first one reports, and all exit. If only this one
     ends, with an error, it names itself, and MPI ends all others.
 
-    If a process is killed, nothing in it can report. The launcher then kills the others, and says
-    which process it was. A small helper of the first process, `Witness`, outlives it, and says how
-    to go on.
+    If a process is killed, nothing in it can report. The launcher then kills the others. (Open
+    MPI's says which process it was. MPICH 5.0.2's often names one that it has killed itself.) A
+    small helper of the first process, `Witness`, outlives it, and says how to go on.
+
+    A process can also fail before MPI has connected it with the others, for instance on a machine
+    that lacks mpi4py. MPICH then lets the others wait for ever, so `connect` limits the time.
 
 Sums of NaN
     Where a loss is NaN in one process, all must stop at the same step. Their sum is NaN everywhere,
@@ -29,12 +32,14 @@ Which array is summed
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from platform import node
 from typing import Any
 
 import numpy as np
@@ -51,6 +56,14 @@ LAUNCHERS = {
     "PMIX_RANK": "",  # Slurm with --mpi=pmix
     "PALS_RANKID": "",  # HPE Cray
 }
+# where launchers set the number of each process on its host
+LOCAL_RANKS = (
+    "MPI_LOCALRANKID",  # MPICH, Intel MPI
+    "OMPI_COMM_WORLD_LOCAL_RANK",  # Open MPI
+    "MV2_COMM_WORLD_LOCAL_RANK",  # MVAPICH
+    "SLURM_LOCALID",
+    "PALS_LOCAL_RANKID",  # HPE Cray
+)
 # what says that an MPI was built to read the memory of GPUs, and shall; nothing else tells it apart
 # from one that ends with an invalid address
 READS_DEVICES = (
@@ -59,6 +72,8 @@ READS_DEVICES = (
     "MPICH_GPU_SUPPORT_ENABLED",  # HPE Cray MPICH
     "I_MPI_OFFLOAD",  # Intel MPI
 )
+SECONDS_TO_ADVICE = 10.0  # how long processes wait for others to start until they say so,
+SECONDS_TO_CONNECT = 120  # and until they end
 SECONDS_OF_POLLING = 5e-3  # how long a process waits in a loop; a pause would take more time,
 SECONDS_OF_PAUSES = 2e-4  # and how long it then sleeps between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
@@ -69,6 +84,12 @@ def launched_rank() -> int:
     """The number of this process, as its launcher has set it; 0 without one."""
     numbers = [os.environ.get(rank, "") for rank in LAUNCHERS]
     return next((int(number) for number in numbers if number.isdecimal()), 0)
+
+
+def launched_local_rank() -> int:
+    """The number of this process on its host, as its launcher has set it; 0 without one."""
+    numbers = [os.environ.get(rank, "") for rank in LOCAL_RANKS]
+    return next((int(number) for number in numbers if number.isdecimal()), launched_rank())
 
 
 def launched_size() -> int | None:
@@ -108,7 +129,7 @@ def start_group() -> ProcessGroup:
                 f" {first_line(library).partition(',')[0]!r}: use the mpiexec that belongs to it"
             )
     if not MPI.Is_initialized():
-        MPI.Init_thread(MPI.THREAD_FUNNELED)
+        connect(MPI)
     size = MPI.COMM_WORLD.Get_size()
     if expected and size != expected:
         raise BackendError(
@@ -116,6 +137,49 @@ def start_group() -> ProcessGroup:
             f" belongs to its library, {first_line(library)!r}"
         )
     return MPIGroup(MPI) if size > 1 else ONE_PROCESS
+
+
+def connect(MPI: Any) -> None:
+    """Initialise MPI, which waits until all processes have done so.
+
+    If one of them has ended before, MPICH 5.0.2 waits for ever, and Python cannot interrupt it. A
+    helper process therefore says after a while what is wrong, and an alarm ends this process.
+    """
+    if not hasattr(signal, "alarm"):  # on Windows
+        MPI.Init_thread(MPI.THREAD_FUNNELED)
+        return
+    helper = None
+    if launched_rank() < 2:  # one sentence is enough, but the first process may be the missing one
+        helper = Witness(
+            f"process {launched_rank()} (PID {os.getpid()} on {node()}) still waits for others to"
+            " start: if one of them has failed, press Ctrl-C; `python demo.py --version` and"
+            " `python -m mpi4py --version` have to work on every machine",
+            seconds=SECONDS_TO_ADVICE,
+        )
+    signal.alarm(SECONDS_TO_CONNECT)
+    try:
+        MPI.Init_thread(MPI.THREAD_FUNNELED)
+    finally:
+        signal.alarm(0)
+        if helper:
+            helper.dismiss()
+
+
+def fail_to_start(prog: str, error: BackendError) -> int:
+    """Report an error of start_group, once on each host; returns the exit status.
+
+    Other hosts may not have this error, and then wait for this process. On all hosts but the first,
+    it therefore ends by a signal, after which MPICH's launcher ends the others.
+    """
+    if launched_local_rank() == 0:
+        rank = launched_rank()
+        name = f"process {rank} on {node()}: " if rank else ""
+        with suppress(OSError):
+            print(f"{prog}: {name}{error}", file=sys.stderr, flush=True)
+        if rank and hasattr(signal, "SIGKILL"):
+            time.sleep(SECONDS_TO_FORWARD)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return 2
 
 
 class MPIGroup(ProcessGroup):
@@ -246,18 +310,22 @@ class MPIGroup(ProcessGroup):
 
 
 class Witness:
-    """A helper process that prints a sentence if this process ends without dismissing it.
+    """A helper process that prints a sentence if this process ends without dismissing it; or, with
+    `seconds`, if it has not dismissed it by then.
 
     It reads from a pipe that only this process can write to. The system closes the pipe when the
     process ends, whatever ended it. A launcher that kills all processes of a run does not know the
     helper.
     """
 
-    CODE = "import sys; sys.stdin.read(1) or print(sys.argv[1], file=sys.stderr, flush=True)"
+    ENDED = "not sys.stdin.read(1)"
+    LATE = "not select.select([0], [], [], float(sys.argv[2]))[0]"
+    CODE = "import select, sys\nif {}: print(sys.argv[1], file=sys.stderr, flush=True)"
 
-    def __init__(self, sentence: str):
+    def __init__(self, sentence: str, *, seconds: float = 0.0):
+        code = self.CODE.format(self.LATE if seconds else self.ENDED)
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-c", self.CODE, sentence],
+            [sys.executable, "-S", "-c", code, sentence, str(seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -19,7 +19,7 @@ import numpy as np
 import minigan
 from minigan import api
 from minigan.accel.cpu import disable_malloc_trim, preserve_blas_threads
-from minigan.accel.mpi import launched_rank, start_group
+from minigan.accel.mpi import fail_to_start, start_group
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.backend import BackendError, first_line
 from minigan.cli import (
@@ -78,7 +78,7 @@ def main(
     try:
         group = start_group()
     except BackendError as error:  # in all processes
-        return complain(prog, error) if launched_rank() == 0 else 2
+        return fail_to_start(prog, error)
     sentence: object = None
     try:
         with ctrl_c_interrupts(), silent_unless(group.leads):

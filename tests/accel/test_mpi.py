@@ -265,6 +265,43 @@ def test_a_failing_process_ends_the_run(what, rank, place):
         assert "Traceback" not in done.stderr, done.stderr
 
 
+def side_by_side(*commands):
+    """`mpiexec -n 1 command : -n 1 another ...`, after it has ended."""
+    words = [word for command in commands for word in (":", "-n", "1", *command)][1:]
+    return subprocess.run(
+        [MPIEXEC, *map(str, words)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+@pytest.mark.parametrize("missing", [0, 2])
+def test_a_process_that_never_starts(missing):
+    """MPICH lets the others wait for it; Open MPI ends them."""
+    code = "from minigan.accel import mpi; mpi.SECONDS_TO_ADVICE, mpi.SECONDS_TO_CONNECT = 1, 3\n"
+    commands = [[sys.executable, "-c", code + "mpi.start_group()"]] * 3
+    commands[missing] = ["false"]
+    done = side_by_side(*commands)
+    assert done.returncode != 0
+    if not OPEN_MPI_LAUNCHES:
+        assert "still waits for others to start" in done.stderr
+
+
+def test_a_host_without_mpi4py_ends_the_run(place):
+    """Such a host says so, and the other processes do not wait for it."""
+    first = [sys.executable, DEMO, *TINY, "--out", place / "run"]
+    code = "import runpy, sys; sys.modules['mpi4py'] = None; sys.argv[:1] = []\n"
+    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    other = ["env", "MPI_LOCALRANKID=0", "OMPI_COMM_WORLD_LOCAL_RANK=0", sys.executable, "-c", code]
+    started = time.monotonic()
+    done = side_by_side(first, [*other, *first[1:]])
+    assert done.returncode != 0 and time.monotonic() - started < LIMIT / 2
+    assert done.stderr.count("mpi4py is missing") == 1 and "process 1 on " in done.stderr
+    assert not (place / "run").exists()
+
+
 BUSY = """
 import os, signal, subprocess
 from minigan.accel.mpi import MPIGroup
