@@ -166,16 +166,14 @@ class Run:
         of_data = {"fingerprint", "image_fingerprint", "n_images", "height", "width", "channels"}
         of_data |= {"names", "shares"}
         may_differ = {"started", "data", "threads", "versions"}
-        rest = self.settings.keys() - of_data - may_differ
+        rest = sorted(self.settings.keys() - of_data - may_differ - {"recipe"})
+        options = {name: self.settings[name] for name in rest} | vars(self.recipe)
         found = self.group.first_difference(
             {
-                "versions": [versions[name] for name in ("minigan", "numpy")],
+                **{f"versions ({name})": versions[name] for name in ("minigan", "numpy")},
                 "data": {name: self.settings.get(name) for name in of_data},
-                "options": {
-                    **{name: self.settings[name] for name in rest},
-                    "recipe": vars(self.recipe),
-                    "t": self.gan.t,
-                },
+                **{f"options ({name})": value for name, value in options.items()},
+                "options": {**options, "t": self.gan.t},  # whatever else differs
             }
         )
         if found:

@@ -171,7 +171,8 @@ def test_a_run_folder_and_other_numbers_of_processes(place):
 
 REFUSED = {  # name: (arguments of each process, what is said)
     "rows": ([[], [], [], [], [], [], [], []], "8 processes are more than the 7 images"),
-    "flags": ([[], ["--seed", "1"]], "process 1 of 2 has other options"),
+    "flags": ([[], ["--seed", "1"]], "process 1 of 2 has other options (seed)"),
+    "recipe": ([[], ["--learning-rate", "1"]], "process 1 of 2 has other options (learning_rate)"),
     "data": ([[], ["--data", "other.npz"]], "process 1 of 2 has other data"),
     "fewer": ([[], ["--data", "fewer.npz"]], "process 1 of 2 has other data"),
     "wrong": ([["--loss", "no"], ["--loss", "no"]], "invalid choice: 'no'"),
