@@ -145,26 +145,34 @@ def test_the_same_run(size):
     assert (done.returncode, done.stdout) == (0, f"{size} agree\n"), done.stderr
 
 
-def test_a_run_folder_and_other_numbers_of_processes(place):
+@pytest.mark.parametrize("size, others", [(2, []), pytest.param(4, [2, 3], marks=pytest.mark.long)])
+def test_a_run_folder_and_other_numbers_of_processes(size, others, place):
     """One process writes. A run continues on as many processes bit for bit, and on others."""
-    done = mpiexec(2, DEMO, *TINY, "--epochs", "2", cwd=place)
+    done = mpiexec(size, DEMO, *TINY, "--epochs", "2", cwd=place)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch ") == 2 and done.stdout.count("on 2 processes") == 1
-    assert json.loads((place / "run/settings.json").read_text())["processes"] == 2
+    assert done.stdout.count("epoch ") == 2 and done.stdout.count(f"on {size} processes") == 1
+    assert json.loads((place / "run/settings.json").read_text())["processes"] == size
     whole = state(place / "run")
     shutil.rmtree(place / "run")
-    mpiexec(2, DEMO, *TINY, "--epochs", "1", cwd=place)
+    mpiexec(size, DEMO, *TINY, "--epochs", "1", cwd=place)
     shutil.copytree(place / "run", place / "half")
     more = ["--epochs", "2", "--resume", "run"]
-    assert mpiexec(2, DEMO, *more, cwd=place).returncode == 0
+    assert mpiexec(size, DEMO, *more, cwd=place).returncode == 0
     assert state(place / "run") == whole
+    for other in others:
+        shutil.rmtree(place / "run")
+        shutil.copytree(place / "half", place / "run")
+        done = mpiexec(other, DEMO, *more, cwd=place)
+        assert done.returncode == 0, done.stderr
+        assert f"the number of processes is now {other} instead of {size}" in done.stdout
+        assert state(place / "run")[0] == whole[0]
     shutil.rmtree(place / "run")
     shutil.copytree(place / "half", place / "run")
     alone = subprocess.run(
         [sys.executable, DEMO, *more], cwd=place, capture_output=True, text=True, env=environment()
     )
     assert alone.returncode == 0, alone.stderr
-    assert "the number of processes is now 1 instead of 2" in alone.stdout
+    assert f"the number of processes is now 1 instead of {size}" in alone.stdout
     assert state(place / "run")[0] == whole[0]
     assert "processes" not in json.loads((place / "run/settings.json").read_text())
 
