@@ -203,7 +203,7 @@ class MPIGroup(ProcessGroup):
             try:
                 value = make()
                 with suppress(OSError):  # without a place for the file, each has its own copy
-                    written = write_arrays(value)
+                    written = write_shared(value)
             except Exception as error:
                 failure = error
         self.wait(readers.Ibarrier())
@@ -212,7 +212,7 @@ class MPIGroup(ProcessGroup):
             raise failure
         shared = None
         with suppress(OSError, ValueError):  # such as another file system, in a container
-            shared = read_arrays(written) if written else None
+            shared = read_shared(written) if written else None
         readers.Barrier()  # all have it in their memory
         if written and readers.Get_rank() == 0:
             with suppress(OSError):
@@ -326,7 +326,7 @@ class Written(NamedTuple):
     lengths: list[int]  # of the arrays in the file, in bytes
 
 
-def write_arrays(value: Any) -> Written:
+def write_shared(value: Any) -> Written:
     """Write the arrays in a value, such as a tuple of arrays and strings, to a temporary file."""
     buffers: list[pickle.PickleBuffer] = []
     words = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
@@ -342,8 +342,8 @@ def write_arrays(value: Any) -> Written:
     return Written(words, file.name, lengths)
 
 
-def read_arrays(written: Written) -> Any:
-    """The value that write_arrays was given. Its arrays cannot be changed."""
+def read_shared(written: Written) -> Any:
+    """The value that write_shared was given. Its arrays cannot be changed."""
     memory, buffers, start = np.memmap(written.path, mode="r"), [], 0
     for length in written.lengths:
         buffers.append(memory[start : start + length])
