@@ -1,6 +1,7 @@
 """Runs that processes share: speed, agreement, kills, and what communication costs.
 
-    python benchmarks/parallel.py speed            mpiexec -n 2 against one process, in turns
+    python benchmarks/parallel.py speed            mpiexec -n 2 against one process, in turns;
+            --former FOLDER also times commit 9adfa61, from `git worktree add FOLDER 9adfa61`
     python benchmarks/parallel.py agree            recipes x losses x penalties on 1 to 4 processes
     python benchmarks/parallel.py kills            runs killed at random moments, and resumed
     python benchmarks/parallel.py hosts            two network namespaces as two machines; as root
@@ -14,7 +15,7 @@ import argparse
 import json
 import os
 import random
-import resource
+import re
 import shutil
 import signal
 import subprocess
@@ -30,10 +31,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "accel")]
 
 from minigan.accel.cpu import disable_malloc_trim, limit_blas_threads  # noqa: E402
 from minigan.accel.mpi import start_group  # noqa: E402
-from minigan.datasets.load import load_dataset  # noqa: E402
 from minigan.figures.plots import new_figure, save_figure  # noqa: E402
 from minigan.gan.models import make_networks  # noqa: E402
 from minigan.gan.recipes import RECIPES, replace  # noqa: E402
+from minigan.training.inputs import TrainingOptions, load_training_data  # noqa: E402
 from minigan.training.state import TrainingState  # noqa: E402
 
 FILE = ROOT / "docs" / "parallel.json"
@@ -60,8 +61,9 @@ def steps(args):
     disable_malloc_trim()
     cores = limit_blas_threads(args.threads or group.cores)
     recipe = RECIPES[args.recipe]
-    images = load_dataset(ROOT / "data").images
-    gan = TrainingState(recipe, images, cores=cores, group=group)
+    data = load_training_data(TrainingOptions(recipe, group=group))
+    labels = dict(labels=data.labels, n_classes=data.n_classes)
+    gan = TrainingState(recipe, data.images, **labels, cores=cores, group=group)
     summing = [0.0]
 
     class Timed:
@@ -99,13 +101,13 @@ def steps(args):
         group.comm = Timed(group.comm)
         total = sum(take_steps(args.count))
         share = summing[0] / total
-    memory = max(group.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    memory = group.gather(megabytes())
     if group.leads:
         found = {
             "median": float(np.median(times)),
             "least": min(times),
             "communication": share,
-            "megabytes": memory / 1024,
+            "megabytes": sum(memory) / group.size,
             "threads": cores,
             "processes": group.size,
         }
@@ -113,28 +115,80 @@ def steps(args):
     group.finish(0)
 
 
+def megabytes():
+    """The memory of this process, of which it has its share of what several processes share."""
+    text = Path("/proc/self/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[1]) / 1024
+
+
+# the steps of a recipe in commit 9adfa61, which trained on one process only
+FORMER = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+folder, name, warm_up, count = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
+sys.path.insert(0, str(folder))
+from minigan.backend import blas_threads, keep_memory
+from minigan.game import Game
+from minigan.recipes import RECIPES
+from minigan.sources import load
+keep_memory()
+game = Game(RECIPES[name], load(folder / "data").images, cores=blas_threads())
+times = []
+for _ in range(warm_up + count):
+    started = time.perf_counter()
+    game.step()
+    times.append(time.perf_counter() - started)
+print(json.dumps({"median": float(np.median(times[warm_up:]))}))
+"""
+FORMER_NAMES = {"dense": "default", "default": ""}  # of recipes, where they differ
+
+
+def former_step(folder, name, count):
+    """What a step took in a checkout of commit 9adfa61, as `steps` prints it; NaN if it had no such
+    recipe.
+    """
+    name = FORMER_NAMES.get(name, name)
+    if not (folder and name):
+        return {"median": np.nan}
+    words = [sys.executable, "-c", FORMER, folder, name, "5", str(count)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def speed(args):
-    """mpiexec -n 2 against one process of the same tree, in turns."""
+    """mpiexec -n 2 against one process of the same tree, and one of a former tree, in turns."""
     clean = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    print("| recipe | one process, ms | two, ms | ratio (quartiles) | communication | memory |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| recipe | one process, ms | two, ms | ratio (quartiles) | communication | memory |",
+        end="",
+    )
+    print(" before, ms | ratio to that |\n|---|---|---|---|---|---|---|---|")
     for name in args.recipes:
-        pairs = []
+        turns = []
         for turn in range(args.pairs):
-            sizes = (1, 2) if turn % 2 == 0 else (2, 1)
             found = {}
-            for size in sizes:
+            for size in (0, 1, 2) if turn % 2 == 0 else (2, 1, 0):
                 words = [__file__, "steps", name, "--count", args.count]
-                found[size] = json.loads(mpiexec(size, *words, env=clean).stdout)
-            pairs.append((found[1], found[2]))
-        ratios = [two["median"] / one["median"] for one, two in pairs]
+                if size:
+                    found[size] = json.loads(mpiexec(size, *words, env=clean).stdout)
+                else:
+                    found[size] = former_step(args.former, name, args.count)
+            turns.append(found)
+
+        def median(value):
+            return np.median([value(found) for found in turns])  # noqa: B023
+
+        ratios = [found[2]["median"] / found[1]["median"] for found in turns]
         low, middle, high = np.percentile(ratios, [25, 50, 75])
-        one, two = (np.median([pair[i]["median"] for pair in pairs]) * 1e3 for i in (0, 1))
-        shares = np.median([two["communication"] for _, two in pairs])
-        memory = np.median([two["megabytes"] / one["megabytes"] for one, two in pairs])
+        before, one, two = (median(lambda found: 1e3 * found[i]["median"]) for i in (0, 1, 2))  # noqa: B023
+        shares = median(lambda found: found[2]["communication"])
+        memory = median(lambda found: found[2]["megabytes"] / found[1]["megabytes"])
+        former = median(lambda found: found[2]["median"] / found[0]["median"])
         print(
             f"| {name} | {one:.1f} | {two:.1f} | **{middle:.2f}** ({low:.2f} to {high:.2f}) |"
-            f" {shares:.0%} | {memory:.2f} |",
+            f" {shares:.0%} | {memory:.2f} |"
+            + (" | |" if np.isnan(former) else f" {before:.1f} | {former:.2f} |"),
             flush=True,
         )
 
@@ -415,7 +469,7 @@ def main():
 
     worker = command("steps", steps, count=30, warm_up=5, threads=0)
     worker.add_argument("recipe")
-    command("speed", speed, recipes=TIMED, pairs=15, count=30)
+    command("speed", speed, recipes=TIMED, pairs=15, count=30, former="")
     command("hosts", hosts, recipes=TIMED, count=30)
     command("agree-worker", agree_worker, recipes=[], count=100, batch_size=12)
     command("agree", agree, recipes=[], count=100, sizes=(1, 2, 3, 4))

@@ -228,19 +228,21 @@ def train_row(table, name, seed, steps, results, *, images, classifier, folder, 
         began = clock()
         gan.train_step()
         seconds += clock() - began
-        if time.perf_counter() - saved > CHECKPOINT_EVERY or gan.t % every == 0 or gan.t == steps:
-            if not np.isfinite(gan.G.theta).all():
-                row["diverged"] = gan.t
-                break
-            arrays, counts = gan.save()
-            save_checkpoint(folder, gan.t, arrays, {"counts": counts, "seconds": seconds})
-            saved = time.perf_counter()
-        if gan.t % every == 0 or gan.t == steps:
+        due = gan.t % every == 0 or gan.t == steps
+        if not due and time.perf_counter() - saved <= CHECKPOINT_EVERY:
+            continue
+        if not np.isfinite(gan.G.theta).all():
+            row["diverged"] = gan.t
+            break
+        if due:  # before the checkpoint, so that an interrupted measurement is made again
             figures = measure(gan, classifier, images.digits)
             row["history"].append({"step": gan.t, "seconds": round(seconds, 1), **figures})
             write_row(table, key, row, results)
             save_grid(gan.generate(gan.grid_latents), folder / "samples.png")
             print(f"{table}: {name}, seed {seed}:", row["history"][-1], flush=True)
+        arrays, counts = gan.save()
+        save_checkpoint(folder, gan.t, arrays, {"counts": counts, "seconds": seconds})
+        saved = time.perf_counter()
     row["done"] = True
     write_row(table, key, row, results)
 

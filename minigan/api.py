@@ -315,7 +315,7 @@ class GAN:
         *,
         G: Sequential | None = None,
         D: Sequential | None = None,
-        loss: AdversarialLoss | None = None,
+        loss: str | AdversarialLoss | None = None,
     ) -> "GAN":
         """The GAN of a run folder, whichever way it was trained.
 
@@ -336,10 +336,10 @@ class GAN:
                     f"{folder} was trained with other networks than these:"
                     f" {describe_difference(settings.get('layers'), gan.architecture[1])}"
                 )
-            if gan.loss and gan.loss[0] != recipe.get("loss"):
+            if loss is not None and gan.recipe.loss != recipe.get("loss"):
                 raise RunError(
                     f"{folder} was trained with the loss {recipe.get('loss')!r}, not"
-                    f" {gan.loss[0]!r}"
+                    f" {gan.recipe.loss!r}"
                 )
             settings, gan.recipe, gan.G, gan.D = load_networks(folder)
         gan.folder, gan.seed, gan.backend = folder, settings["seed"], settings["backend"]

@@ -173,7 +173,7 @@ def test_the_life_of_a_gan(tmp_path, capsys):
     assert gan.folder == tmp_path / "run" and not temporary.exists()
     metrics = gan.evaluate(100)
     assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
-    again = minigan.GAN.load(tmp_path / "run")
+    again = minigan.GAN.load(tmp_path / "run", loss=gan.recipe.loss)
     assert again.recipe == gan.recipe and again.seed == 0 and str(gan.folder) in repr(again)
     np.testing.assert_array_equal(again.sample(7, 3), images)
     np.testing.assert_array_equal(again.G.theta, gan.G.theta)
@@ -504,6 +504,8 @@ def test_other_networks_are_refused(mine):
         minigan.GAN.load(mine / "run", G=G, D=D)
     with pytest.raises(ValueError, match="give both networks"):
         minigan.GAN.load(mine / "run", D=names["D"])
+    with pytest.raises(ValueError, match="with the loss 'far-apart', not 'hinge'"):
+        minigan.GAN.load(mine / "run", G=names["G"], D=names["D"], loss="hinge")
     with pytest.raises(ValueError, match="cannot read .*settings.json"):
         minigan.GAN.load(mine / "nowhere")
 

@@ -53,6 +53,17 @@ def disable_malloc_trim() -> bool:
         return False
 
 
+def release_unused_memory() -> bool:
+    """Return memory that has been freed to the system; True if the C library can do this.
+
+    To load images and to cluster them takes more memory than training on them does.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))  # malloc_trim(3), of glibc
+    except (AttributeError, OSError, TypeError):
+        return False
+
+
 def blas_libraries() -> list[dict]:
     """The BLAS libraries that are loaded, as threadpoolctl describes them.
 

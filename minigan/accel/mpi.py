@@ -25,6 +25,13 @@ Sums of NaN
     but their maximum need not be: with MPICH 5.0.2 the processes receive different values. All
     decisions are therefore made on sums, or by the first process.
 
+The images in memory once
+    All processes of a host read the same images, so one of them loads them and writes them to a
+    temporary file. The others, and it as well, map that file into their memory: the system then
+    keeps one copy for all. The file is removed at once, and its contents exist as long as a process
+    has them in its memory. (MPI has windows of shared memory too, but they are limited to 64 MB in
+    many containers.)
+
 Which array is summed
     MPI sums the memory of an array. A transposed array would be added as it lies in memory, without
     an error, so it is refused.
@@ -32,15 +39,17 @@ Which array is summed
 
 import importlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from platform import node
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,6 +86,7 @@ SECONDS_TO_CONNECT = 120  # and until they end
 SECONDS_OF_POLLING = 5e-3  # how long a process waits in a loop; a pause would take more time,
 SECONDS_OF_PAUSES = 2e-4  # and how long it then sleeps between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
+ALIGNMENT = 64  # bytes
 SECONDS_TO_FORWARD = 1.0  # how long mpiexec is given to print what a process has written
 
 
@@ -192,7 +202,7 @@ class MPIGroup(ProcessGroup):
         self.comm, self.ends = self.world.Dup(), self.world.Dup()
         self.host = MPI.Get_processor_name()
         self.name = f"process {self.rank} of {self.size} (PID {os.getpid()} on {self.host})"
-        neighbours = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.neighbours = neighbours = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = neighbours.Get_rank(), neighbours.Get_size()
         # Slurm grants cores to each process, and the other schedulers to all that are on a host
         usable = usable_cores() * (self.local_size if "SLURM_CPUS_PER_TASK" in os.environ else 1)
@@ -245,6 +255,36 @@ class MPIGroup(ProcessGroup):
             raise failure
         return value
 
+    def once_per_host(self, make: Callable[[], Any], same: str) -> Any:
+        everywhere = self.neighbours.allgather(same)
+        readers = self.neighbours.Split(everywhere.index(same))
+        if readers.Get_size() == 1:
+            return make()
+        value: Any = None
+        failure: Exception | None = None
+        written: Written | None = None
+        if readers.Get_rank() == 0:
+            try:
+                value = make()
+                with suppress(OSError):  # without a place for the file, each has its own copy
+                    written = write_shared(value)
+            except Exception as error:
+                failure = error
+        self.wait(readers.Ibarrier())
+        written, failure = readers.bcast((written, failure))
+        if failure is not None:
+            raise failure
+        shared = None
+        with suppress(OSError, ValueError):  # such as another file system, in a container
+            shared = read_shared(written) if written else None
+        readers.Barrier()  # all have it in their memory
+        if written and readers.Get_rank() == 0:
+            with suppress(OSError):
+                os.unlink(written.path)
+        if shared is not None:
+            return shared
+        return make() if value is None else value
+
     def collective(self, name: str, *args: Any) -> None:
         """A collective operation of MPI, by its name, without keeping a core busy for long.
 
@@ -256,7 +296,11 @@ class MPIGroup(ProcessGroup):
         if self.local_size < self.size:
             getattr(self.comm, name)(*args)
             return
-        request, started = getattr(self.comm, "I" + name.lower())(*args), time.perf_counter()
+        self.wait(getattr(self.comm, "I" + name.lower())(*args))
+
+    def wait(self, request: Any) -> None:
+        """Wait for a non-blocking operation: first in a loop, then with pauses."""
+        started = time.perf_counter()
         while not request.Test():
             if time.perf_counter() - started > self.seconds_of_polling:
                 time.sleep(SECONDS_OF_PAUSES)
@@ -340,6 +384,39 @@ class Witness:
         """Print the sentence now."""
         with suppress(OSError):
             self.process.communicate(b"")
+
+
+class Written(NamedTuple):
+    """A value whose arrays are in a file."""
+
+    words: bytes  # the value without the memory of its arrays, as pickle writes it
+    path: str
+    lengths: list[int]  # of the arrays in the file, in bytes
+
+
+def write_shared(value: Any) -> Written:
+    """Write the arrays in a value, such as a tuple of arrays and strings, to a temporary file."""
+    buffers: list[pickle.PickleBuffer] = []
+    words = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    lengths = [buffer.raw().nbytes for buffer in buffers]
+    with tempfile.NamedTemporaryFile(prefix="minigan-", delete=False) as file:
+        try:
+            for buffer, length in zip(buffers, lengths):
+                file.write(buffer.raw())
+                file.write(bytes(ALIGNMENT - length % ALIGNMENT))
+        except OSError:
+            os.unlink(file.name)
+            raise
+    return Written(words, file.name, lengths)
+
+
+def read_shared(written: Written) -> Any:
+    """The value that write_shared was given. Its arrays cannot be changed."""
+    memory, buffers, start = np.memmap(written.path, mode="r"), [], 0
+    for length in written.lengths:
+        buffers.append(memory[start : start + length])
+        start += length + ALIGNMENT - length % ALIGNMENT
+    return pickle.loads(written.words, buffers=buffers)
 
 
 def check_contiguous(array: Array) -> None:

@@ -82,7 +82,7 @@ class ProcessGroup:
     `rank`, counted from 0.
 
     This class is a group of one process. A larger group replaces `add_up`, `add_up_part`,
-    `collect`, `gather`, `from_first` and `finish` (see mpi.py).
+    `collect`, `gather`, `from_first`, `once_per_host` and `finish` (see mpi.py).
     """
 
     name = "this process"
@@ -121,6 +121,12 @@ class ProcessGroup:
 
     def from_first(self, make: Callable[[], Any]) -> Any:
         """make(), called by the first process only, on all of them; an error is raised on all."""
+        return make()
+
+    def once_per_host(self, make: Callable[[], Any], same: str) -> Any:
+        """make(), which all processes call, but on each host only the first one does of those with
+        the same `same`. The arrays in it, which nothing may change, are in memory that they share.
+        """
         return make()
 
     def watch(self, advice: str) -> None:

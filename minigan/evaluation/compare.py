@@ -104,6 +104,7 @@ def read_run(folder: Path) -> dict[str, Any]:
                 name: float(metrics[name]) for name in COMPARED_METRICS if name in metrics
             }
             run["measured"] = f"{content['count']} images, compared with {content['against']}"
+            run["measured_after"] = content.get("epochs")  # earlier versions did not write it
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -172,6 +173,13 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
             "note: the runs were evaluated differently, so the metrics on the right cannot be"
             f" compared: {'; '.join(measured)}"
         )
+    for name, run in runs.items():
+        epochs, after = int(run["history"]["epoch"][-1]), run.get("measured_after")
+        if after not in (None, epochs):
+            lines.append(
+                f"note: {name} was evaluated after {after} epochs, and has now {epochs}, so the"
+                f" metrics on the right are not those of its last FD: {command} evaluate {name}"
+            )
     missing = [name for name, run in runs.items() if not run["metrics"]]
     if missing:
         more = " ..." if len(missing) > 1 else ""

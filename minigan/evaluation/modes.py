@@ -3,8 +3,8 @@
 The idea
     An image of StackedMNIST holds three digits, one in each colour (datasets/stacked.py). The
     classifier reads each of them, and the three digits a, b and c are the mode 100 a + 10 b + c of
-    the image. A generator is judged by 25,600 samples, as by Metz et al. 2017 and by Lin et al.
-    2018, "PacGAN":
+    the image. A generator is evaluated on 25,600 samples, as in Metz et al. 2017 and in Lin et
+    al. 2018, "PacGAN":
 
         modes         how many of the 1000 modes occur
         KL uniform    sum of s log(1000 s), with the shares s of the modes: the Kullback-Leibler

@@ -83,7 +83,14 @@ from minigan.gan.steps import with_labels
 from minigan.nn.losses import bce_with_logits
 from minigan.nn.sequential import Sequential
 from minigan.training.run_data import load_run_data
-from minigan.training.run_folder import RunFiles, class_count, class_names, image_shape
+from minigan.training.run_folder import (
+    RunError,
+    RunFiles,
+    class_count,
+    class_names,
+    count_epochs,
+    image_shape,
+)
 from minigan.training.sampling import (
     check_invert,
     conditional_latents,
@@ -201,7 +208,7 @@ def evaluate(
         "noise": evaluator.evaluate(noise),
         "count": count,
         "seed": seed,
-        **({"epoch": epoch} if epoch else {}),
+        **({"epoch": epoch} if epoch else epochs_of(folder)),
         "against": f"{len(evaluator.images)} {evaluator.reference}"
         + (f" of the classes {classes}" if classes else ""),
         "features": describe_features(evaluator),
@@ -283,6 +290,14 @@ def evaluate(
     if given is None:
         files.check()
     return metrics
+
+
+def epochs_of(folder: Path) -> dict[str, int]:
+    """The number of epochs that a run has trained for, for metrics.json; {} if it is unknown."""
+    try:
+        return {"epochs": count_epochs(folder)}
+    except RunError:
+        return {}
 
 
 def evaluate_triples(

@@ -97,8 +97,11 @@ def animate_dirac(*, steps: int | None = None, file: BinaryIO, look: Look = GIF)
     If look.kind is not "gif", the file is a picture of the end.
     """
     steps, frames, drawn = steps or dirac.STEPS, [], []
+    settings = f"learning rate {dirac.RATE:g}, weight of each penalty {dirac.GAMMA:g}"
+    say(settings)
     say("penalty     steps         eigenvalues of a step       modulus   distance at the end")
-    with new_figure(9, 3.7) as figure:
+    with new_figure(9, 4) as figure:
+        figure.suptitle(f"The Dirac-GAN: {settings}", fontsize=10)
         figure.set_dpi(DPI * look.zoom)
         for axes, kind in zip(figure.subplots(1, 3), dirac.DYNAMICS):
             largest = 0.0
@@ -116,7 +119,8 @@ def animate_dirac(*, steps: int | None = None, file: BinaryIO, look: Look = GIF)
                 largest = max(largest, abs(points).max())
             axes.plot(0, 0, "k+")
             limits = -1.1 * largest, 1.1 * largest
-            axes.set(title=kind, xlabel="psi", xlim=limits, ylim=limits, aspect="equal")
+            title = "continuous time" if kind == "continuous" else f"{kind} steps"
+            axes.set(title=title, xlabel="psi", xlim=limits, ylim=limits, aspect="equal")
             axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
         figure.axes[0].set_ylabel("theta")
         for i in range(TOY_FRAMES + 1):

@@ -53,10 +53,10 @@ compared with their distances. Half of the latents are signs (gan/latents.py): f
 alone, which is connected, G cannot make separate modes without samples in between. The samples are
 those of a moving average of G's weights. benchmarks/toys.py shows what each of the three does.
 
-On the line, D takes two steps for each step
-of G (k = 2 in the paper's algorithm 1), with ten times the learning rate of G. With one step and
-the same rate, G changes before D has learned: D stays near 1/2, and q stays far from p. All
-learning rates fall to a tenth, so that both networks converge.
+On the line, D takes two steps for each step of G (k = 2 in the paper's algorithm 1), with ten times
+the learning rate of G. With one step and the same rate, G changes before D has learned: D stays
+near 1/2, and q stays far from p. All learning rates fall to a tenth, so that both networks
+converge.
 
 Shapes
     Data and samples x (n, d), in d dimensions, and noise z (n, Z); densities (n,), one number for

@@ -7,7 +7,8 @@ The idea
 
         diverged      a loss is NaN or infinite
         won           D is confident and correct on average, and G no longer learns
-        scribbling    the samples are not digits yet, but neither network has won
+        scribbling    the samples are not digits yet, but neither network has won, or their FD is
+                      still so large that nothing else can be said
         collapsed     far too many samples are the same digit, or all samples look alike, or they
                       show few of the 1000 modes of StackedMNIST
         cannot tell   D gives real and generated images the same mean score, although the digits
@@ -18,6 +19,9 @@ The idea
     With a loss on pairs (see gan/losses.py) there are no mean outputs of D. The share of pairs that
     D ranks correctly takes their place: D has won if it ranks nearly all of them correctly, and by
     far, and it cannot tell if it ranks half of them correctly.
+
+    FD is compared with limits for a single digit. An image of StackedMNIST holds three, whose
+    features stand side by side, and its FD is about the sum of theirs. A third of it is compared.
 
     Samples of a run that has only begun are all alike, and D recognises them with ease, without
     anything being wrong. A run is therefore diagnosed after MIN_STEPS steps. The FD of a collapsed
@@ -41,6 +45,7 @@ RECENT_REPORTS = 3
 FEW_MODES = 300  # of 1000, in 2,000 samples; as many real images show about 865
 ALIKE = 0.3  # label_agreement: 0 if labels have no effect, 1 for real images
 GOOD_FD = 2.0  # of digits: D is expected not to tell good ones from real images
+NO_DIGITS_FD = 60.0  # above it, samples are not digits yet
 DIGITS = "zeros ones twos threes fours fives sixes sevens eights nines".split()
 
 
@@ -57,6 +62,17 @@ def is_falling(fds: Sequence[float]) -> bool:
         return True
     first_recent = max(1, len(fds) - RECENT_REPORTS)
     return min(fds[first_recent:]) < 0.95 * min(fds[:first_recent])
+
+
+def fd_per_digit(row: Mapping[str, float]) -> float:
+    """The FD of one digit, given a row of history.csv; NaN if the images are not digits.
+
+    >>> fd_per_digit({"fd": 60.0, "modes": 900}), fd_per_digit({"fd": 60.0})
+    (20.0, nan)
+    """
+    if "modes" in row:
+        return row["fd"] / 3
+    return row["fd"] if "share_0" in row else math.nan
 
 
 def diagnose(
@@ -92,7 +108,8 @@ def diagnose(
             f"the discriminator has won: {scores}, and the generator no longer learns; try a lower"
             " --learning-rate"
         )
-    if "share_0" in row and row["fd"] > 60 and advantage < 0.5 and row["spread"] > 0.5:
+    fd = fd_per_digit(row)
+    if fd > NO_DIGITS_FD and advantage < 0.5 and row["spread"] > 0.5:
         return "still scribbling: no digits yet, but neither network has won; wait for a few epochs"
     by_share = sorted(
         (row[f"share_{i}"], name)
@@ -120,7 +137,14 @@ def diagnose(
             f"collapsed: the samples show only {row['modes']:.0f} of 1000 modes; try --loss"
             " relativistic --penalty r1+r2, or another --seed"
         )
-    if advantage < 0.01 and not ("share_0" in row and row["fd"] < GOOD_FD):
+    if fd > NO_DIGITS_FD:
+        if fd_falling:
+            return "still scribbling: no digits yet, but FD is falling"
+        return (
+            "still scribbling: no digits yet, and FD is not falling; try a lower --learning-rate"
+            " or another --seed"
+        )
+    if advantage < 0.01 and not fd < GOOD_FD:  # FD is NaN if the images are not digits
         return (
             "the discriminator cannot tell real from generated images: either the samples are"
             " perfect, or it has stopped learning"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.accel.cpu import limit_blas_threads
+from minigan.accel.cpu import limit_blas_threads, release_unused_memory
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
 from minigan.datasets.idx import SHIPPED
 from minigan.datasets.load import Dataset, load_dataset, make_dataset, with_class_order
@@ -86,13 +86,16 @@ def load_training_data(options: TrainingOptions, xp: Any = np) -> TrainingData:
     if options.arrays:
         dataset = make_dataset(options.arrays)
     else:
-        dataset = load_dataset(
-            data,
-            classes=options.classes,
-            size=options.size,
-            strict=options.strict,
-            value_range=options.value_range,
-            transpose=options.transpose,
+        dataset = options.group.once_per_host(
+            lambda: load_dataset(
+                data,
+                classes=options.classes,
+                size=options.size,
+                strict=options.strict,
+                value_range=options.value_range,
+                transpose=options.transpose,
+            ),
+            same=str(data.resolve()),
         )
     if settings:
         dataset = with_class_order(dataset, class_names(settings))
@@ -153,6 +156,7 @@ def load_training_data(options: TrainingOptions, xp: Any = np) -> TrainingData:
             f"{data} has {n_classes} {'clusters' if recipe.clusters else 'classes'}, but the"
             f" networks take labels of {fixed.n_classes}: make both numbers the same"
         )
+    release_unused_memory()
     return TrainingData(
         images,
         labels,

@@ -14,7 +14,6 @@ The idea
     therefore only accepts a finished run of this recipe on MNIST.
 """
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -23,7 +22,14 @@ from typing import Any
 import numpy as np
 
 from minigan.gan.recipes import RECIPES, Recipe, replace
-from minigan.training.run_folder import RunError, load_model, read_model, read_npz, write_atomically
+from minigan.training.run_folder import (
+    RunError,
+    count_epochs,
+    load_model,
+    read_model,
+    read_npz,
+    write_atomically,
+)
 
 PRETRAINED_PATH = Path(__file__).with_name("pretrained.npz")
 PRETRAINED_COMMAND = "python -m minigan.training.pretrained RUN_DIR pretrained.npz"
@@ -72,15 +78,6 @@ def training_command(settings: dict) -> str:
     backend = settings["backend"]
     words = ["python demo.py", "--seed", str(settings["seed"])]
     return " ".join(words + (["--backend", backend] if backend != "numpy" else []))
-
-
-def count_epochs(folder: Path) -> int:
-    """The number of epochs that a run has trained for: the last one in history.csv, or 0."""
-    try:
-        with open(Path(folder) / "history.csv", newline="") as file:
-            return max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
-    except OSError as error:
-        raise RunError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ Traceback (most recent call last):
 minigan.training.run_folder.RunError: ...mine is not empty: choose another --out; nothing ...
 """
 
+import csv
 import hashlib
 import json
 import math
@@ -230,6 +231,21 @@ def save_settings(folder: Path, settings: dict) -> None:
         folder / "settings.json",
         lambda file: file.write(json.dumps(settings, indent=2).encode() + b"\n"),
     )
+
+
+def count_epochs(folder: Path) -> int:
+    """The number of epochs that a run has trained for: the last one in history.csv, or 0.
+
+    Raises RunError if there is no such file, or if it was not written by training.
+    """
+    path = Path(folder) / "history.csv"
+    try:
+        with open(path, newline="") as file:
+            return max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+    except (csv.Error, KeyError, TypeError, ValueError):
+        raise RunError(f"{path} is damaged, or was not written by training") from None
 
 
 def generator_path(folder: Path, epoch: int) -> Path:

@@ -1,6 +1,8 @@
 """What test_mpi.py lets several processes do: `mpiexec -n 3 python mpi_worker.py CHECK`."""
 
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from test_process_group import SELECTED, train
@@ -8,6 +10,7 @@ from test_process_group import SELECTED, train
 from minigan.accel.mpi import start_group
 from minigan.accel.process_group import ProcessGroup
 from minigan.backend import asnumpy
+from minigan.datasets.pixels import DataError
 from minigan.gan.recipes import replace
 
 # with real processes, each that is shared in another way: convolutions and shared fakes, batch norm
@@ -95,6 +98,46 @@ def errors(group):
             assert group.from_first(make) == 0
         except OSError as error:
             assert expected and error.strerror == "disk full"
+
+
+def arrays(group):
+    """Arrays that all processes of a host need are made by one of them, and are in memory once."""
+    calls = [0]
+
+    def make():
+        calls[0] += 1
+        images = np.arange(21, dtype="uint8").reshape(3, 7)
+        return images, np.arange(3), "three", None
+
+    def count():
+        return sum(group.gather(calls[0]))
+
+    images, labels, *rest = group.once_per_host(make, same="a")
+    np.testing.assert_array_equal(images, np.arange(21).reshape(3, 7))
+    assert labels.tolist() == [0, 1, 2] and labels.dtype == np.arange(3).dtype
+    assert labels.flags.aligned and rest == ["three", None]
+    assert not images.flags.writeable and count() == 1
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    assert any("minigan-" in line and line.endswith("(deleted)") for line in maps), "not shared"
+    # processes that do not read the same data each have their own
+    mine = group.once_per_host(make, same=f"process {group.rank}")[0]
+    assert mine.flags.writeable and count() == 1 + group.size
+    # where no file can be written, so does each
+    tempfile.tempdir = "/nowhere"
+    found = group.once_per_host(make, same="a")[0]
+    np.testing.assert_array_equal(found, images)
+    assert count() == 1 + 2 * group.size
+    tempfile.tempdir = None
+
+    def fail():
+        raise DataError("no images")
+
+    try:
+        group.once_per_host(fail, same="a")
+    except DataError as error:
+        assert str(error) == "no images"
+    else:
+        raise AssertionError("only the process that read the data failed")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,8 @@ def state(folder):
 
 @pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_the_same_run(size):
-    done = mpiexec(size, ROOT / "tests/accel/mpi_worker.py", "sums", "errors", "repeat", "agree")
+    checks = "sums", "errors", "arrays", "repeat", "agree"
+    done = mpiexec(size, ROOT / "tests/accel/mpi_worker.py", *checks)
     assert (done.returncode, done.stdout) == (0, f"{size} agree\n"), done.stderr
 
 

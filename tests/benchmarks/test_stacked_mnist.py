@@ -100,6 +100,32 @@ def test_a_row_that_is_interrupted_ends_as_it_would_have(benchmark, tmp_path, mo
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
 
 
+@pytest.mark.parametrize("call", [1, 3])
+def test_an_interrupted_measurement_is_made_again(benchmark, tmp_path, monkeypatch, call):
+    """Of steps 4, 8 and 9, the last among them: its figures are those of the table."""
+    monkeypatch.setattr(benchmark, "ROWS", {"own": {"a": SMALL}, "pacgan": {}})
+    calls = []
+
+    def measure(*given):
+        calls.append(given)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return {"modes": 1}
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    images = StackedImages(load_images(name=TEST_IMAGES)[:90])
+
+    def train():
+        options = dict(images=images, classifier=None, folder=tmp_path / "row", cores=1)
+        benchmark.train_row("own", "a", 0, 9, benchmark.read_results(), **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    train()
+    row = benchmark.read_results()["rows"]["own"]["a|0"]
+    assert [one["step"] for one in row["history"]] == [4, 8, 9] and row["done"]
+
+
 def test_two_calls_beside_each_other_keep_both_rows(benchmark):
     """Each has read the file before the other wrote to it."""
     first, second = benchmark.read_results(), benchmark.read_results()

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from helpers import demo, idx
 from PIL import Image
 
 import minigan
+from minigan.cli import arguments, train
 from minigan.datasets.idx import TEST_IMAGES, TEST_LABELS, load_images, load_labels
 from minigan.datasets.pixels import MAX_PIXELS, MAX_SIDE, size_fits
 from minigan.evaluation.classifier import load_classifier
@@ -453,6 +455,12 @@ def test_every_link_of_the_notebook_leads_somewhere():
     assert text.count("](../minigan/") > 3 and dead_links(path, text) == []
 
 
+def test_the_readme_names_every_document_that_has_commands():
+    text = read("README.md")
+    missing = [name for name in DOCUMENTS if name.startswith("docs/") and f"({name}" not in text]
+    assert not missing
+
+
 def test_a_dead_link_is_found():
     document = (
         "[a](docs/speed.md) ![b](docs/nothing.png) [c](#the-tour) [d](#the-detour)"
@@ -680,6 +688,22 @@ def test_more_epochs_are_the_same_in_all_documents():
     assert f"| {min(plain['history']):.2f}, {best} | {plain['history'][-1]:.2f}," in read(
         "docs/losses.md"
     )
+
+
+def test_the_rows_with_pairs_are_those_of_their_commands():
+    """In recipe.md: every how many steps there is a penalty, and the epochs."""
+    text, parser = read("docs/recipe.md"), arguments.Parser()
+    train.add_arguments(parser)
+    commands = re.findall(r"demo\.py (--loss relativistic --penalty r1\+r2 .*)", text)
+    recipes = [
+        train.training_options(parser.parse_args(shlex.split(line, comments=True))).recipe
+        for line in commands
+    ]
+    rows = re.findall(r"^\| pairs, R1 and R2 at every (.*)step \| .*? \| (\d+) \|", text, re.M)
+    assert [(recipe.penalty_every, recipe.epochs) for recipe in recipes] == [
+        ({"eighth ": 8, "": 1}[every], int(epochs)) for every, epochs in rows
+    ]
+    assert len(rows) == 2
 
 
 def test_the_time_that_a_penalty_takes_is_the_same_in_all_documents():

@@ -114,6 +114,14 @@ def test_notes_say_what_cannot_be_compared(runs):
     assert "cannot be compared" not in format_comparison({**runs, "b": runs["a"]})
 
 
+def test_a_note_says_that_a_run_was_trained_further_after_its_evaluation(runs, tmp_path):
+    path = tmp_path / "a" / "metrics.json"
+    for epochs, noted in (3, False), (2, True):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "epochs": epochs}))
+        text = format_comparison({**runs, "a": read_run(tmp_path / "a")})
+        assert ("a was evaluated after 2 epochs, and has now 3" in text) == noted
+
+
 def test_the_figure_shows_what_the_runs_wrote(runs):
     with new_figure(13, 4) as figure:
         plot_comparison(figure, runs)

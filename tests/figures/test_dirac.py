@@ -118,9 +118,10 @@ def test_far_from_the_equilibrium_orbits_shrink_a_little():
 def test_the_animation_of_the_phase_portraits(capsys):
     file = io.BytesIO()
     animate_dirac(steps=6, file=file)
-    head, *rows = capsys.readouterr().out.splitlines()
+    settings, head, *rows = capsys.readouterr().out.splitlines()
+    assert settings == f"learning rate {RATE}, weight of each penalty {GAMMA}"
     assert len(rows) == len(DYNAMICS) * len(PENALTY_COUNTS) and "modulus" in head
     assert "1.020" in rows[6] and rows[6].startswith("no penalty  simultaneous")
     with Image.open(file) as picture:
-        assert picture.n_frames > 5 and picture.size == (900, 370)
+        assert picture.n_frames > 5 and picture.size == (900, 400)
     assert START == (0.0, 0.05)

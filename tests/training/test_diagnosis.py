@@ -63,6 +63,37 @@ def test_the_first_steps_are_not_diagnosed(metrics):
     assert diagnose({**metrics, "loss_D": math.nan}, steps=1).startswith("diverged")
 
 
+def triples(*, modes=600, **metrics):
+    """A row of StackedMNIST and a loss on pairs, whose D ranks most of them correctly."""
+    kept = {name: value for name, value in row(**metrics).items() if "_" not in name}
+    return {**kept, "difference": 1.2, "ordered": 0.97, "modes": modes}
+
+
+@pytest.mark.parametrize(
+    "metrics, loss",
+    [
+        (triples(fd=217.0), "relativistic"),  # a run of 600 steps showed 625 modes, but no digits
+        (row(fd=120.0, real=0.9, fake=0.1), "non-saturating"),
+    ],
+)
+def test_samples_that_are_not_digits_yet_are_not_healthy(metrics, loss):
+    """Whatever D says, and however many modes the classifier reads in them."""
+    assert diagnose(metrics, loss=loss).startswith("still scribbling: no digits yet, and FD is not")
+    assert diagnose(metrics, loss=loss, fd_falling=True).endswith("but FD is falling")
+
+
+def test_the_fd_of_triples_is_that_of_three_digits():
+    assert diagnose(triples(fd=170.0), loss="relativistic") == "healthy"
+    assert diagnose(triples(fd=520.0, modes=15), loss="relativistic").startswith("collapsed")
+    equal = {"difference": 0.0, "ordered": 0.5}
+    assert diagnose({**triples(fd=5.1), **equal}, loss="relativistic") == "healthy"
+    found = diagnose({**triples(fd=40.0), **equal}, loss="relativistic")
+    assert found.startswith("the discriminator cannot tell")
+    other_images = row(fd=120.0, real=0.9, fake=0.1)
+    del other_images["share_0"]
+    assert "scribbling" not in diagnose(other_images)  # FD has another scale there
+
+
 @pytest.mark.parametrize("metrics", [row(shares={1: 0.94, 2: 0.0}), row(spread=0.2)])
 def test_nothing_has_collapsed_while_fd_is_falling(metrics):
     assert diagnose(metrics).startswith("collapsed")
