@@ -15,7 +15,9 @@ What can go wrong, and what then happens
 
     If a process is killed, nothing in it can report. The launcher then kills the others. (Open
     MPI's says which process it was. MPICH 5.0.2's often names one that it has killed itself.) A
-    small helper of the first process, `Witness`, outlives it, and says how to go on.
+    small helper of the first process, `Witness`, outlives it, and says how to go on. It also
+    removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more each time, where a
+    container often has room for 64 MB.
 
     A process can also fail before MPI has connected it with the others, for instance on a machine
     that lacks mpi4py. MPICH then lets the others wait for ever, so `connect` limits the time.
@@ -46,7 +48,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from platform import node
 from typing import Any, NamedTuple
@@ -342,6 +344,9 @@ class MPIGroup(ProcessGroup):
             sys.stderr.flush()
         if self.witness:
             self.witness.report()
+        for path in shared_memory_files():
+            with suppress(OSError):
+                os.unlink(path)
         time.sleep(SECONDS_TO_FORWARD)
         self.world.Abort(status or 1)
 
@@ -350,12 +355,13 @@ class MPIGroup(ProcessGroup):
         pids = self.gather((os.getpid(), self.host))
         if self.leads:
             places = ", ".join(f"{i}: PID {pid} on {host}" for i, (pid, host) in enumerate(pids))
-            self.witness = Witness(f"a process was killed or failed ({places}): {advice}")
+            sentence = f"a process was killed or failed ({places}): {advice}"
+            self.witness = Witness(sentence, remove=shared_memory_files())
 
 
 class Witness:
-    """A helper process that prints a sentence if this process ends without dismissing it; or, with
-    `seconds`, if it has not dismissed it by then.
+    """A helper process that prints a sentence, and removes some files, if this process ends without
+    dismissing it; or, with `seconds`, if it has not dismissed it by then.
 
     It reads from a pipe that only this process can write to. The system closes the pipe when the
     process ends, whatever ended it. A launcher that kills all processes of a run does not know the
@@ -364,12 +370,19 @@ class Witness:
 
     ENDED = "not sys.stdin.read(1)"
     LATE = "not select.select([0], [], [], float(sys.argv[2]))[0]"
-    CODE = "import select, sys\nif {}: print(sys.argv[1], file=sys.stderr, flush=True)"
+    CODE = """
+import os, select, sys
+if {}:
+    for path in sys.argv[3:]:
+        try: os.unlink(path)
+        except OSError: pass
+    print(sys.argv[1], file=sys.stderr, flush=True)
+"""
 
-    def __init__(self, sentence: str, *, seconds: float = 0.0):
+    def __init__(self, sentence: str, *, seconds: float = 0.0, remove: Iterable[str] = ()):
         code = self.CODE.format(self.LATE if seconds else self.ENDED)
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-c", code, sentence, str(seconds)],
+            [sys.executable, "-S", "-c", code, sentence, str(seconds), *remove],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -423,6 +436,14 @@ def check_contiguous(array: Array) -> None:
     """Raise ValueError if MPI would take the elements of an array in another order."""
     if not array.flags.c_contiguous:
         raise ValueError(f"an array of shape {array.shape} is not contiguous: MPI sums memory")
+
+
+def shared_memory_files() -> list[str]:
+    """The files in /dev/shm through which MPICH's processes on this host exchange numbers."""
+    with suppress(OSError), open("/proc/self/maps") as file:
+        paths = {line.split()[-1] for line in file if line.strip()}
+        return sorted(path for path in paths if path.startswith("/dev/shm/mpich_shm_"))
+    return []
 
 
 def allowed_cores() -> frozenset[int]:

@@ -229,8 +229,10 @@ def test_a_killed_process_ends_the_run(rank, place):
     run = Started(2, *TINY, "--epochs", "9999", "--checkpoint-every", "0.001", cwd=place)
     run.wait_for_checkpoint()
     pids = processes_of(run)
+    shared = set(re.findall(r"/dev/shm/mpich_shm_\S+", Path(f"/proc/{pids[0]}/maps").read_text()))
     os.kill(pids[rank], signal.SIGKILL)
     status, seconds, text = run.end()
+    assert not [path for path in shared if Path(path).exists()]
     assert status != 0 and seconds < 10
     assert re.search(rf"killed or failed \(.*{rank}: PID {pids[rank]} .*\): mpiexec -n 2 ", text), (
         text
@@ -310,6 +312,16 @@ def test_a_host_without_mpi4py_ends_the_run(place):
     assert done.returncode != 0 and time.monotonic() - started < LIMIT / 2
     assert done.stderr.count("mpi4py is missing") == 1 and "process 1 on " in done.stderr
     assert not (place / "run").exists()
+
+
+def test_shared_memory_is_removed_with_a_run_that_fails(place):
+    code = "from minigan.accel import mpi; group = mpi.start_group()\n"
+    code += "if group.leads: print(*mpi.shared_memory_files(), flush=True)\n"
+    code += "if group.rank: group.abort(1, 'planted')\ngroup.finish(0)"
+    done = mpiexec(2, "-c", code)
+    assert done.returncode != 0 and "planted" in done.stderr
+    paths = done.stdout.split()
+    assert (OPEN_MPI_LAUNCHES or paths) and not [path for path in paths if Path(path).exists()]
 
 
 BUSY = """
