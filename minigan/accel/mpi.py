@@ -84,7 +84,7 @@ READS_DEVICES = (
     "I_MPI_OFFLOAD",  # Intel MPI
 )
 SECONDS_TO_ADVICE = 10.0  # how long processes wait for others to start until they say so,
-SECONDS_TO_CONNECT = 120  # and until they end
+SECONDS_TO_CONNECT = 300  # and until they end
 SECONDS_OF_POLLING = 5e-3  # how long a process waits in a loop; a pause would take more time,
 SECONDS_OF_PAUSES = 2e-4  # and how long it then sleeps between two looks
 SECONDS_FOR_OTHERS = 3.0  # how long a failed process waits for the others to fail as well
