@@ -2,7 +2,8 @@
 
     python benchmarks/parallel.py speed            mpiexec -n 2 against one process, in turns;
             --former FOLDER also times commit 9adfa61, from `git worktree add FOLDER 9adfa61`
-    python benchmarks/parallel.py agree            recipes x losses x penalties on 1 to 4 processes
+    python benchmarks/parallel.py agree            recipes x losses x penalties on 1 to 4 processes;
+            --batch-sizes 0 --sizes 2: each recipe at full size, as it is, on MNIST
     python benchmarks/parallel.py kills            runs killed at random moments, and resumed
     python benchmarks/parallel.py hosts            two network namespaces as two machines; as root
     python benchmarks/parallel.py cost             the constants of this machine, docs/parallel.json
@@ -31,6 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "accel")]
 
 from minigan.accel.cpu import disable_malloc_trim, limit_blas_threads  # noqa: E402
 from minigan.accel.mpi import start_group  # noqa: E402
+from minigan.datasets.load import load_dataset  # noqa: E402
 from minigan.figures.plots import new_figure, save_figure  # noqa: E402
 from minigan.gan.models import make_networks  # noqa: E402
 from minigan.gan.recipes import RECIPES, replace  # noqa: E402
@@ -213,6 +215,7 @@ def hosts(args):
         memory = json.loads(mpiexec(2, *words).stdout)
         print_host(name, "memory", memory, "")
         entry = constants[f"{name}, 28 x 28"]
+        entry["measured"] = {"memory": memory["median"]}
         for cable, (rule, bandwidth, delay) in CABLES.items():
             extra = seconds_of(entry, 2, bandwidth, delay) - entry["seconds"] / 2
             try:
@@ -221,6 +224,8 @@ def hosts(args):
                 print(f"| {name} | {cable} | not measured: {error.stderr.strip()} | | |")
                 continue
             print_host(name, cable, found, f"{1e3 * (memory['median'] + extra):.1f}")
+            entry["measured"][cable] = found["median"]
+        FILE.write_text(json.dumps(constants, indent=1) + "\n")  # for the figure
 
 
 def print_host(name, link, found, expected):
@@ -246,16 +251,30 @@ def over_cable(words, rule):
 
 
 def agree_worker(args):
-    """In each process: every combination; in the first, the same run on one process before it."""
-    from test_process_group import COMBINATIONS, train
+    """In each process: every combination; in the first, the same run on one process before it.
+
+    Without a batch size these are the recipes themselves, on MNIST, in float64.
+    """
+    from test_process_group import COMBINATIONS, IMAGES, train
 
     group = start_group()
-    for name, loss, penalty in COMBINATIONS:
+    combinations, images = COMBINATIONS, IMAGES
+    if not args.batch_size:
+        combinations = {(name, "", ""): recipe for name, recipe in RECIPES.items()}
+        images = group.once_per_host(lambda: load_dataset(ROOT / "data").images, same="MNIST")
+        limit_blas_threads(1)
+        disable_malloc_trim()
+    for (name, loss, penalty), recipe in combinations.items():
         if args.recipes and name not in args.recipes:
             continue
-        recipe = replace(COMBINATIONS[name, loss, penalty], batch_size=args.batch_size)
-        alone, expected = train(recipe, steps=args.count) if group.leads else (None, None)
-        gan, losses = train(recipe, group, steps=args.count)
+        if args.batch_size:
+            recipe = replace(recipe, batch_size=args.batch_size)
+        else:  # warm-up steps of D come before all others, and 300 would take too long
+            warm_up = min(recipe.d_warmup_steps, 10)
+            recipe = replace(recipe, dtype="float64", d_warmup_steps=warm_up)
+        options = dict(steps=args.count, images=images)
+        alone, expected = train(recipe, **options) if group.leads else (None, None)
+        gan, losses = train(recipe, group, **options)
         if alone:
             right = {"losses": expected, **alone.arrays()}
             found = {"losses": losses, **gan.arrays()}
@@ -282,11 +301,11 @@ def agree_worker(args):
 def agree(args):
     """The largest difference over all losses and penalties, for each recipe and number: of losses,
     scores, parameters and what the optimizers keep, relative to the largest number of a vector if
-    that is above 1.
+    that is above 1. A batch size of 0 is that of the recipe, at full size.
     """
     rows, noises, diverged, apart = {}, [0.0], set(), []
     for size in args.sizes:
-        for batch_size in (12, 13):
+        for batch_size in args.batch_sizes:
             words = ["agree-worker", "--count", args.count, "--batch-size", batch_size]
             words += ["--recipes", *args.recipes] if args.recipes else []
             done = mpiexec(size, __file__, *words)
@@ -295,7 +314,7 @@ def agree(args):
                 row = rows.setdefault(name, {}).setdefault(size, [0, 0.0, True])
                 rows[name][size] = [row[0] + 1, max(row[1], worst), row[2] and same]
                 noises.append(noise)
-                run = f"{name}, {loss}, {penalty}, {batch_size} images"
+                run = f"{name}, {loss}, {penalty}, {batch_size} images" if batch_size else name
                 if not finite:
                     diverged.add(run)
                 if worst > 1e-9:
@@ -304,7 +323,7 @@ def agree(args):
     print("|---" * (1 + len(args.sizes)) + "|")
     for name, row in rows.items():
         cells = [
-            f"{count} runs, {worst:.0e}{'' if same else ', PROCESSES DIFFER'}"
+            f"{count} run{'s' * (count > 1)}, {worst:.0e}{'' if same else ', PROCESSES DIFFER'}"
             for count, worst, same in row.values()
         ]
         print(f"| {name} | {' | '.join(cells)} |")
@@ -361,6 +380,7 @@ def cost(args):
     """The seconds of a step on one core, and the numbers that have to be summed, of each recipe."""
     limit_blas_threads(1)
     disable_malloc_trim()
+    before = json.loads(FILE.read_text()) if FILE.exists() else {}
     found = {}
     for title, shape in SHAPES.items():
         for name in args.recipes:
@@ -384,6 +404,8 @@ def cost(args):
                 "sums": messages(gan),
                 "generating": generating,  # the samples that are evaluated after an epoch
             }
+            if measured := before.get(f"{name}, {title}", {}).get("measured"):
+                found[f"{name}, {title}"]["measured"] = measured  # by `hosts`
             print(name, title, found[f"{name}, {title}"], flush=True)
     FILE.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -423,14 +445,18 @@ def draw(args):
                     times = [1e3 * seconds_of(entry, n, bandwidth, latency) for n in ns]
                     axis.loglog(ns, times, label=link)
                 ideal = [1e3 * entry["seconds"] / n for n in ns]
-                axis.loglog(ns, ideal, ":", color="grey", label="no cost")
+                axis.loglog(ns, ideal, ":", color="grey", label="no communication")
+                for link, mark in {"memory": "kx", "1 Gb/s": "C0s"}.items():
+                    if link in entry.get("measured", {}):
+                        label = f"measured, {link}"
+                        axis.loglog(2, 1e3 * entry["measured"][link], mark, label=label)
                 axis.set(title=f"{name}\n{title}", xlabel="processes")
             row[0].set_ylabel("milliseconds per step")
         figure.suptitle("How long a training step takes on several machines")
         figure.legend(
             *axes[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
-            ncols=len(LINKS) + 1,
+            ncols=len(LINKS) + 3,
             frameon=False,
         )
         save_figure(figure, args.out)
@@ -472,7 +498,7 @@ def main():
     command("speed", speed, recipes=TIMED, pairs=15, count=30, former="")
     command("hosts", hosts, recipes=TIMED, count=30)
     command("agree-worker", agree_worker, recipes=[], count=100, batch_size=12)
-    command("agree", agree, recipes=[], count=100, sizes=(1, 2, 3, 4))
+    command("agree", agree, recipes=[], count=100, sizes=(1, 2, 3, 4), batch_sizes=(12, 13))
     command("kills", kills, count=20, seconds=3.0, seed=0)
     command("cost", cost, recipes=TIMED, count=5)
     command("draw", draw, out=str(ROOT / "docs" / "parallel.png"))

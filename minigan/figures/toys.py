@@ -48,10 +48,11 @@ Modes  (counted as in Srivastava et al. 2017, "VEEGAN")
 Both networks are trained by the steps of gan/steps.py, with any of the losses and penalties of
 gan/. `with_loss` has settings for the relativistic loss with R1 and R2, in which three things
 change. The penalty's weight gamma falls from `gamma` to `final_gamma` during the first half of
-training: at first it keeps D smooth, and in the end D must be steep between modes that are narrow
+training: at first it keeps D smooth, and in the end D may be steep between modes that are narrow
 compared with their distances. Half of the latents are signs (gan/latents.py): from normal noise
 alone, which is connected, G cannot make separate modes without samples in between. The samples are
-those of a moving average of G's weights. benchmarks/toys.py shows what each of the three does.
+those of a moving average of G's weights. docs/modes.md measures what each of the three does: on the
+grid only the signs make a difference.
 
 On the line, D takes two steps for each step of G (k = 2 in the paper's algorithm 1), with ten times
 the learning rate of G. With one step and the same rate, G changes before D has learned: D stays

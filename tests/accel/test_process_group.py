@@ -94,10 +94,10 @@ class ThreadGroup(ProcessGroup):
         return self.gather(make() if self.leads else None)[0]
 
 
-def train(recipe, group=ONE_PROCESS, steps=10, xp=np):
+def train(recipe, group=ONE_PROCESS, steps=10, xp=np, images=IMAGES):
     """A GAN after some steps, and their losses and scores."""
     labels = dict(labels=LABELS, n_classes=3) if recipe.conditional else {}
-    gan = TrainingState(recipe, IMAGES, group=group, xp=xp, **labels)
+    gan = TrainingState(recipe, images, group=group, xp=xp, **labels)
     losses = np.array([[float(value) for value in gan.train_step()] for _ in range(steps)])
     gan.collect_optimizers()
     return gan, losses
