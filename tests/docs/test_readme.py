@@ -746,7 +746,7 @@ def test_the_speed_up_is_that_of_speed_md():
         name: [cell.split(" / ") for cell in cells.strip("| ").split(" | ")] for name, cells in rows
     }
     columns = "PyTorch / minigan", "lean / minigan", "compiled / minigan"
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert shown == {
         name: [[speed_up(name, threads, column) for threads in (2, 1)] for column in columns]
         for name in shown
