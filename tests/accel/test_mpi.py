@@ -17,7 +17,7 @@ from helpers import DEMO, ROOT
 from minigan.accel.cpu import usable_cores
 from minigan.training.run_folder import read_npz
 
-pytest.importorskip("mpi4py", exc_type=ImportError)
+pytest.importorskip("mpi4py")
 MPIEXEC = shutil.which(
     "mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 )
@@ -28,9 +28,8 @@ TINY = ["--recipe", "dense", "--set", "widths_G=6", "--set", "widths_D=6,5", "--
 TINY += ["--batch-size", "7", "--data", "data.npz", "--out", "run"]
 LIMIT = 120  # seconds, on a machine that does much else; nothing here takes as long
 OPEN_MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-OPEN_MPI_LAUNCHES = "Open MPI" in (
-    subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
-)
+VERSION = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
+OPEN_MPI_LAUNCHES = "Open MPI" in VERSION
 OPEN_MPI |= {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
 
 
@@ -321,7 +320,9 @@ def test_shared_memory_is_removed_with_a_run_that_fails(place):
     done = mpiexec(2, "-c", code)
     assert done.returncode != 0 and "planted" in done.stderr
     paths = done.stdout.split()
-    assert (OPEN_MPI_LAUNCHES or paths) and not [path for path in paths if Path(path).exists()]
+    if re.search(r"Version: +5\.", VERSION):  # MPICH 4.3.1 and Open MPI have no such files
+        assert paths
+    assert not [path for path in paths if Path(path).exists()]
 
 
 BUSY = """
