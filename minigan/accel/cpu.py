@@ -54,7 +54,7 @@ def disable_malloc_trim() -> bool:
 
 
 def release_unused_memory() -> bool:
-    """Return memory that has been freed to the system; True if the C library can do this.
+    """Return memory that is no longer used to the system; True if any was (glibc on Linux can).
 
     To load images and to cluster them takes more memory than training on them does.
     """

@@ -1,5 +1,6 @@
 """The number of BLAS threads follows the cores that a process may use, not those of the machine."""
 
+import ctypes
 import io
 import os
 import subprocess
@@ -172,3 +173,27 @@ def test_the_blas_has_fewer_threads_from_then_on():
 
 def test_tests_use_one_thread():
     assert blas_threads() == limit_blas_threads() == 1
+
+
+MEMORY = """
+import re
+import numpy as np
+from minigan.accel.cpu import disable_malloc_trim, release_unused_memory
+
+def megabytes():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+assert disable_malloc_trim()
+array, after = np.ones(100 << 20, dtype="uint8"), np.ones(1 << 20, dtype="uint8")
+del array
+before = megabytes()
+assert release_unused_memory()
+print(before - megabytes() > 90)
+"""
+
+
+def test_memory_that_loading_has_left_unused_is_returned():
+    if not (sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim")):
+        pytest.skip("this C library cannot return memory")
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
