@@ -177,8 +177,8 @@ def format_comparison(runs: dict[str, dict[str, Any]], *, command: str = "python
         epochs, after = int(run["history"]["epoch"][-1]), run.get("measured_after")
         if after not in (None, epochs):
             lines.append(
-                f"note: {name} was evaluated after {after} epochs, and has now {epochs}, so the"
-                f" metrics on the right are not those of its last FD: {command} evaluate {name}"
+                f"note: {name} was evaluated after epoch {after}, and trained up to epoch {epochs}"
+                f" since, so the metrics on the right are out of date: {command} evaluate {name}"
             )
     missing = [name for name, run in runs.items() if not run["metrics"]]
     if missing:

@@ -119,7 +119,7 @@ def test_a_note_says_that_a_run_was_trained_further_after_its_evaluation(runs, t
     for epochs, noted in (3, False), (2, True):
         path.write_text(json.dumps({**json.loads(path.read_text()), "epochs": epochs}))
         text = format_comparison({**runs, "a": read_run(tmp_path / "a")})
-        assert ("a was evaluated after 2 epochs, and has now 3" in text) == noted
+        assert ("a was evaluated after epoch 2, and trained up to epoch 3 since" in text) == noted
 
 
 def test_the_figure_shows_what_the_runs_wrote(runs):
