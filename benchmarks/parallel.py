@@ -165,7 +165,7 @@ def speed(args):
         "| recipe | one process, ms | two, ms | ratio (quartiles) | communication | memory |",
         end="",
     )
-    print(" before, ms | ratio to that |\n|---|---|---|---|---|---|---|---|")
+    print(" 9adfa61, ms | ratio to that |\n|---|---|---|---|---|---|---|---|")
     for name in args.recipes:
         turns = []
         for turn in range(args.pairs):
