@@ -336,7 +336,10 @@ def agree(args):
 
 
 def kills(args):
-    """A process of a run, chosen at random, is killed at a random moment; the run is resumed."""
+    """A process of a run, chosen at random, is killed at a random moment; the run is resumed.
+
+    It has survived if it ended in time, had new steps in its folder, and named the process.
+    """
     rng, survived = random.Random(args.seed), 0
     demo = str(ROOT / "demo.py")
     with tempfile.TemporaryDirectory() as folder:
@@ -344,26 +347,27 @@ def kills(args):
         np.savez(Path(folder) / "data.npz", images=images)
         tiny = ["--recipe", "dense", "--set", "widths_G=6", "--set", "widths_D=6,5"]
         tiny += ["--latent-dim", "3", "--batch-size", "7", "--data", "data.npz", "--out", "run"]
-        from test_mpi import Started, steps_of
+        from test_mpi import Started, processes_of, steps_of
 
         args_new = [*tiny, "--epochs", "9999", "--checkpoint-every", "0.01"]
         for kill in range(args.count):
             words = args_new if kill == 0 else ["--resume", "run", "--checkpoint-every", "0.01"]
             before = max(steps_of(Path(folder) / "run"), default=0)
-            run = Started(2, *words, cwd=Path(folder))
+            run = Started(args.size, *words, cwd=Path(folder))
             run.wait_for(lambda: max(steps_of(run.folder), default=0) > before)  # noqa: B023
             time.sleep(rng.uniform(0, args.seconds))
-            from test_mpi import processes_of
-
-            os.kill(rng.choice(processes_of(run)), signal.SIGKILL)
+            pid = rng.choice(processes_of(run))
+            os.kill(pid, signal.SIGKILL)
             status, seconds, text = run.end()
             saved = max(steps_of(run.folder))
-            good = status != 0 and seconds < 10 and "goes on from the last checkpoint" in text
-            survived += good and saved > before
+            named = re.search(rf"\(PID {pid} on [^(]*\) was killed or failed: mpiexec", text)
+            survived += bool(status != 0 and seconds < 10 and saved > before and named)
             print(
-                f"kill {kill + 1}: ended after {seconds:.1f} s, step {saved} is saved", flush=True
+                f"kill {kill + 1}: ended after {seconds:.1f} s, step {saved} is saved,"
+                f" the process is {'named' if named else 'not named'}",
+                flush=True,
             )
-        done = mpiexec(2, demo, "--resume", "run", "--epochs", saved // 12 + 1, cwd=folder)
+        done = mpiexec(args.size, demo, "--resume", "run", "--epochs", saved // 12 + 1, cwd=folder)
         print(f"{survived} of {args.count} survived; {done.stdout.splitlines()[-2]}")
 
 
@@ -499,7 +503,7 @@ def main():
     command("hosts", hosts, recipes=TIMED, count=30)
     command("agree-worker", agree_worker, recipes=[], count=100, batch_size=12)
     command("agree", agree, recipes=[], count=100, sizes=(1, 2, 3, 4), batch_sizes=(12, 13))
-    command("kills", kills, count=20, seconds=3.0, seed=0)
+    command("kills", kills, count=20, seconds=3.0, size=2, seed=0)
     command("cost", cost, recipes=TIMED, count=5)
     command("draw", draw, out=str(ROOT / "docs" / "parallel.png"))
     args = parser.parse_args()

@@ -109,6 +109,7 @@ What makes training faster, and what exports a generator
     accel/device_dense        Dense and Projection, with products that a graph can contain
     accel/device_layers       these layers in the place of those in nn
     accel/process_group       a run shared by several processes: the idea, and the sums
+    accel/witness             which process of a run was killed
     accel/mpi                 the processes that mpiexec has started
     accel/fused_layers        Dense, activation and dropout in few kernels of a device
     accel/fused_steps         both training steps in half as many kernels

@@ -15,9 +15,9 @@ What can go wrong, and what then happens
 
     If a process is killed, nothing in it can report. The launcher then kills the others. (Open
     MPI's says which process it was. MPICH 5.0.2's often names one that it has killed itself.) A
-    small helper of the first process, `Witness`, outlives it, and says how to go on. It also
-    removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more each time, where a
-    container often has room for 64 MB.
+    small helper on each host, `Witness`, outlives them, and says which process it was and how to go
+    on. It also removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more
+    each time, where a container often has room for 64 MB.
 
     A process can also fail before MPI has connected it with the others, for instance on a machine
     that lacks mpi4py. MPICH then lets the others wait for ever, so `connect` limits the time.
@@ -43,12 +43,11 @@ import importlib
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from platform import node
 from typing import Any, NamedTuple
@@ -57,6 +56,7 @@ import numpy as np
 
 from minigan.accel.cpu import host_share, usable_cores
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
+from minigan.accel.witness import Witness, silence
 from minigan.backend import Array, BackendError, first_line
 
 # what launchers set in the environment of each process, and where the number of processes is
@@ -212,7 +212,9 @@ class MPIGroup(ProcessGroup):
         self.cores = host_share(found)[self.local_rank]
         cores_in_all = sum({cores: usable for usable, cores in found}.values())
         self.seconds_of_polling = SECONDS_OF_POLLING if self.local_size <= cores_in_all else 0.0
+        self.advice = ""
         self.witness: Witness | None = None
+        self.witness_pid = 0  # of that of this host
         switches = (os.environ.get(name, "").lower() for name in READS_DEVICES)
         self.reads_devices = any(switch in ("1", "true") for switch in switches)
 
@@ -340,10 +342,10 @@ class MPIGroup(ProcessGroup):
         the end at the same time; then it ends all processes and prints none of the lines.
         """
         with suppress(OSError, ValueError, AttributeError):
-            print(f"{self.name}: {sentence}", file=sys.stderr)
-            sys.stderr.flush()
-        if self.witness:
-            self.witness.report()
+            advice = f"\n{self.advice}" if self.advice else ""
+            print(f"{self.name}: {sentence}{advice}", file=sys.stderr, flush=True)
+        if self.witness_pid:
+            silence(self.witness_pid)
         for path in shared_memory_files():
             with suppress(OSError):
                 os.unlink(path)
@@ -351,52 +353,23 @@ class MPIGroup(ProcessGroup):
         self.world.Abort(status or 1)
 
     def watch(self, advice: str) -> None:
-        """From now on, print `advice` if a process of this run is killed."""
-        pids = self.gather((os.getpid(), self.host))
-        if self.leads:
-            places = ", ".join(f"{i}: PID {pid} on {host}" for i, (pid, host) in enumerate(pids))
-            sentence = f"a process was killed or failed ({places}): {advice}"
-            self.witness = Witness(sentence, remove=shared_memory_files())
+        """From now on, print which process was killed, and `advice`, if one is.
 
-
-class Witness:
-    """A helper process that prints a sentence, and removes some files, if this process ends without
-    dismissing it; or, with `seconds`, if it has not dismissed it by then.
-
-    It reads from a pipe that only this process can write to. The system closes the pipe when the
-    process ends, whatever ended it. A launcher that kills all processes of a run does not know the
-    helper.
-    """
-
-    ENDED = "not sys.stdin.read(1)"
-    LATE = "not select.select([0], [], [], float(sys.argv[2]))[0]"
-    CODE = """
-import os, select, sys
-if {}:
-    for path in sys.argv[3:]:
-        try: os.unlink(path)
-        except OSError: pass
-    print(sys.argv[1], file=sys.stderr, flush=True)
-"""
-
-    def __init__(self, sentence: str, *, seconds: float = 0.0, remove: Iterable[str] = ()):
-        code = self.CODE.format(self.LATE if seconds else self.ENDED)
-        self.process = subprocess.Popen(
-            [sys.executable, "-S", "-c", code, sentence, str(seconds), *remove],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def dismiss(self) -> None:
-        """This process ends as it should."""
-        with suppress(OSError):
-            self.process.communicate(b".")
-
-    def report(self) -> None:
-        """Print the sentence now."""
-        with suppress(OSError):
-            self.process.communicate(b"")
+        Each host has a helper, which knows the processes of its host. MPICH's launcher prints what
+        the helper of that host says on which a process was killed.
+        """
+        self.advice = advice
+        names = dict(self.neighbours.allgather((os.getpid(), self.name)))
+        elsewhere = ", or ended with one on another host" if self.local_size < self.size else ""
+        if self.local_rank == 0:
+            self.witness = Witness(
+                f"was killed or failed{elsewhere}: {advice}",
+                unknown="one of " + ", ".join(names.values()),
+                processes=names,
+                remove=shared_memory_files(),
+            )
+        pid = self.witness.process.pid if self.witness else 0
+        self.witness_pid = self.neighbours.bcast(pid)
 
 
 class Written(NamedTuple):

@@ -4,14 +4,16 @@ the test only. Nothing leaves the machine. Skipped where namespaces are not allo
 
 import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 from helpers import ROOT
-from test_mpi import LIMIT, MPIEXEC, environment
+from test_mpi import LIMIT, MPIEXEC, TINY, Started, environment, processes_of, write_data
 
 CABLE = "mg0"  # the network interface in both namespaces
 FIRST, SECOND = (f"mg{os.getpid()}{side}" for side in "ab")
@@ -96,6 +98,20 @@ def test_the_same_run_on_two_hosts(launcher):
     )
     assert (done.returncode, done.stdout) == (0, "2 agree\n"), done.stderr
     assert received() - before > 60_000  # the words of the library alone are 20,000
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_killed_on_either_host_is_named(rank, launcher, tmp_path):
+    """MPICH's launcher forwards what its own host's helper says, and no longer the other's."""
+    args = [*TINY, "--epochs", "9999", "--checkpoint-every", "0.001"]
+    run = Started(2, *args, cwd=write_data(tmp_path), launcher=launcher, env=environment_of_hosts())
+    run.wait_for_checkpoint()
+    pid = processes_of(run)[rank]
+    os.kill(pid, signal.SIGKILL)
+    status, seconds, text = run.end()
+    assert status != 0 and seconds < 10
+    assert text.count("goes on from the last checkpoint") == 1, text
+    assert re.search(rf"process {rank} of 2 \(PID {pid} on .*\) was killed or failed, or ", text)
 
 
 def received():

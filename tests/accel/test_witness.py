@@ -1,0 +1,104 @@
+"""The helper process that says which process of a run was killed."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals")
+RUN = """
+import subprocess, sys
+from minigan.accel import witness
+others = [subprocess.Popen(["sleep", "600"], stderr=subprocess.DEVNULL) for _ in range(3)]
+helper = witness.Witness(
+    "was killed: go on",
+    unknown="one of them",
+    processes={p.pid: f"p{i}" for i, p in enumerate(others)},
+    remove=sys.argv[1:],
+)
+print(helper.process.pid, *(p.pid for p in others), flush=True)
+for line in sys.stdin:
+    eval(line)
+"""
+
+
+class Run:
+    """A process with three others and a helper."""
+
+    def __init__(self, *remove):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", RUN, *map(str, remove)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.helper, *self.others = map(int, self.process.stdout.readline().split())
+
+    def end(self, *pids):
+        """Kill these processes, one after the other, and then the run; returns what is printed."""
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            while Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+                time.sleep(0.001)
+        self.process.kill()
+        os.kill(self.helper, signal.SIGCONT)
+        text = self.process.stderr.read()
+        for pid in self.others:
+            os.kill(pid, signal.SIGKILL)
+        self.process.communicate()
+        return text
+
+
+known = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open") or not hasattr(select, "epoll"), reason="only on Linux"
+)
+
+
+@known
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_the_first_is_named_although_the_helper_looks_later(order, tmp_path):
+    """All have ended when it looks: only the queue of the system still holds the order."""
+    (tmp_path / "memory").touch()
+    run = Run(tmp_path / "memory")
+    wait_until_it_reads(run.helper)
+    os.kill(run.helper, signal.SIGSTOP)
+    assert run.end(*(run.others[i] for i in order)) == f"p{order[0]} was killed: go on\n"
+    assert not (tmp_path / "memory").exists()
+
+
+def wait_until_it_reads(pid):
+    """Until the helper has its pipe and the descriptors of the processes."""
+    while len(os.listdir(f"/proc/{pid}/fd")) < 3 + 1 + 3:
+        assert os.path.exists(f"/proc/{pid}")
+
+
+@known
+def test_nobody_is_named_who_has_not_ended():
+    run = Run()
+    wait_until_it_reads(run.helper)
+    assert run.end() == "one of them was killed: go on\n"
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_process_that_names_itself_silences_the_helper(ready):
+    """Also while the helper is still starting."""
+    run = Run()
+    if ready and hasattr(os, "pidfd_open"):
+        wait_until_it_reads(run.helper)
+    os.kill(run.helper, signal.SIGUSR1)
+    assert run.end(run.others[0]) == ""
+
+
+def test_a_run_that_ends_as_it_should_prints_nothing(tmp_path):
+    (tmp_path / "memory").touch()
+    run = Run(tmp_path / "memory")
+    text = run.process.communicate("helper.dismiss()\n[p.kill() or p.wait() for p in others]\n")[1]
+    assert text == "" and run.process.returncode == 0 and (tmp_path / "memory").exists()
