@@ -42,6 +42,7 @@ Which array is summed
 import importlib
 import os
 import pickle
+import shutil
 import signal
 import sys
 import tempfile
@@ -56,7 +57,7 @@ import numpy as np
 
 from minigan.accel.cpu import host_share, usable_cores
 from minigan.accel.process_group import ONE_PROCESS, ProcessGroup
-from minigan.accel.witness import Witness, silence
+from minigan.accel.witness import Witness, hold, silence
 from minigan.backend import Array, BackendError, first_line
 
 # what launchers set in the environment of each process, and where the number of processes is
@@ -355,21 +356,47 @@ class MPIGroup(ProcessGroup):
     def watch(self, advice: str) -> None:
         """From now on, print which process was killed, and `advice`, if one is.
 
-        Each host has a helper, which knows the processes of its host. MPICH's launcher prints what
-        the helper of that host says on which a process was killed.
+        Each host has a helper, which knows the processes of its host. MPICH's launcher always
+        prints what the helper of that host says on which a process was killed, and sometimes what
+        the others say.
         """
         self.advice = advice
-        names = dict(self.neighbours.allgather((os.getpid(), self.name)))
+        names, pipes = self.neighbours.allgather(self.name), self.pipes_from_neighbours()
         elsewhere = ", or ended with one on another host" if self.local_size < self.size else ""
         if self.local_rank == 0:
             self.witness = Witness(
                 f"was killed or failed{elsewhere}: {advice}",
-                unknown="one of " + ", ".join(names.values()),
-                processes=names,
+                unknown="one of " + ", ".join(names),
+                pipes=dict(zip(pipes, names)),
                 remove=shared_memory_files(),
             )
         pid = self.witness.process.pid if self.witness else 0
         self.witness_pid = self.neighbours.bcast(pid)
+
+    def pipes_from_neighbours(self) -> list[int]:
+        """The reading ends of pipes that the processes of this host hold, in the first of them;
+        empty in the others, and where one of them cannot have such a pipe, as on Windows.
+        """
+        folder: str | None = None
+        pipes: list[int] = []
+        held = False
+        if self.local_rank == 0:
+            with suppress(OSError, AttributeError):
+                folder = tempfile.mkdtemp(prefix="minigan-")
+                for i in range(self.local_size):
+                    os.mkfifo(f"{folder}/{i}")
+                    pipes.append(os.open(f"{folder}/{i}", os.O_RDONLY | os.O_NONBLOCK))
+        folder = self.neighbours.bcast(folder)
+        with suppress(OSError, ImportError):
+            hold(f"{folder}/{self.local_rank}")
+            held = True
+        complete = all(self.neighbours.allgather(held))
+        if self.local_rank == 0 and folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not complete:
+            for pipe in pipes:
+                os.close(pipe)
+        return pipes if complete else []
 
 
 class Written(NamedTuple):

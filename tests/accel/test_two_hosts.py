@@ -102,7 +102,7 @@ def test_the_same_run_on_two_hosts(launcher):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_killed_on_either_host_is_named(rank, launcher, tmp_path):
-    """MPICH's launcher forwards what its own host's helper says, and no longer the other's."""
+    """MPICH's launcher forwards what its own host's helper says, and sometimes the other's too."""
     args = [*TINY, "--epochs", "9999", "--checkpoint-every", "0.001"]
     run = Started(2, *args, cwd=write_data(tmp_path), launcher=launcher, env=environment_of_hosts())
     run.wait_for_checkpoint()
@@ -110,8 +110,10 @@ def test_a_process_killed_on_either_host_is_named(rank, launcher, tmp_path):
     os.kill(pid, signal.SIGKILL)
     status, seconds, text = run.end()
     assert status != 0 and seconds < 10
-    assert text.count("goes on from the last checkpoint") == 1, text
-    assert re.search(rf"process {rank} of 2 \(PID {pid} on .*\) was killed or failed, or ", text)
+    named = (
+        rf"process {rank} of 2 \(PID {pid} on .*\) was killed or failed, or ended with one on an"
+    )
+    assert re.search(named, text), text
 
 
 def received():
