@@ -31,8 +31,14 @@ def ip(*args):
     return subprocess.run(["ip", *args], capture_output=True, text=True, check=True)
 
 
+def plug_in():
+    """A cable from one namespace to the other."""
+    ends = ["netns", FIRST, "type", "veth", "peer", "name", CABLE, "netns", SECOND]
+    ip("link", "add", CABLE, *ends)
+
+
 @contextlib.contextmanager
-def two_hosts(folder):
+def two_hosts(folder, plug_in=plug_in):
     """The beginning of a command that starts two processes, one in each namespace.
 
     Raises OSError or CalledProcessError if this system does not allow namespaces.
@@ -40,8 +46,7 @@ def two_hosts(folder):
     try:
         for name in ADDRESSES:
             ip("netns", "add", name)
-        ends = ["netns", FIRST, "type", "veth", "peer", "name", CABLE, "netns", SECOND]
-        ip("link", "add", CABLE, *ends)
+        plug_in()
         for name, address in ADDRESSES.items():
             ip("-n", name, "addr", "add", f"{address}/24", "dev", CABLE)
             for device in CABLE, "lo":
