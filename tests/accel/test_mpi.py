@@ -227,7 +227,7 @@ def test_ctrl_c_saves_once(number, place):
     assert "mpiexec -n 2 python demo.py --resume run resumes it" in text
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 2])
 def test_a_killed_process_ends_the_run(rank, place):
     """Within seconds, with a sentence that names it and says how to go on; and it does go on."""
     run = Started(3, *TINY, "--epochs", "9999", "--checkpoint-every", "0.001", cwd=place)
@@ -270,7 +270,7 @@ FAILURES = {  # name: (what the process does at a step, the sentence, which proc
 
 
 @pytest.mark.parametrize("what", FAILURES)
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_failing_process_ends_the_run(what, rank, place):
     action, sentence, named = FAILURES[what]
     (place / "fail.py").write_text(FAIL.format(rank=rank, what=action))
@@ -346,6 +346,7 @@ MPIGroup.abort = aborts
 """
 
 
+@pytest.mark.long
 def test_a_failure_is_reported_on_a_busy_machine(place):
     fail = FAIL.format(rank=1, what="raise MemoryError")
     (place / "fail.py").write_text(BUSY + fail)

@@ -305,6 +305,7 @@ def test_a_missing_module_is_named_in_one_sentence(module, program, tmp_path):
     assert f"No module named {module!r}" in result.stderr and "install" in result.stderr
 
 
+@pytest.mark.long
 def test_without_what_a_gpu_machine_may_lack_a_run_is_trained(tmp_path):
     """filelock, threadpoolctl and loky: a note, and one thread or all cores."""
     save_tiny_images(tmp_path)

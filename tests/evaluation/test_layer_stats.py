@@ -65,7 +65,7 @@ def test_every_architecture_is_inspected():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.long] * (name in ("dcgan", "default-conv")))
+        pytest.param(name, marks=[pytest.mark.long] * (name not in ("default", "dense")))
         for name in ONE_OF_EACH
     ],
 )
@@ -257,7 +257,10 @@ def test_every_recipe_has_a_first_layer_and_a_last(name, n_classes):
     assert last_layer_weights(last, (8, 12)).ndim == 3
 
 
-@pytest.mark.parametrize("name", ["dense", "default", "dcgan"])
+@pytest.mark.parametrize(
+    "name",
+    ["default", *(pytest.param(name, marks=pytest.mark.long) for name in ("dense", "dcgan"))],
+)
 def test_labels_colours_and_other_losses(name, tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 8, 12, 3), dtype=np.uint8)

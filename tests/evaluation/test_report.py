@@ -164,6 +164,7 @@ def test_data_that_has_changed_is_noticed(own, tmp_path):
         (tmp_path / "kept").rename(own.parent / "train-images-idx3-ubyte.gz")
 
 
+@pytest.mark.long
 def test_agreement_is_how_often_the_requested_digit_is_recognised(tmp_path, monkeypatch):
     """A generator that returns a real image of each label, but for every fourth a wrong one."""
     run = trained(tmp_path / "run", SHIPPED, replace(BRIEF, conditional=True))

@@ -337,6 +337,7 @@ def pytest_run(desk, *args):
     )
 
 
+@pytest.mark.long
 def test_all_exercises_solved(desk):
     result = pytest_run(desk)
     assert result.returncode == 0, result.stdout

@@ -115,6 +115,7 @@ def test_far_from_the_equilibrium_orbits_shrink_a_little():
         assert found == pytest.approx(-u * math.tanh(u / 2) - 0.3 * psi**2, rel=1e-10)
 
 
+@pytest.mark.long
 def test_the_animation_of_the_phase_portraits(capsys):
     file = io.BytesIO()
     animate_dirac(steps=6, file=file)

@@ -129,7 +129,14 @@ def run(train, folder, args, monkeypatch, how):
     return contents(folder)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "default",
+        "auto-write",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("dense", "default-conv")),
+    ],
+)
 def test_both_loops_leave_the_same_run_folder(name, workplace, monkeypatch, demo_train):
     args = ["--recipe", name, *TINY[name]]
     whole = run(demo_train, workplace / "demo", args, monkeypatch, "uninterrupted")
