@@ -14,9 +14,9 @@ The idea
     Losses and scores stay on the device and are copied to the host once in FETCH_EVERY steps.
     Copying them at every step would make the host wait for the device.
 
-    Ctrl-C, SIGTERM or SIGHUP ends the run after the current step and saves its state, and SIGUSR1
-    saves it without ending the run. A resumed run takes exactly the steps that it would have taken
-    without the interruption. The first checkpoint is written before the first step.
+    Ctrl-C, SIGTERM or SIGHUP ends the run after the current step and saves its state. SIGUSR1 and
+    SIGCONT save it without ending the run. A resumed run takes exactly the steps that it would have
+    taken without the interruption. The first checkpoint is written before the first step.
 
     What is printed is also kept in log.txt. A page, index.html, shows the run in a browser, and the
     figures are plotted again from time to time (run_page.py).

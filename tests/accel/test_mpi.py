@@ -217,7 +217,7 @@ def test_ctrl_c_saves_once(number, place):
     args = [*TINY, "--epochs", "9999"]
     run = Started(2, *args, "--checkpoint-every", "0.001", cwd=place)
     run.wait_for_checkpoint()
-    if OPEN_MPI_LAUNCHES:  # its mpiexec kills a second after a signal, so one process receives it
+    if OPEN_MPI_LAUNCHES:  # its mpiexec prints nothing more, so one process receives the signal
         os.kill(processes_of(run)[1], number)
     else:
         run.process.send_signal(number)
@@ -225,6 +225,27 @@ def test_ctrl_c_saves_once(number, place):
     assert status == 128 + number, text
     assert text.count("interrupted, and saved") == 1
     assert "mpiexec -n 2 python demo.py --resume run resumes it" in text
+
+
+SLOW = """
+import time
+from minigan.training import run
+save = run.save_checkpoint
+run.save_checkpoint = lambda *args: (time.sleep(0.25), save(*args))
+"""
+if OPEN_MPI_LAUNCHES:
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_open_mpi_lets_a_run_save_before_it_kills_it(number, place):
+        """It sends SIGCONT at once, then SIGTERM, and 0.2 s later SIGKILL: too early for this."""
+        (place / "slow.py").write_text(SLOW)
+        args = ["--epochs", "9999", "--checkpoint-every", "1e9", "--import", "slow.py"]
+        run = Started(2, *TINY, *args, cwd=place)
+        run.wait_for(lambda: (run.folder / "history.csv").exists())
+        assert steps_of(run.folder) == [0]
+        run.process.send_signal(number)
+        run.end()
+        assert max(steps_of(run.folder)) > 0
 
 
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 2])

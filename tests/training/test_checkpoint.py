@@ -659,8 +659,9 @@ def test_under_nohup_a_run_goes_on(whole, tmp_path, monkeypatch):
 
 
 @POSIX
-def test_sigusr1_saves_and_the_run_goes_on(whole, tmp_path, monkeypatch, capsys):
-    with_signals(monkeypatch, signal.SIGUSR1)
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGCONT"])
+def test_sigusr1_saves_and_the_run_goes_on(name, whole, tmp_path, monkeypatch, capsys):
+    with_signals(monkeypatch, getattr(signal, name))
     saved = []
     plain = run_module.save_model
 
