@@ -40,6 +40,7 @@ class Witness:
     pipes: {reading end: name} of the pipes that processes of this host hold. They are closed here,
     as the helper has them then. The sentence begins with the name of the process that ends first,
     or with `unknown` if that is not known. After a call of `silence`, nothing is printed.
+    Raises OSError if the helper cannot be started, for instance where memory is short.
     """
 
     def __init__(
@@ -55,17 +56,19 @@ class Witness:
         task = [sentence, unknown, list(pipes.items()), seconds, list(remove)]
         # the signal waits until the helper is ready for it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SILENCE) if SILENCE else None
-        self.process = subprocess.Popen(
-            [sys.executable, "-S", __file__, json.dumps(task)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=list(pipes),
-            start_new_session=True,
-        )
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for pipe in pipes:
-            os.close(pipe)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-S", __file__, json.dumps(task)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=list(pipes),
+                start_new_session=True,
+            )
+        finally:
+            if before is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for pipe in pipes:
+                os.close(pipe)
 
     def dismiss(self) -> None:
         """This process ends as it should."""

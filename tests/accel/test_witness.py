@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
+from minigan.accel.witness import Witness
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals")
 RUN = """
 import os, subprocess, sys, tempfile
@@ -108,6 +110,18 @@ def test_a_run_that_ends_as_it_should_prints_nothing(tmp_path):
     run = Run(tmp_path / "memory")
     text = run.process.communicate("helper.dismiss()\n[p.kill() or p.wait() for p in others]\n")[1]
     assert text == "" and run.process.returncode == 0 and (tmp_path / "memory").exists()
+
+
+def test_a_helper_that_cannot_be_started_leaves_nothing_behind(monkeypatch):
+    """SIGUSR1, which saves a checkpoint, still reaches this process."""
+    monkeypatch.setattr(sys, "executable", "/missing")
+    end, own = os.pipe()
+    with pytest.raises(FileNotFoundError):
+        Witness("was killed", pipes={end: "p0"})
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with pytest.raises(BrokenPipeError):
+        os.write(own, b".")
+    os.close(own)
 
 
 @known
