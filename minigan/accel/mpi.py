@@ -386,7 +386,7 @@ class MPIGroup(ProcessGroup):
         """
         folder: str | None = None
         pipes: list[int] = []
-        own: list[int] = []
+        close_own: list[Callable[[], None]] = []
         if self.local_rank == 0:
             with suppress(OSError, AttributeError):
                 folder = tempfile.mkdtemp(prefix="minigan-")
@@ -396,13 +396,15 @@ class MPIGroup(ProcessGroup):
         folder = self.neighbours.bcast(folder)
         with suppress(OSError, ImportError):
             if folder:
-                own.append(hold(f"{folder}/{self.local_rank}"))
-        complete = all(self.neighbours.allgather(own))
+                close_own.append(hold(f"{folder}/{self.local_rank}"))
+        complete = all(self.neighbours.allgather(bool(close_own)))
         if self.local_rank == 0 and folder:
             shutil.rmtree(folder, ignore_errors=True)
         if not complete:
-            for pipe in pipes + own:
+            for pipe in pipes:
                 os.close(pipe)
+            for close in close_own:
+                close()
         return pipes if complete else []
 
 

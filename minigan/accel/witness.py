@@ -25,7 +25,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -69,6 +69,8 @@ class Witness:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for pipe in pipes:
                 os.close(pipe)
+        if hasattr(os, "register_at_fork") and self.process.stdin:  # see hold
+            os.register_at_fork(after_in_child=self.process.stdin.close)
 
     def dismiss(self) -> None:
         """This process ends as it should."""
@@ -86,19 +88,26 @@ def silence(pid: int) -> None:
             os.kill(pid, number)
 
 
-def hold(path: str) -> int:
+def hold(path: str) -> Callable[[], None]:
     """Open the writing end of a named pipe, with a high number, until this process ends.
 
-    Raises OSError if that is not possible, for instance if no process has its reading end. Not on
-    Windows.
+    Returns a function that closes it. Raises OSError if that is not possible, for instance if no
+    process has its reading end. Not on Windows.
     """
     import fcntl
 
-    pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    low = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     try:
-        return fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        pipes = [fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, HIGH)]
     finally:
-        os.close(pipe)
+        os.close(low)
+
+    def close() -> None:
+        while pipes:
+            os.close(pipes.pop())
+
+    os.register_at_fork(after_in_child=close)  # a copy of this process may outlive it
+    return close
 
 
 def main(

@@ -150,3 +150,40 @@ def test_a_process_closes_its_pipe_before_it_closes_what_it_opened_earlier(tmp_p
     assert queue.poll()[0][0] == pipe
     for end in [*(end for end, _ in earlier), pipe]:
         os.close(end)
+
+
+FORK = """
+import os, sys, time
+from minigan.accel.witness import Witness, hold
+close, helper = hold(sys.argv[1]), Witness("was killed")
+child = os.fork()
+if child:
+    print(child, flush=True)
+else:
+    os.close(2)
+time.sleep(60)
+"""
+
+
+@known
+def test_a_copy_of_a_process_holds_none_of_its_pipes(tmp_path):
+    """`multiprocessing` often starts such copies, and they outlive a process that is killed."""
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    queue = select.epoll()
+    queue.register(pipe, 0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORK, tmp_path / "pipe"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child = int(process.stdout.readline())
+    process.kill()
+    try:
+        assert queue.poll(5) and select.select([process.stderr], [], [], 5)[0]
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert process.communicate()[1] == "was killed\n"
+    os.close(pipe)
