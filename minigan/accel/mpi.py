@@ -16,8 +16,8 @@ What can go wrong, and what then happens
     If a process is killed, nothing in it can report. The launcher then kills the others. (Open
     MPI's says which process it was. MPICH 5.0.2's often names one that it has killed itself.) A
     small helper on each host, `Witness`, outlives them, and says which process it was and how to go
-    on. It also removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more
-    each time, where a container often has room for 64 MB.
+    on. It also removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more each
+    time, where a container often has room for 64 MB. All this begins with the first checkpoint.
 
     A process can also fail before MPI has connected it with the others, for instance on a machine
     that lacks mpi4py. MPICH then lets the others wait for ever, so `connect` limits the time.

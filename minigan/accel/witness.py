@@ -2,7 +2,8 @@
 
 The idea
     A process that is killed reports nothing, and its launcher kills the others, so none of them can
-    report either. A launcher that kills all processes of a run does not know their helper.
+    report either. The helper is no process of the launcher, which therefore does not kill it. (What
+    ends a whole job at once, as a scheduler can, also ends the helper, and nothing is printed.)
 
 How it notices
     It reads from a pipe that only the process that started it can write to. The system closes the
@@ -10,13 +11,14 @@ How it notices
 
 Who was first
     When the helper looks, all processes may have ended: on a busy machine it gets the processor too
-    late. So every process holds such a pipe to it, and Linux remembers the order in which it closed
-    them: `epoll` puts what can be read into a queue. The launcher, too, notices that a process has
-    ended because the system has closed one of its files. Since version 4.3 Linux closes those with
-    the highest numbers first, so each process gives its pipe a high number, and closes it before
-    the launcher can know. Of 172 runs of two to four processes on two cores, this order began with
-    the killed process in all. (The order in which the processes themselves were gone, which a pidfd
-    tells, began with another one in 6 of 186.) On other systems, all processes are listed.
+    late. Every process therefore holds such a pipe to it, and Linux remembers the order in which it
+    closed them: `epoll` queues files in the order in which they become ready. The launcher also
+    notices that a process has ended because the system has closed one of its files. Since version
+    4.3 Linux closes those with the highest numbers first, so each process gives its pipe a high
+    number, and closes it before the launcher can know. Of 172 runs of two to four processes on two
+    cores, this order began with the killed process in all. (The order in which the processes
+    themselves were gone, which a pidfd tells, began with another one in 6 of 186.) On other
+    systems, and where a process may not open so many files, all processes are listed.
 """
 
 import json
@@ -73,7 +75,7 @@ class Witness:
             os.register_at_fork(after_in_child=self.process.stdin.close)
 
     def dismiss(self) -> None:
-        """This process ends as it should."""
+        """End the helper, as this process ends as it should."""
         with suppress(OSError):
             self.process.communicate(b".")
 
