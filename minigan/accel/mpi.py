@@ -16,8 +16,8 @@ What can go wrong, and what then happens
     If a process is killed, nothing in it can report. The launcher then kills the others. (Open
     MPI's says which process it was. MPICH 5.0.2's often names one that it has killed itself.) A
     small helper on each host, `Witness`, outlives them, and says which process it was and how to go
-    on. It also removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more
-    each time, where a container often has room for 64 MB.
+    on. It also removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more each
+    time, where a container often has room for 64 MB. All this begins with the first checkpoint.
 
     A process can also fail before MPI has connected it with the others, for instance on a machine
     that lacks mpi4py. MPICH then lets the others wait for ever, so `connect` limits the time.
@@ -168,12 +168,13 @@ def connect(MPI: Any) -> None:
         return
     helper = None
     if launched_rank() < 2:  # one sentence is enough, but the first process may be the missing one
-        helper = Witness(
-            f"process {launched_rank()} (PID {os.getpid()} on {node()}) still waits for others to"
-            " start: if one of them has failed, press Ctrl-C; `python demo.py --version` and"
-            " `python -m mpi4py --version` have to work on every machine",
-            seconds=SECONDS_TO_ADVICE,
-        )
+        with suppress(OSError):
+            helper = Witness(
+                f"process {launched_rank()} (PID {os.getpid()} on {node()}) still waits for others"
+                " to start: if one of them has failed, press Ctrl-C; `python demo.py --version` and"
+                " `python -m mpi4py --version` have to work on every machine",
+                seconds=SECONDS_TO_ADVICE,
+            )
     signal.alarm(SECONDS_TO_CONNECT)
     try:
         MPI.Init_thread(MPI.THREAD_FUNNELED)
@@ -220,7 +221,7 @@ class MPIGroup(ProcessGroup):
         self.seconds_of_polling = SECONDS_OF_POLLING if self.local_size <= cores_in_all else 0.0
         self.advice = ""
         self.witness: Witness | None = None
-        self.witness_pid = 0  # of that of this host
+        self.witness_pid = 0  # of the helper of this host
         switches = (os.environ.get(name, "").lower() for name in READS_DEVICES)
         self.reads_devices = any(switch in ("1", "true") for switch in switches)
 
@@ -369,12 +370,13 @@ class MPIGroup(ProcessGroup):
         names, pipes = self.neighbours.allgather(self.name), self.pipes_from_neighbours()
         elsewhere = ", or ended with one on another host" if self.local_size < self.size else ""
         if self.local_rank == 0:
-            self.witness = Witness(
-                f"was killed or failed{elsewhere}: {advice}",
-                unknown="one of " + ", ".join(names),
-                pipes=dict(zip(pipes, names)),
-                remove=shared_memory_files(),
-            )
+            with suppress(OSError):  # without a helper, the run goes on all the same
+                self.witness = Witness(
+                    f"was killed or failed{elsewhere}: {advice}",
+                    unknown="one of " + ", ".join(names),
+                    pipes=dict(zip(pipes, names)),
+                    remove=shared_memory_files(),
+                )
         pid = self.witness.process.pid if self.witness else 0
         self.witness_pid = self.neighbours.bcast(pid)
 
@@ -384,7 +386,7 @@ class MPIGroup(ProcessGroup):
         """
         folder: str | None = None
         pipes: list[int] = []
-        held = False
+        close_own: list[Callable[[], None]] = []
         if self.local_rank == 0:
             with suppress(OSError, AttributeError):
                 folder = tempfile.mkdtemp(prefix="minigan-")
@@ -393,14 +395,16 @@ class MPIGroup(ProcessGroup):
                     pipes.append(os.open(f"{folder}/{i}", os.O_RDONLY | os.O_NONBLOCK))
         folder = self.neighbours.bcast(folder)
         with suppress(OSError, ImportError):
-            hold(f"{folder}/{self.local_rank}")
-            held = True
-        complete = all(self.neighbours.allgather(held))
+            if folder:
+                close_own.append(hold(f"{folder}/{self.local_rank}"))
+        complete = all(self.neighbours.allgather(bool(close_own)))
         if self.local_rank == 0 and folder:
             shutil.rmtree(folder, ignore_errors=True)
         if not complete:
             for pipe in pipes:
                 os.close(pipe)
+            for close in close_own:
+                close()
         return pipes if complete else []
 
 

@@ -82,7 +82,7 @@ class ProcessGroup:
     `rank`, counted from 0.
 
     This class is a group of one process. A larger group replaces `add_up`, `add_up_part`,
-    `collect`, `gather`, `from_first`, `once_per_host` and `finish` (see mpi.py).
+    `collect`, `gather`, `from_first`, `once_per_host`, `watch`, `crash` and `finish` (see mpi.py).
     """
 
     name = "this process"

@@ -2,7 +2,8 @@
 
 The idea
     A process that is killed reports nothing, and its launcher kills the others, so none of them can
-    report either. A launcher that kills all processes of a run does not know their helper.
+    report either. The helper is no process of the launcher, which therefore does not kill it. (What
+    ends a whole job at once, as a scheduler can, also ends the helper, and nothing is printed.)
 
 How it notices
     It reads from a pipe that only the process that started it can write to. The system closes the
@@ -10,13 +11,14 @@ How it notices
 
 Who was first
     When the helper looks, all processes may have ended: on a busy machine it gets the processor too
-    late. So every process holds such a pipe to it, and Linux remembers the order in which it closed
-    them: `epoll` puts what can be read into a queue. The launcher, too, notices that a process has
-    ended because the system has closed one of its files. Since version 4.3 Linux closes those with
-    the highest numbers first, so each process gives its pipe a high number, and closes it before
-    the launcher can know. Of 172 runs of two to four processes on two cores, this order began with
-    the killed process in all. (The order in which the processes themselves were gone, which a pidfd
-    tells, began with another one in 6 of 186.) On other systems, all processes are listed.
+    late. Every process therefore holds such a pipe to it, and Linux remembers the order in which it
+    closed them: `epoll` queues files in the order in which they become ready. The launcher also
+    notices that a process has ended because the system has closed one of its files. Since version
+    4.3 Linux closes those with the highest numbers first, so each process gives its pipe a high
+    number, and closes it before the launcher can know. Of 172 runs of two to four processes on two
+    cores, this order began with the killed process in all. (The order in which the processes
+    themselves were gone, which a pidfd tells, began with another one in 6 of 186.) On other
+    systems, and where a process may not open so many files, all processes are listed.
 """
 
 import json
@@ -25,7 +27,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -40,6 +42,7 @@ class Witness:
     pipes: {reading end: name} of the pipes that processes of this host hold. They are closed here,
     as the helper has them then. The sentence begins with the name of the process that ends first,
     or with `unknown` if that is not known. After a call of `silence`, nothing is printed.
+    Raises OSError if the helper cannot be started, for instance where memory is short.
     """
 
     def __init__(
@@ -55,20 +58,24 @@ class Witness:
         task = [sentence, unknown, list(pipes.items()), seconds, list(remove)]
         # the signal waits until the helper is ready for it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SILENCE) if SILENCE else None
-        self.process = subprocess.Popen(
-            [sys.executable, "-S", __file__, json.dumps(task)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=list(pipes),
-            start_new_session=True,
-        )
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for pipe in pipes:
-            os.close(pipe)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-S", __file__, json.dumps(task)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=list(pipes),
+                start_new_session=True,
+            )
+        finally:
+            if before is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for pipe in pipes:
+                os.close(pipe)
+        if hasattr(os, "register_at_fork") and self.process.stdin:  # see hold
+            os.register_at_fork(after_in_child=self.process.stdin.close)
 
     def dismiss(self) -> None:
-        """This process ends as it should."""
+        """End the helper, as this process ends as it should."""
         with suppress(OSError):
             self.process.communicate(b".")
 
@@ -83,19 +90,26 @@ def silence(pid: int) -> None:
             os.kill(pid, number)
 
 
-def hold(path: str) -> int:
+def hold(path: str) -> Callable[[], None]:
     """Open the writing end of a named pipe, with a high number, until this process ends.
 
-    Raises OSError if that is not possible, for instance if no process has its reading end. Not on
-    Windows.
+    Returns a function that closes it. Raises OSError if that is not possible, for instance if no
+    process has its reading end. Not on Windows.
     """
     import fcntl
 
-    pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    low = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     try:
-        return fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        pipes = [fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, HIGH)]
     finally:
-        os.close(pipe)
+        os.close(low)
+
+    def close() -> None:
+        while pipes:
+            os.close(pipes.pop())
+
+    os.register_at_fork(after_in_child=close)  # a copy of this process may outlive it
+    return close
 
 
 def main(

@@ -354,6 +354,25 @@ def test_shared_memory_is_removed_with_a_run_that_fails(place):
     assert not [path for path in paths if Path(path).exists()]
 
 
+def test_without_a_helper_process_the_run_goes_on():
+    """On a machine that cannot start another process, for instance."""
+    code = "import sys; sys.executable = '/missing'; from minigan.accel import mpi\n"
+    code += "group = mpi.start_group(); group.watch('advice'); group.finish(0); print('done')"
+    done = mpiexec(2, "-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n" * 2, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="only on Linux")
+def test_what_cannot_be_watched_is_closed():
+    """Where one process may have fewer open files, none keeps its pipe."""
+    code = "import os, resource; from minigan.accel import mpi; group = mpi.start_group()\n"
+    code += "if group.rank: resource.setrlimit(resource.RLIMIT_NOFILE, (900, 900))\n"
+    code += "before = os.listdir('/proc/self/fd'); pipes = group.pipes_from_neighbours()\n"
+    code += "print(pipes, os.listdir('/proc/self/fd') == before); group.finish(0)"
+    done = mpiexec(2, "-c", code)
+    assert (done.stdout, done.stderr) == ("[] True\n" * 2, "")
+
+
 BUSY = """
 import os, signal, subprocess
 from minigan.accel.mpi import MPIGroup

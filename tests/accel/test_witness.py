@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
+from minigan.accel.witness import Witness
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals")
 RUN = """
 import os, subprocess, sys, tempfile
@@ -110,6 +112,18 @@ def test_a_run_that_ends_as_it_should_prints_nothing(tmp_path):
     assert text == "" and run.process.returncode == 0 and (tmp_path / "memory").exists()
 
 
+def test_a_helper_that_cannot_be_started_leaves_nothing_behind(monkeypatch):
+    """SIGUSR1, which saves a checkpoint, still reaches this process."""
+    monkeypatch.setattr(sys, "executable", "/missing")
+    end, own = os.pipe()
+    with pytest.raises(FileNotFoundError):
+        Witness("was killed", pipes={end: "p0"})
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with pytest.raises(BrokenPipeError):
+        os.write(own, b".")
+    os.close(own)
+
+
 @known
 def test_a_process_closes_its_pipe_before_it_closes_what_it_opened_earlier(tmp_path):
     """So a launcher, which knows only what was open when it started a process, is later."""
@@ -136,3 +150,40 @@ def test_a_process_closes_its_pipe_before_it_closes_what_it_opened_earlier(tmp_p
     assert queue.poll()[0][0] == pipe
     for end in [*(end for end, _ in earlier), pipe]:
         os.close(end)
+
+
+FORK = """
+import os, sys, time
+from minigan.accel.witness import Witness, hold
+close, helper = hold(sys.argv[1]), Witness("was killed")
+child = os.fork()
+if child:
+    print(child, flush=True)
+else:
+    os.close(2)
+time.sleep(60)
+"""
+
+
+@known
+def test_a_copy_of_a_process_holds_none_of_its_pipes(tmp_path):
+    """`multiprocessing` often starts such copies, and they outlive a process that is killed."""
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    queue = select.epoll()
+    queue.register(pipe, 0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORK, tmp_path / "pipe"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child = int(process.stdout.readline())
+    process.kill()
+    try:
+        assert queue.poll(5) and select.select([process.stderr], [], [], 5)[0]
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert process.communicate()[1] == "was killed\n"
+    os.close(pipe)
