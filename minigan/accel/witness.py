@@ -32,7 +32,7 @@ from contextlib import suppress
 from typing import Any
 
 HIGH = 1000  # above all file descriptors that a launcher uses; a process may often have 1,024
-SECONDS_TO_END = 5.0  # how long to wait for the first pipe that is closed
+SECONDS_TO_END = 5.0  # how long to wait for the first pipe that is closed, and for the helper
 
 
 class Witness:
@@ -77,7 +77,10 @@ class Witness:
     def dismiss(self) -> None:
         """End the helper, as this process ends as it should."""
         with suppress(OSError):
-            self.process.communicate(b".")
+            try:
+                self.process.communicate(b".", timeout=SECONDS_TO_END)
+            except subprocess.TimeoutExpired:  # it was stopped, as by SIGSTOP
+                self.process.kill()
 
 
 SILENCE = {signal.SIGUSR1} if hasattr(signal, "SIGUSR1") else set()  # what `silence` sends

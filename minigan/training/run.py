@@ -470,8 +470,11 @@ class Run:
 
     def log(self, line: str) -> None:
         """Append a line to log.txt. A log that cannot be written is no reason to end a run."""
-        with suppress(OSError), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        with suppress(OSError):
+            # a folder's name may hold bytes that the system's encoding does not have
+            path, errors = self.folder / "log.txt", "surrogateescape"
+            with open(path, "a", encoding="utf-8", errors=errors) as file:
+                file.write(f"{line}\n")
 
     def say(self, line: str) -> None:
         """Print a line, and keep it in log.txt."""

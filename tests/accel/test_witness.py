@@ -187,3 +187,10 @@ def test_a_copy_of_a_process_holds_none_of_its_pipes(tmp_path):
         os.kill(child, signal.SIGKILL)
     assert process.communicate()[1] == "was killed\n"
     os.close(pipe)
+
+
+def test_a_helper_that_was_stopped_does_not_keep_the_run_from_ending():
+    run = Run()
+    os.kill(run.helper, signal.SIGSTOP)
+    text = run.process.communicate("helper.dismiss()\n[p.kill() or p.wait() for p in others]\n")[1]
+    assert text == "" and run.process.returncode == 0

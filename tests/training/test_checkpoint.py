@@ -676,6 +676,14 @@ def test_sigusr1_saves_and_the_run_goes_on(name, whole, tmp_path, monkeypatch, c
     assert_same_run(tmp_path / "a", whole)
 
 
+@POSIX
+def test_the_log_may_name_a_folder_that_is_not_utf_8(tmp_path):
+    """As every name with an umlaut is with LC_ALL=C and PYTHONUTF8=0."""
+    folder = tmp_path / os.fsdecode(b"\xfc")
+    assert start(folder) == 0
+    assert os.fsencode(folder) in (folder / "log.txt").read_bytes()
+
+
 def test_a_second_sigterm_does_not_prevent_saving(tmp_path, monkeypatch):
     """`timeout` sends it twice."""
     with_signals(monkeypatch, signal.SIGTERM, signal.SIGTERM)
