@@ -121,6 +121,55 @@ def test_a_process_killed_on_either_host_is_named(rank, launcher, tmp_path):
     assert re.search(named, text), text
 
 
+SERVER = """
+import socket
+connection, _ = socket.create_server(("10.77.0.2", 5000)).accept()
+for _ in range(10):
+    connection.sendall(connection.recv(1))
+left = 5_000_000
+while left:
+    left -= len(connection.recv(left))
+connection.sendall(b".")
+"""
+CLIENT = """
+import socket, time
+connection = None
+while not connection:
+    try:
+        connection = socket.create_connection(("10.77.0.2", 5000))
+    except OSError:
+        time.sleep(0.1)
+times = []
+for _ in range(10):
+    started = time.perf_counter()
+    connection.sendall(b".")
+    connection.recv(1)
+    times.append(time.perf_counter() - started)
+started = time.perf_counter()
+connection.sendall(bytes(5_000_000))
+connection.recv(1)
+print(min(times), time.perf_counter() - started)
+"""
+
+
+def test_the_slow_cable_of_the_benchmark(tmp_path):
+    """It holds each packet back for as long as it should, and carries no more than it should."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    from parallel import SlowCable
+
+    with contextlib.ExitStack() as stack:
+        try:
+            cable = stack.enter_context(contextlib.closing(SlowCable(1e8, 2e-3)))
+            stack.enter_context(two_hosts(tmp_path, cable.plug_in))
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"network namespaces are not allowed: {error}")
+        first, second = (["ip", "netns", "exec", name, sys.executable, "-c"] for name in ADDRESSES)
+        with subprocess.Popen([*second, SERVER]):
+            done = subprocess.run([*first, CLIENT], capture_output=True, text=True, timeout=LIMIT)
+    answer, transfer = map(float, done.stdout.split())
+    assert 4e-3 <= answer < 0.1 and 5e6 / 1e8 <= transfer
+
+
 def received():
     """Bytes that have come through the cable to the second host."""
     text = ip("netns", "exec", SECOND, "cat", f"/sys/class/net/{CABLE}/statistics/rx_bytes").stdout
