@@ -159,7 +159,7 @@ def test_the_slow_cable_of_the_benchmark(tmp_path):
 
     with contextlib.ExitStack() as stack:
         try:
-            cable = stack.enter_context(contextlib.closing(SlowCable(1e8, 2e-3)))
+            cable = stack.enter_context(contextlib.closing(SlowCable(1e7, 2e-3)))
             stack.enter_context(two_hosts(tmp_path, cable.plug_in))
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"network namespaces are not allowed: {error}")
@@ -167,7 +167,7 @@ def test_the_slow_cable_of_the_benchmark(tmp_path):
         with subprocess.Popen([*second, SERVER]):
             done = subprocess.run([*first, CLIENT], capture_output=True, text=True, timeout=LIMIT)
     answer, transfer = map(float, done.stdout.split())
-    assert 4e-3 <= answer < 0.1 and 5e6 / 1e8 <= transfer
+    assert 4e-3 <= answer < 0.1 and 5e6 / 1e7 <= transfer
 
 
 def received():
