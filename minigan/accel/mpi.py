@@ -17,7 +17,7 @@ What can go wrong, and what then happens
     MPI's says which process it was. MPICH 5.0.2's often names one that it has killed itself.) A
     small helper on each host, `Witness`, outlives them, and says which process it was and how to go
     on. It also removes the shared memory that MPICH 5.0.2 leaves in /dev/shm, 2 MB and more each
-    time, where a container often has room for 64 MB. All this begins with the first checkpoint.
+    time, where a container often has room for 64 MB.
 
     A process can also fail before MPI has connected it with the others, for instance on a machine
     that lacks mpi4py. MPICH then lets the others wait for ever, so `connect` limits the time.
@@ -222,6 +222,7 @@ class MPIGroup(ProcessGroup):
         self.advice = ""
         self.witness: Witness | None = None
         self.witness_pid = 0  # of the helper of this host
+        self.close_pipe: Callable[[], None] = lambda: None  # the one to the helper
         switches = (os.environ.get(name, "").lower() for name in READS_DEVICES)
         self.reads_devices = any(switch in ("1", "true") for switch in switches)
 
@@ -360,14 +361,16 @@ class MPIGroup(ProcessGroup):
         self.world.Abort(status or 1)
 
     def watch(self, advice: str) -> None:
-        """From now on, print which process was killed, and `advice`, if one is.
+        """From now on, print which process was killed, and `advice`, if one is. Without advice,
+        nothing has been saved. A later call takes the place of an earlier one.
 
         Each host has a helper, which knows the processes of its host. MPICH's launcher always
         prints what the helper of that host says on which a process was killed, and sometimes what
         the others say.
         """
-        self.advice = advice
+        self.advice, earlier, close_earlier = advice, self.witness, self.close_pipe
         names, pipes = self.neighbours.allgather(self.name), self.pipes_from_neighbours()
+        advice = advice or "nothing had been saved, so start it again"
         elsewhere = ", or ended with one on another host" if self.local_size < self.size else ""
         if self.local_rank == 0:
             with suppress(OSError):  # without a helper, the run goes on all the same
@@ -379,6 +382,9 @@ class MPIGroup(ProcessGroup):
                 )
         pid = self.witness.process.pid if self.witness else 0
         self.witness_pid = self.neighbours.bcast(pid)
+        if earlier:
+            earlier.dismiss()
+        close_earlier()
 
     def pipes_from_neighbours(self) -> list[int]:
         """The reading ends of pipes that the processes of this host hold, in the first of them;
@@ -386,7 +392,8 @@ class MPIGroup(ProcessGroup):
         """
         folder: str | None = None
         pipes: list[int] = []
-        close_own: list[Callable[[], None]] = []
+        held = False
+        self.close_pipe = lambda: None
         if self.local_rank == 0:
             with suppress(OSError, AttributeError):
                 folder = tempfile.mkdtemp(prefix="minigan-")
@@ -396,15 +403,15 @@ class MPIGroup(ProcessGroup):
         folder = self.neighbours.bcast(folder)
         with suppress(OSError, ImportError):
             if folder:
-                close_own.append(hold(f"{folder}/{self.local_rank}"))
-        complete = all(self.neighbours.allgather(bool(close_own)))
+                self.close_pipe = hold(f"{folder}/{self.local_rank}")
+                held = True
+        complete = all(self.neighbours.allgather(held))
         if self.local_rank == 0 and folder:
             shutil.rmtree(folder, ignore_errors=True)
         if not complete:
             for pipe in pipes:
                 os.close(pipe)
-            for close in close_own:
-                close()
+            self.close_pipe()
         return pipes if complete else []
 
 

@@ -130,7 +130,7 @@ class ProcessGroup:
         return make()
 
     def watch(self, advice: str) -> None:
-        """From now on, print `advice` if a process of this run is killed."""
+        """From now on, print which process was killed, and `advice`, if one is."""
 
     def choose_card(self) -> None:
         """On a GPU, take the card of this process's number on its host, counted around.

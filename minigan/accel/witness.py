@@ -55,7 +55,12 @@ class Witness:
         remove: Iterable[str] = (),
     ):
         pipes = pipes or {}
-        task = [sentence, unknown, list(pipes.items()), seconds, list(remove)]
+        queue: Any = select.epoll() if pipes and hasattr(select, "epoll") else None
+        for pipe in pipes if queue else ():  # here, as a process may end before the helper starts
+            queue.register(pipe, 0)  # the system reports that it was closed, unasked
+        passed = [*pipes, queue.fileno()] if queue else list(pipes)
+        number = passed[-1] if queue else -1
+        task = [sentence, unknown, list(pipes.items()), number, seconds, list(remove)]
         # the signal waits until the helper is ready for it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SILENCE) if SILENCE else None
         try:
@@ -63,7 +68,7 @@ class Witness:
                 [sys.executable, "-S", __file__, json.dumps(task)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                pass_fds=list(pipes),
+                pass_fds=passed,
                 start_new_session=True,
             )
         finally:
@@ -71,6 +76,8 @@ class Witness:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for pipe in pipes:
                 os.close(pipe)
+            if queue:
+                queue.close()
         if hasattr(os, "register_at_fork") and self.process.stdin:  # see hold
             os.register_at_fork(after_in_child=self.process.stdin.close)
 
@@ -116,14 +123,14 @@ def hold(path: str) -> Callable[[], None]:
 
 
 def main(
-    sentence: str, unknown: str, pipes: list[tuple[int, str]], seconds: float, remove: list[str]
+    sentence: str,
+    unknown: str,
+    pipes: list[tuple[int, str]],
+    queue: int,
+    seconds: float,
+    remove: list[str],
 ) -> None:
     """What the helper does."""
-    names = dict(pipes)
-    queue: Any = select.epoll() if names and hasattr(select, "epoll") else None
-    if queue:
-        for pipe in names:
-            queue.register(pipe, 0)  # the system reports that it was closed, unasked
     if seconds:
         if select.select([0], [], [], seconds)[0]:
             return
@@ -135,8 +142,8 @@ def main(
     if SILENCE and SILENCE & signal.sigpending():
         return
     first = unknown
-    if queue and (closed := queue.poll(SECONDS_TO_END)):
-        first = names[closed[0][0]]
+    if queue >= 0 and (closed := select.epoll.fromfd(queue).poll(SECONDS_TO_END)):
+        first = dict(pipes)[closed[0][0]]
     print(f"{first} {sentence}".lstrip(), file=sys.stderr, flush=True)
 
 

@@ -82,6 +82,7 @@ def main(
     sentence: object = None
     try:
         with ctrl_c_interrupts(), silent_unless(group.leads):
+            group.watch("")
             status = run_command(argv, train_loop, description=description, prog=prog, group=group)
     except Exception as error:
         status, sentence = 2, describe_error(error)
