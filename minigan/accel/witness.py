@@ -59,8 +59,14 @@ class Witness:
         for pipe in pipes if queue else ():  # here, as a process may end before the helper starts
             queue.register(pipe, 0)  # the system reports that it was closed, unasked
         passed = [*pipes, queue.fileno()] if queue else list(pipes)
-        number = passed[-1] if queue else -1
-        task = [sentence, unknown, list(pipes.items()), number, seconds, list(remove)]
+        task = {
+            "sentence": sentence,
+            "unknown": unknown,
+            "pipes": list(pipes.items()),
+            "queue": passed[-1] if queue else -1,
+            "seconds": seconds,
+            "remove": list(remove),
+        }
         # the signal waits until the helper is ready for it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SILENCE) if SILENCE else None
         try:
@@ -123,6 +129,7 @@ def hold(path: str) -> Callable[[], None]:
 
 
 def main(
+    *,
     sentence: str,
     unknown: str,
     pipes: list[tuple[int, str]],
@@ -148,4 +155,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*json.loads(sys.argv[1]))
+    main(**json.loads(sys.argv[1]))
