@@ -2,8 +2,8 @@
 
 The idea
     A process that is killed reports nothing, and its launcher kills the others, so none of them can
-    report either. The helper is no process of the launcher, which therefore does not kill it. (What
-    ends a whole job at once, as a scheduler can, also ends the helper, and nothing is printed.)
+    report either. The launcher has not started the helper, and does not kill it. (What ends a whole
+    job at once, as a scheduler can, also ends the helper, and nothing is printed.)
 
 How it notices
     It reads from a pipe that only the process that started it can write to. The system closes the
@@ -40,8 +40,8 @@ class Witness:
     ends without having dismissed it; or, with `seconds`, if it has not dismissed it by then.
 
     pipes: {reading end: name} of the pipes that processes of this host hold. They are closed here,
-    as the helper has them then. The sentence begins with the name of the process that ends first,
-    or with `unknown` if that is not known. After a call of `silence`, nothing is printed.
+    because the helper has them then. The sentence begins with the name of the process that ends
+    first, or with `unknown` if that is not known. After a call of `silence`, nothing is printed.
     Raises OSError if the helper cannot be started, for instance where memory is short.
     """
 
@@ -57,7 +57,7 @@ class Witness:
         pipes = pipes or {}
         queue: Any = select.epoll() if pipes and hasattr(select, "epoll") else None
         for pipe in pipes if queue else ():  # here, as a process may end before the helper starts
-            queue.register(pipe, 0)  # the system reports that it was closed, unasked
+            queue.register(pipe, 0)  # that it was closed is always reported
         passed = [*pipes, queue.fileno()] if queue else list(pipes)
         task = {
             "sentence": sentence,
